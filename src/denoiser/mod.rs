@@ -1,0 +1,181 @@
+//! The network's side: what it is asked, what it answers, and corrections of the answer.
+
+mod clip;
+pub mod predicts;
+
+use crate::{Error, NoiseLevel, Parameterization, state::State};
+
+pub use clip::Clip;
+
+/// What a network is asked about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Point<T> {
+    /// Position of the step in the run, counted from 0.
+    pub step: usize,
+    /// The noise level of the state the network is shown.
+    pub level: NoiseLevel,
+    /// What the network is told.
+    pub time: T,
+    /// The level the step leaves.
+    pub from: NoiseLevel,
+    /// The level the step reaches.
+    pub to: NoiseLevel,
+}
+
+impl<T> Point<T> {
+    /// A point outside a run: a network is shown a state of the level `from`, on its way to `to`.
+    pub fn new(time: T, from: NoiseLevel, to: NoiseLevel) -> Self {
+        Self {
+            step: 0,
+            level: from,
+            time,
+            from,
+            to,
+        }
+    }
+}
+
+/// What a network answered.
+///
+/// ```
+/// use gaussian_diffusion::{NoiseLevel, Parameterization, Prediction};
+/// use ndarray::array;
+/// let level = NoiseLevel::new(0.8, 0.6)?;
+/// let (x_0, eps) = (0.5, 1.0);
+/// let x = array![0.8 * x_0 + 0.6 * eps];
+/// let prediction = Prediction::noise(array![eps]).to(Parameterization::X0, &x, level)?;
+/// assert!((prediction.value[0] - x_0).abs() < 1e-15);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("model_output", "ModelOutput"))]
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Prediction<V> {
+    /// The numbers.
+    pub value: V,
+    /// What they stand for.
+    pub parameterization: Parameterization,
+    /// What the network says of the variance, if anything: a log-variance, or the place `v` in
+    /// [-1, 1] of one in a range, as the [`ModelVariance`](crate::ModelVariance) of the sampler has
+    /// it.
+    pub variance: Option<V>,
+}
+
+impl<V> Prediction<V> {
+    /// These numbers, standing for this.
+    pub fn new(value: V, parameterization: Parameterization) -> Self {
+        Self {
+            value,
+            parameterization,
+            variance: None,
+        }
+    }
+
+    /// A prediction of the noise.
+    pub fn noise(value: V) -> Self {
+        Self::new(value, Parameterization::Noise)
+    }
+
+    /// A prediction of the data.
+    pub fn x0(value: V) -> Self {
+        Self::new(value, Parameterization::X0)
+    }
+
+    /// A prediction of `v = alpha eps - sigma x_0`.
+    pub fn velocity(value: V) -> Self {
+        Self::new(value, Parameterization::Velocity)
+    }
+
+    /// A prediction of the score.
+    pub fn score(value: V) -> Self {
+        Self::new(value, Parameterization::Score)
+    }
+
+    /// A prediction of `eps - x_0`.
+    pub fn flow(value: V) -> Self {
+        Self::new(value, Parameterization::Flow)
+    }
+
+    /// The same with what the network says of the variance.
+    #[must_use]
+    pub fn with_variance(mut self, variance: V) -> Self {
+        self.variance = Some(variance);
+        self
+    }
+}
+
+impl<V: State> Prediction<V> {
+    /// The same prediction in other terms, given the `x` the network was shown.
+    ///
+    /// # Errors
+    ///
+    /// If the conversion has no value at this level, or `x` has another shape.
+    pub fn to(mut self, other: Parameterization, x: &V, level: NoiseLevel) -> Result<Self, Error> {
+        let map = self.parameterization.to(other, level)?;
+        if self.parameterization != other {
+            self.value.combine(map.prediction, &[(map.state, x)])?;
+            self.parameterization = other;
+        }
+        Ok(self)
+    }
+}
+
+/// A network, or anything else that predicts the data or the noise from a noisy state.
+///
+/// Closures become denoisers by what they predict: see [`predicts`]. Corrections are adapters on a
+/// denoiser, like [`Clip`].
+///
+/// # Laws
+///
+/// Checked by `laws::denoiser` (feature `laws`): the answer has the shape of the question, determines
+/// the data, and an item's answer does not depend on the other items.
+///
+/// ```
+/// use gaussian_diffusion::{Denoiser, Error, Point, Prediction, Step};
+/// use ndarray::Array2;
+///
+/// struct Net {
+///     bias: f32,
+/// }
+///
+/// impl Denoiser<Array2<f32>, Step> for Net {
+///     fn predict(&mut self, x: &Array2<f32>, at: Point<Step>) -> Result<Prediction<Array2<f32>>, Error> {
+///         let t = at.time.get() as f32 / 1000.0;
+///         Ok(Prediction::noise(x.mapv(|x| x * t + self.bias)))
+///     }
+/// }
+/// ```
+#[doc(alias("model", "network", "UNet"))]
+pub trait Denoiser<V, T> {
+    /// The answer for this state.
+    ///
+    /// # Errors
+    ///
+    /// The network's own, as [`Error::network`].
+    fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error>;
+
+    /// With its prediction of the data kept within these bounds.
+    ///
+    /// # Errors
+    ///
+    /// If `low` is not below `high`.
+    fn clipped(self, low: f64, high: f64) -> Result<Clip<Self>, Error>
+    where
+        Self: Sized,
+    {
+        Clip::new(self, low, high)
+    }
+}
+
+impl<V, T, D: Denoiser<V, T> + ?Sized> Denoiser<V, T> for &mut D {
+    fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        (**self).predict(x, at)
+    }
+}
+
+impl<V, T, D: Denoiser<V, T> + ?Sized> Denoiser<V, T> for Box<D> {
+    fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        (**self).predict(x, at)
+    }
+}

@@ -1,0 +1,214 @@
+//! What can go wrong, in one enum.
+
+use std::{borrow::Cow, error, fmt, sync::Arc};
+
+/// Everything this crate refuses, with the thing, the value and what is allowed.
+///
+/// ```
+/// use gaussian_diffusion::schedule::Discrete;
+/// let error = Discrete::linear(1000, 1e-4, 1.5).unwrap_err();
+/// assert_eq!(error.to_string(), "betas[666] is 1.0000332332332332, allowed: above 0 and below 1");
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number that is NaN, infinite or outside its range.
+    OutOfRange {
+        /// What was given.
+        what: &'static str,
+        /// The number given.
+        value: f64,
+        /// What would have been accepted.
+        allowed: Cow<'static, str>,
+    },
+    /// A number of a list that is NaN, infinite or outside its range.
+    ElementOutOfRange {
+        /// What was given.
+        what: &'static str,
+        /// Where in the list.
+        index: usize,
+        /// The number given.
+        value: f64,
+        /// What would have been accepted.
+        allowed: Cow<'static, str>,
+    },
+    /// Noise levels that do not go one way.
+    NotMonotone {
+        /// The list.
+        what: &'static str,
+        /// The first element that breaks the order.
+        index: usize,
+        /// Log-SNR of the element before.
+        before: f64,
+        /// Log-SNR of this element.
+        this: f64,
+    },
+    /// A map that has no value at this noise level, such as data from a noise prediction where no
+    /// signal is left.
+    Singular {
+        /// The map.
+        what: &'static str,
+        /// Signal scale of the level.
+        alpha: f64,
+        /// Noise scale of the level.
+        sigma: f64,
+    },
+    /// Arrays whose shapes do not agree.
+    Shape {
+        /// Which array.
+        what: &'static str,
+        /// The shape that was needed.
+        expected: Vec<usize>,
+        /// The shape that came.
+        found: Vec<usize>,
+    },
+    /// A list with one entry per batch item that has another length than the batch.
+    BatchLength {
+        /// The list.
+        what: &'static str,
+        /// Number of batch items.
+        expected: usize,
+        /// Length of the list.
+        found: usize,
+    },
+    /// A NaN or an infinity where numbers were expected.
+    NotFinite {
+        /// What holds it.
+        what: &'static str,
+        /// Position of the step in the run, counted from 0.
+        step: usize,
+    },
+    /// Something a plan needs and was not given.
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// What needs it.
+        needed_by: &'static str,
+    },
+    /// A text that does not follow its form.
+    Parse {
+        /// What was to be read.
+        what: &'static str,
+        /// The text.
+        text: String,
+        /// The form.
+        allowed: &'static str,
+    },
+    /// A prediction supplied to a run that asked for none.
+    Finished,
+    /// The user's network failed.
+    Network(Arc<dyn error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps a failure of the user's own network.
+    ///
+    /// ```
+    /// use gaussian_diffusion::Error;
+    /// let error = Error::network(std::io::Error::other("device lost"));
+    /// assert_eq!(error.to_string(), "the network failed: device lost");
+    /// ```
+    pub fn network(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        Self::Network(Arc::from(source.into()))
+    }
+
+    #[cold]
+    pub(crate) fn range(
+        what: &'static str,
+        value: f64,
+        allowed: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::OutOfRange {
+            what,
+            value,
+            allowed: allowed.into(),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn element(
+        what: &'static str,
+        index: usize,
+        value: f64,
+        allowed: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::ElementOutOfRange {
+            what,
+            index,
+            value,
+            allowed: allowed.into(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange {
+                what,
+                value,
+                allowed,
+            } => {
+                write!(f, "{what} is {value}, allowed: {allowed}")
+            }
+            Self::ElementOutOfRange {
+                what,
+                index,
+                value,
+                allowed,
+            } => {
+                write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
+            }
+            Self::NotMonotone {
+                what,
+                index,
+                before,
+                this,
+            } => write!(
+                f,
+                "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
+            ),
+            Self::Singular { what, alpha, sigma } => {
+                write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
+            }
+            Self::Shape {
+                what,
+                expected,
+                found,
+            } => {
+                write!(f, "{what} has shape {found:?}, expected {expected:?}")
+            }
+            Self::BatchLength {
+                what,
+                expected,
+                found,
+            } => {
+                write!(f, "{what} has {found} entries for a batch of {expected}")
+            }
+            Self::NotFinite { what, step } => {
+                write!(f, "{what} holds a NaN or an infinity at step {step}")
+            }
+            Self::Missing { what, needed_by } => {
+                write!(f, "{what} is missing, {needed_by} needs it")
+            }
+            Self::Parse {
+                what,
+                text,
+                allowed,
+            } => {
+                write!(f, "{what} {text:?} cannot be read, allowed: {allowed}")
+            }
+            Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
+            Self::Network(source) => write!(f, "the network failed: {source}"),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Network(source) => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The Gaussians of the process, on states: the forward transitions and the posterior.
+
+use crate::{
+    Bridge, Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
+    noise::{Interval, NoiseSource, Scale},
+    schedule::NoiseSchedule,
+    state::State,
+};
+
+/// One value for the whole batch, or one per item.
+///
+/// Made from a value, a slice or a vector, so that `schedule.jump(&x0, t, &eps)` and
+/// `schedule.jump(&x0, &times, &eps)` both work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PerItem<'a, T> {
+    /// The same for all.
+    Same(T),
+    /// One for each item, in order.
+    Each(&'a [T]),
+}
+
+impl<T> From<T> for PerItem<'_, T> {
+    fn from(value: T) -> Self {
+        Self::Same(value)
+    }
+}
+
+impl<'a, T> From<&'a [T]> for PerItem<'a, T> {
+    fn from(values: &'a [T]) -> Self {
+        Self::Each(values)
+    }
+}
+
+impl<'a, T> From<&'a Vec<T>> for PerItem<'a, T> {
+    fn from(values: &'a Vec<T>) -> Self {
+        Self::Each(values)
+    }
+}
+
+impl<'a, T, const N: usize> From<&'a [T; N]> for PerItem<'a, T> {
+    fn from(values: &'a [T; N]) -> Self {
+        Self::Each(values)
+    }
+}
+
+/// An isotropic Gaussian for every batch item.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Gaussian<V> {
+    /// The mean.
+    pub mean: V,
+    /// The standard deviation of each item.
+    pub std: Vec<f64>,
+}
+
+/// `x_t = scale * x_s + std * z`: the forward transition between two levels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Transition {
+    /// `alpha_t / alpha_s`.
+    pub scale: f64,
+    /// The root of the beta of the pair.
+    pub std: f64,
+}
+
+impl Transition {
+    /// From the cleaner level `from` to the noisier level `to`.
+    ///
+    /// `scale = alpha_t / alpha_s`, `std^2 = sigma_t^2 - scale^2 sigma_s^2`.
+    ///
+    /// # Errors
+    ///
+    /// If `to` is not noisier than `from`.
+    pub fn between(from: NoiseLevel, to: NoiseLevel) -> Result<Self, Error> {
+        let std = Markov.forward_std(to, from)?;
+        Ok(Self {
+            scale: to.alpha() / from.alpha(),
+            std,
+        })
+    }
+}
+
+/// The forward process of a schedule: data to noise, at once, step by step, or from one level to
+/// another.
+///
+/// Every [`NoiseSchedule`] has it. Times are one for the batch or one per item; noise is given, or
+/// drawn and returned.
+///
+/// ```
+/// use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+/// use ndarray::Array2;
+/// let schedule = Discrete::cosine(1000)?;
+/// let x0 = Array2::<f32>::ones((3, 8));
+/// let times = [Step::new(10), Step::new(500), Step::new(999)];
+/// let (xt, eps) = schedule.draw_jump(&x0, &times, &mut Noise::seeded(0))?;
+/// assert_eq!(xt, schedule.jump(&x0, &times, &eps)?);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+pub trait ForwardProcess: NoiseSchedule {
+    /// `q(x_t | x_0)`: mean `alpha_t x_0`, deviation `sigma_t`.
+    ///
+    /// # Errors
+    ///
+    /// If a time is outside the schedule, or there is not one per item; so for all methods here.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{ForwardProcess, Time, schedule::RectifiedFlow};
+    /// let q = RectifiedFlow.marginal(&ndarray::array![[4.0], [8.0]], Time::new(0.25)?)?;
+    /// assert_eq!(q.mean, ndarray::array![[3.0], [6.0]]);
+    /// assert_eq!(q.std, [0.25, 0.25]);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("q_mean_variance", "marginal_prob"))]
+    fn marginal<'t, V: State>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+    ) -> Result<Gaussian<V>, Error>
+    where
+        Self::Time: 't,
+    {
+        let levels = levels(self, t, x0.items())?;
+        let mut mean = x0.clone();
+        mean.combine_items(
+            &levels.iter().map(|level| level.alpha()).collect::<Vec<_>>(),
+            &[],
+        )?;
+        Ok(Gaussian {
+            mean,
+            std: levels.iter().map(|level| level.sigma()).collect(),
+        })
+    }
+
+    /// `x_t = alpha_t x_0 + sigma_t eps`: noised data, with noise of your own.
+    ///
+    /// # Errors
+    ///
+    /// As [`marginal`](Self::marginal), or if `eps` has another shape.
+    #[doc(alias("add_noise", "q_sample", "scale_noise", "perturb"))]
+    fn jump<'t, V: State>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+        eps: &V,
+    ) -> Result<V, Error>
+    where
+        Self::Time: 't,
+    {
+        self.target_of(x0, t, eps, |level| Ok((level.alpha(), level.sigma())))
+    }
+
+    /// The same with noise that is drawn; returns `(x_t, eps)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`jump`](Self::jump).
+    fn draw_jump<'t, V, N>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+        noise: &mut N,
+    ) -> Result<(V, V), Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+        Self::Time: 't,
+    {
+        let eps = draw(x0, None, noise)?;
+        Ok((self.jump(x0, t, &eps)?, eps))
+    }
+
+    /// `x_t` from `x_s`, the same data at the cleaner time `s`: `(alpha_t / alpha_s) x_s + std eps`.
+    ///
+    /// # Errors
+    ///
+    /// As [`jump`](Self::jump), or if `t` is not noisier than `s`.
+    #[doc(alias("undo_step", "renoise"))]
+    fn between<V: State>(
+        &self,
+        x_s: &V,
+        s: Self::Time,
+        t: Self::Time,
+        eps: &V,
+    ) -> Result<V, Error> {
+        transit(
+            x_s,
+            Transition::between(self.level(s)?, self.level(t)?)?,
+            eps,
+        )
+    }
+
+    /// The same with noise that is drawn; returns `(x_t, eps)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`between`](Self::between).
+    fn draw_between<V, N>(
+        &self,
+        x_s: &V,
+        s: Self::Time,
+        t: Self::Time,
+        noise: &mut N,
+    ) -> Result<(V, V), Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let over = Interval {
+            from: self.level(s)?,
+            to: self.level(t)?,
+        };
+        let eps = draw(x_s, Some(over), noise)?;
+        Ok((self.between(x_s, s, t, &eps)?, eps))
+    }
+
+    /// One training step, `x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) eps`; before step 0 lies the
+    /// data.
+    ///
+    /// # Errors
+    ///
+    /// As [`jump`](Self::jump), or if `t` is not a whole step.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{ForwardProcess, Step, schedule::Discrete};
+    /// let schedule = Discrete::constant(10, 0.19)?;
+    /// let x = schedule.step(&ndarray::array![1.0], Step::new(3), &ndarray::array![0.0])?;
+    /// assert!((x[0] - 0.9_f64).abs() < 1e-15);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    fn step<V: State>(&self, x: &V, t: Step, eps: &V) -> Result<V, Error>
+    where
+        Self: NoiseSchedule<Time = Step>,
+    {
+        let (before, level) = neighbours(self, t)?;
+        transit(x, Transition::between(before, level)?, eps)
+    }
+
+    /// The same with noise that is drawn; returns `(x_t, eps)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    fn draw_step<V, N>(&self, x: &V, t: Step, noise: &mut N) -> Result<(V, V), Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+        Self: NoiseSchedule<Time = Step>,
+    {
+        let (from, to) = neighbours(self, t)?;
+        let eps = draw(x, Some(Interval { from, to }), noise)?;
+        Ok((self.step(x, t, &eps)?, eps))
+    }
+
+    /// What a network should answer, in these terms, for `x_t` made of `x_0` and `eps`.
+    ///
+    /// # Errors
+    ///
+    /// As [`jump`](Self::jump); for the score, where there is no noise; for a mean, whose posterior
+    /// belongs to one pair of levels, with a time per item
+    /// ([`mean_target`](Self::mean_target) has that).
+    ///
+    /// ```
+    /// use gaussian_diffusion::{ForwardProcess, Parameterization, Time, schedule::Cosine};
+    /// use ndarray::array;
+    /// let (x0, eps) = (array![[1.0], [1.0]], array![[3.0], [3.0]]);
+    /// let v = Cosine.target(Parameterization::Velocity, &x0, &[Time::new(0.0)?, Time::new(1.0)?], &eps)?;
+    /// assert_eq!(v, array![[3.0], [-1.0]]);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("get_velocity", "training_target"))]
+    fn target<'t, V: State>(
+        &self,
+        parameterization: Parameterization,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+        eps: &V,
+    ) -> Result<V, Error>
+    where
+        Self::Time: 't,
+    {
+        let t = t.into();
+        if let (Parameterization::Mean(_), PerItem::Each(_)) = (parameterization, t) {
+            return Err(Error::Missing {
+                what: "one time for the batch",
+                needed_by: "the target of a mean under one posterior",
+            });
+        }
+        self.target_of(x0, t, eps, |level| parameterization.components(level))
+    }
+
+    /// The mean of `q(x_{t-1} | x_t, x_0)` for `x_t` made of `x_0` and `eps`: the target of a network
+    /// that predicts it.
+    ///
+    /// # Errors
+    ///
+    /// As [`target`](Self::target), or if a time is not a whole step.
+    fn mean_target<'t, V: State>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Step>>,
+        eps: &V,
+    ) -> Result<V, Error>
+    where
+        Self: NoiseSchedule<Time = Step>,
+    {
+        let t = t.into();
+        let components = |t: Step| {
+            let (before, level) = neighbours(self, t)?;
+            Parameterization::Mean(Markov.bridge(level, before)?).components(level)
+        };
+        weighted(x0, eps, &per_item(t, x0.items(), components)?)
+    }
+
+    /// `c x_0 + d eps` with coefficients of each item's level.
+    #[doc(hidden)]
+    fn target_of<'t, V: State>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+        eps: &V,
+        components: impl Fn(NoiseLevel) -> Result<(f64, f64), Error>,
+    ) -> Result<V, Error>
+    where
+        Self::Time: 't,
+    {
+        let pairs = per_item(t.into(), x0.items(), |t| components(self.level(t)?))?;
+        weighted(x0, eps, &pairs)
+    }
+}
+
+impl<S: NoiseSchedule + ?Sized> ForwardProcess for S {}
+
+fn per_item<T: Copy, U: Clone>(
+    t: PerItem<'_, T>,
+    items: usize,
+    f: impl Fn(T) -> Result<U, Error>,
+) -> Result<Vec<U>, Error> {
+    match t {
+        PerItem::Same(t) => Ok(vec![f(t)?; items]),
+        PerItem::Each(times) if times.len() == items => times.iter().map(|&t| f(t)).collect(),
+        PerItem::Each(times) => Err(Error::BatchLength {
+            what: "times",
+            expected: items,
+            found: times.len(),
+        }),
+    }
+}
+
+fn levels<'t, S: NoiseSchedule + ?Sized>(
+    schedule: &S,
+    t: impl Into<PerItem<'t, S::Time>>,
+    items: usize,
+) -> Result<Vec<NoiseLevel>, Error>
+where
+    S::Time: 't,
+{
+    per_item(t.into(), items, |t| schedule.level(t))
+}
+
+fn neighbours<S>(schedule: &S, t: Step) -> Result<(NoiseLevel, NoiseLevel), Error>
+where
+    S: NoiseSchedule<Time = Step> + ?Sized,
+{
+    let index = t
+        .index()
+        .ok_or_else(|| Error::range("step", t.get(), "a whole step"))?;
+    let before = match index {
+        0 => NoiseLevel::CLEAN,
+        _ => schedule.level(Step::new(index - 1))?,
+    };
+    Ok((before, schedule.level(t)?))
+}
+
+fn weighted<V: State>(x0: &V, eps: &V, pairs: &[(f64, f64)]) -> Result<V, Error> {
+    let (clean, noise): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+    let mut x = x0.clone();
+    x.combine_items(&clean, &[(&noise, eps)])?;
+    Ok(x)
+}
+
+fn transit<V: State>(x: &V, by: Transition, eps: &V) -> Result<V, Error> {
+    let mut next = x.clone();
+    next.combine(by.scale, &[(by.std, eps)])?;
+    Ok(next)
+}
+
+/// Standard normals in the shape of `x`.
+fn draw<V, N>(x: &V, over: Option<Interval>, noise: &mut N) -> Result<V, Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let mut eps = x.clone();
+    eps.combine(0.0, &[])?;
+    noise.add(&mut eps, Scale::Same(1.0), over)?;
+    Ok(eps)
+}
+
+impl Bridge {
+    /// The mean of the posterior for these two: `state * x_t + clean * x_0`.
+    ///
+    /// # Errors
+    ///
+    /// If the shapes differ.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Markov, NoiseLevel, Posterior};
+    /// use ndarray::array;
+    /// let q = Markov.bridge(NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN)?;
+    /// assert_eq!(q.mean(&array![5.0], &array![1.0])?, array![1.0]);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("q_posterior_mean"))]
+    pub fn mean<V: State>(self, x_t: &V, x_0: &V) -> Result<V, Error> {
+        let mut mean = x_t.clone();
+        mean.combine(self.state, &[(self.clean, x_0)])?;
+        Ok(mean)
+    }
+
+    /// A sample of the posterior for these two; draws nothing where the deviation is 0.
+    ///
+    /// # Errors
+    ///
+    /// If the shapes differ.
+    #[doc(alias("q_posterior_sample"))]
+    pub fn sample<V, N>(self, x_t: &V, x_0: &V, noise: &mut N) -> Result<V, Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let mut x = self.mean(x_t, x_0)?;
+        if self.std != 0.0 {
+            noise.add(&mut x, Scale::Same(self.std), None)?;
+        }
+        Ok(x)
+    }
+}

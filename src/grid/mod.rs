@@ -1,0 +1,248 @@
+//! Which noise levels a run visits.
+//!
+//! | grid | schedule | levels |
+//! |---|---|---|
+//! | [`Grid::every`] | steps | every training step |
+//! | [`Grid::leading`], [`Grid::trailing`], [`Grid::linspace`] | steps | an even choice of training steps |
+//! | [`Grid::uniform_time`] | any | even in time |
+//! | [`Grid::uniform_log_snr`] | any | even in log-SNR |
+//! | [`Grid::karras`] | any | even in `sigma^(1/rho)` |
+//! | [`Grid::at`] | any | a list of your own |
+
+mod karras;
+mod strided;
+mod uniform;
+
+use std::fmt::Debug;
+
+use crate::{Error, LogSnr, NoiseLevel, Step, schedule::NoiseSchedule};
+
+pub use karras::Karras;
+
+/// A noise level of a run and what the network is told there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Node<T> {
+    /// The level.
+    pub level: NoiseLevel,
+    /// What the network is told. It never decides which level is meant.
+    pub time: T,
+}
+
+/// The noise levels a run visits, from its start to its end.
+///
+/// A grid of `n` steps has `n` nodes, where a network can be asked, and an end. It is valid by
+/// construction: there is a step, and the log-SNR strictly rises (strictly falls, for an
+/// [inverted](Self::inverted) grid). A grid has exactly the number of steps asked for, or is an error.
+///
+/// ```
+/// use gaussian_diffusion::{Grid, NoiseLevel, Step, schedule::Discrete};
+/// let schedule = Discrete::cosine(1000)?;
+/// let grid = Grid::trailing(&schedule, 4)?;
+/// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+/// assert_eq!(told, [999.0, 749.0, 499.0, 249.0]);
+/// assert_eq!(grid.end(), NoiseLevel::CLEAN);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("timesteps", "sigmas", "set_timesteps", "spacing"))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid<T> {
+    nodes: Vec<Node<T>>,
+    end: NoiseLevel,
+}
+
+impl<T: Copy + Debug> Grid<T> {
+    /// A grid of these nodes and this end.
+    ///
+    /// # Errors
+    ///
+    /// If there is no node, or the log-SNR does not go strictly one way.
+    pub fn new(nodes: Vec<Node<T>>, end: NoiseLevel) -> Result<Self, Error> {
+        let levels: Vec<_> = nodes.iter().map(|node| node.level).chain([end]).collect();
+        let (Some(&first), true) = (levels.first(), levels.len() > 1) else {
+            return Err(Error::range("number of steps", 0.0, "1 or more"));
+        };
+        let cleaner = first.is_noisier_than(levels[1]);
+        for (index, pair) in levels.windows(2).enumerate() {
+            let ordered = match cleaner {
+                true => pair[0].is_noisier_than(pair[1]),
+                false => pair[1].is_noisier_than(pair[0]),
+            };
+            if !ordered {
+                return Err(Error::NotMonotone {
+                    what: "grid",
+                    index: index + 1,
+                    before: pair[0].log_snr().get(),
+                    this: pair[1].log_snr().get(),
+                });
+            }
+        }
+        Ok(Self { nodes, end })
+    }
+
+    /// The levels at these times of the schedule, in this order, and then the data.
+    ///
+    /// A last time whose level is clean is the end itself, and not a node.
+    ///
+    /// # Errors
+    ///
+    /// If a time is outside the schedule, or the levels do not go strictly one way.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Step, schedule::Discrete};
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let grid = Grid::at(&schedule, &[900, 400, 50].map(Step::new))?;
+    /// assert_eq!(grid.len(), 3);
+    /// assert!(Grid::at(&schedule, &[400, 900].map(Step::new)).is_err());
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn at<S>(schedule: &S, times: &[T]) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = T> + ?Sized,
+    {
+        let mut nodes = Vec::with_capacity(times.len());
+        for &time in times {
+            nodes.push(Node {
+                level: schedule.level(time)?,
+                time: schedule.told(time),
+            });
+        }
+        Self::ending_clean(nodes)
+    }
+
+    /// The levels of these log-SNRs, in this order, and then the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Self::at).
+    pub fn at_log_snrs<S>(schedule: &S, log_snrs: &[LogSnr]) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = T> + ?Sized,
+    {
+        let mut nodes = Vec::with_capacity(log_snrs.len());
+        for &snr in log_snrs {
+            let time = schedule.told(schedule.time_at(snr)?);
+            nodes.push(Node {
+                level: schedule.level_at(snr)?,
+                time,
+            });
+        }
+        Self::ending_clean(nodes)
+    }
+
+    fn ending_clean(mut nodes: Vec<Node<T>>) -> Result<Self, Error> {
+        if nodes.last().is_some_and(|node| node.level.is_clean()) {
+            nodes.pop();
+        }
+        Self::new(nodes, NoiseLevel::CLEAN)
+    }
+
+    /// The same nodes with another end, such as the first training step instead of the data.
+    ///
+    /// # Errors
+    ///
+    /// If the end is not beyond the last node.
+    #[doc(alias("final_sigmas_type", "set_alpha_to_one", "final_alpha_cumprod"))]
+    pub fn ending_at(self, end: NoiseLevel) -> Result<Self, Error> {
+        Self::new(self.nodes, end)
+    }
+
+    /// The same levels, with something else told to the network.
+    ///
+    /// # Errors
+    ///
+    /// If there is not one time per node.
+    pub fn telling(mut self, times: &[T]) -> Result<Self, Error> {
+        if times.len() != self.len() {
+            let (expected, found) = (self.len(), times.len());
+            return Err(Error::BatchLength {
+                what: "times to tell",
+                expected,
+                found,
+            });
+        }
+        for (node, &time) in self.nodes.iter_mut().zip(times) {
+            node.time = time;
+        }
+        Ok(self)
+    }
+
+    /// The grid walked the other way, from its end to its start.
+    ///
+    /// At the end itself, which has no time of its own, the network is told that of the last node.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, schedule::Discrete};
+    /// let grid = Grid::leading(&Discrete::cosine(100)?, 4, 0)?.inverted();
+    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(told, [0.0, 0.0, 25.0, 50.0]);
+    /// assert!(grid.nodes()[0].level.is_clean());
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("DDIMInverseScheduler", "inversion"))]
+    #[must_use]
+    pub fn inverted(&self) -> Self {
+        let mut nodes: Vec<_> = self.nodes.iter().rev().copied().collect();
+        let mut end = self.end;
+        // Each level moves one place: the old end becomes the first node.
+        let mut told = nodes.first().map(|node| node.time);
+        for node in &mut nodes {
+            std::mem::swap(&mut node.level, &mut end);
+            if let Some(time) = told.replace(node.time) {
+                node.time = time;
+            }
+        }
+        Self { nodes, end }
+    }
+
+    /// Number of steps.
+    #[doc(alias("num_inference_steps"))]
+    #[allow(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The levels where the network may be asked, from the start on.
+    pub fn nodes(&self) -> &[Node<T>] {
+        &self.nodes
+    }
+
+    /// The level the last step reaches.
+    pub fn end(&self) -> NoiseLevel {
+        self.end
+    }
+
+    /// All levels, the end included: one more than steps.
+    pub fn levels(&self) -> impl Iterator<Item = NoiseLevel> {
+        self.nodes.iter().map(|node| node.level).chain([self.end])
+    }
+}
+
+impl Grid<Step> {
+    /// The same grid with every node moved to the nearest whole step, in level and time.
+    ///
+    /// # Errors
+    ///
+    /// If two nodes meet.
+    pub fn rounded<S>(&self, schedule: &S) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = Step> + ?Sized,
+    {
+        let mut nodes = Vec::with_capacity(self.len());
+        for node in &self.nodes {
+            let step = schedule.time_at(node.level.log_snr())?.rounded();
+            nodes.push(Node {
+                level: schedule.level(step)?,
+                time: schedule.told(step),
+            });
+        }
+        Self::new(nodes, self.end)
+    }
+}
+
+/// Refuses a number of steps of zero.
+fn check_count(steps: usize) -> Result<(), Error> {
+    if steps == 0 {
+        return Err(Error::range("number of steps", 0.0, "1 or more"));
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Even choices of training steps.
+
+use super::{Grid, check_count};
+use crate::{Error, Step, schedule::NoiseSchedule};
+
+impl Grid<Step> {
+    /// Every training step, from the last to the first, and then the data.
+    ///
+    /// # Errors
+    ///
+    /// None for a valid schedule.
+    pub fn every<S>(schedule: &S) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = Step> + ?Sized,
+    {
+        let steps: Vec<_> = (0..total(schedule)).rev().map(Step::new).collect();
+        Self::at(schedule, &steps)
+    }
+
+    /// `i (T div n) + offset`, from the largest down: starts early, where some noise is missing.
+    ///
+    /// # Errors
+    ///
+    /// If `n` is 0 or above `T`, or the offset leads beyond the schedule.
+    ///
+    /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020; named by Lin et al.,
+    /// 2024.
+    #[doc(alias("steps_offset"))]
+    pub fn leading<S>(schedule: &S, n: usize, offset: usize) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = Step> + ?Sized,
+    {
+        let stride = total_for(schedule, n)? / n;
+        let steps: Vec<_> = (0..n)
+            .rev()
+            .map(|i| Step::new((i * stride).saturating_add(offset)))
+            .collect();
+        Self::at(schedule, &steps)
+    }
+
+    /// `round(T - i T / n) - 1` for `i = 0, 1, ..`: begins at the last step, ties to even.
+    ///
+    /// # Errors
+    ///
+    /// If `n` is 0 or above `T`.
+    ///
+    /// Source: Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li, Yang, 2024.
+    pub fn trailing<S>(schedule: &S, n: usize) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = Step> + ?Sized,
+    {
+        let total = total_for(schedule, n)?;
+        let step = |i: usize| {
+            let passed = i as f64 * total as f64 / n as f64;
+            Step::new((total as f64 - passed).round_ties_even() as usize - 1)
+        };
+        Self::at(schedule, &(0..n).map(step).collect::<Vec<_>>())
+    }
+
+    /// `n` steps from `T - 1` to 0, both included, rounded to whole ones, ties to even; the last
+    /// one alone for `n = 1`.
+    ///
+    /// # Errors
+    ///
+    /// If `n` is 0 or above `T`.
+    pub fn linspace<S>(schedule: &S, n: usize) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = Step> + ?Sized,
+    {
+        let last = total_for(schedule, n)? - 1;
+        let step = |i: usize| {
+            let passed = i as f64 * last as f64 / (n - 1).max(1) as f64;
+            Step::new((last as f64 - passed).round_ties_even() as usize)
+        };
+        Self::at(schedule, &(0..n).map(step).collect::<Vec<_>>())
+    }
+}
+
+/// Number of training steps.
+fn total<S: NoiseSchedule<Time = Step> + ?Sized>(schedule: &S) -> usize {
+    (schedule.ends().0.get() as usize).saturating_add(1)
+}
+
+/// The same, at least `n`.
+fn total_for<S>(schedule: &S, n: usize) -> Result<usize, Error>
+where
+    S: NoiseSchedule<Time = Step> + ?Sized,
+{
+    check_count(n)?;
+    let total = total(schedule);
+    if n > total {
+        let allowed = format!("1 to {total}, the steps of the schedule");
+        return Err(Error::range("number of steps", n as f64, allowed));
+    }
+    Ok(total)
+}

@@ -1,0 +1,64 @@
+//! The mathematics of Gaussian diffusion models: noise schedules, the forward process, posteriors,
+//! samplers, training targets. The network is yours.
+//!
+#![doc = include_str!("../docs/tour.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod error;
+mod time;
+
+mod level;
+
+mod gaussian;
+mod posterior;
+mod variance;
+
+mod parameterization;
+
+pub mod schedule;
+
+pub mod grid;
+
+pub mod solver;
+
+pub mod plan;
+
+pub mod state;
+
+pub mod noise;
+
+pub mod denoiser;
+pub mod forward;
+mod mixture;
+mod run;
+pub mod training;
+
+#[cfg(feature = "laws")]
+pub mod laws;
+
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
+#[doc = include_str!("../docs/precision.md")]
+pub mod precision {}
+#[doc = include_str!("../docs/papers.md")]
+pub mod papers {}
+
+pub use ndarray_rand::{rand, rand_distr};
+
+pub use denoiser::{Denoiser, Point, Prediction, predicts};
+pub use error::Error;
+pub use forward::ForwardProcess;
+pub use gaussian::gaussian_kl;
+pub use grid::Grid;
+pub use level::{LogSnr, NoiseLevel};
+pub use mixture::GaussianMixture;
+pub use noise::Noise;
+pub use parameterization::{Linear, Parameterization};
+pub use plan::Plan;
+pub use posterior::{Bridge, Generalized, Markov, Posterior};
+pub use run::Run;
+pub use schedule::NoiseSchedule;
+pub use solver::ReverseStep;
+pub use state::State;
+pub use time::{Clock, Sigma, Step, Time};
+pub use variance::{LogVariance, ModelVariance, Spread, Variance};

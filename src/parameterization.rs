@@ -1,0 +1,165 @@
+//! What a network says, and the linear maps from one way of saying it to another.
+
+use crate::{Bridge, Error, NoiseLevel};
+
+/// What the output of a network stands for.
+///
+/// Each is a combination of the clean data and the noise in `x = alpha x_0 + sigma eps`, and that
+/// row of the table is all there is to know of it: every conversion solves the same two equations.
+///
+/// | | `x_0` | `eps` | other names |
+/// |---|---|---|---|
+/// | `Noise` | 0 | 1 | epsilon, eps |
+/// | `X0` | 1 | 0 | sample, denoised, data prediction |
+/// | `Velocity` | -sigma | alpha | v-prediction |
+/// | `Score` | 0 | -1/sigma | gradient of the log-density |
+/// | `Flow` | -1 | 1 | flow-matching velocity, where alpha = 1 - t and sigma = t |
+/// | `Mean` | state alpha + clean | state sigma | mean of `x_s` under a posterior |
+///
+/// Sources: Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast Sampling of
+/// Diffusion Models, Salimans, Ho, 2022 (velocity); Score-Based Generative Modeling through
+/// Stochastic Differential Equations, Song et al., 2021 (score); Flow Straight and Fast, Liu, Gong,
+/// Liu, 2023, and Flow Matching for Generative Modeling, Lipman et al., 2023 (flow).
+///
+/// ```
+/// use gaussian_diffusion::{NoiseLevel, Parameterization::{Noise, X0}};
+/// let level = NoiseLevel::new(0.8, 0.6)?;
+/// let map = Noise.to(X0, level)?;                      // x_0 = (x - sigma eps) / alpha
+/// let (x_0, eps) = (0.3, -1.2);
+/// let x = 0.8 * x_0 + 0.6 * eps;
+/// assert!((map.state * x + map.prediction * eps - x_0).abs() < 1e-15);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("prediction_type", "objective", "model_mean_type"))]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Parameterization {
+    /// The noise `eps`.
+    #[doc(alias("epsilon", "eps"))]
+    Noise,
+    /// The clean data `x_0`.
+    #[doc(alias("sample", "original_sample", "denoised", "data_prediction"))]
+    X0,
+    /// `v = alpha eps - sigma x_0`.
+    #[doc(alias("v_prediction", "v"))]
+    Velocity,
+    /// The score of the noisy data, `-eps / sigma`.
+    Score,
+    /// `eps - x_0`, the velocity `dx/dt` of the rectified flow.
+    #[doc(alias("flow_prediction"))]
+    Flow,
+    /// The mean of the less noisy `x_s` under this posterior step.
+    #[doc(alias("previous_x", "previous_mean"))]
+    Mean(Bridge),
+}
+
+/// A linear map on a network's answer: `state * x + prediction * p`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Linear {
+    /// Coefficient of the noisy `x` the network was shown.
+    pub state: f64,
+    /// Coefficient of what it answered.
+    pub prediction: f64,
+}
+
+impl Linear {
+    /// The map that changes nothing.
+    pub const IDENTITY: Self = Self {
+        state: 0.0,
+        prediction: 1.0,
+    };
+}
+
+impl Parameterization {
+    /// Its coefficients of `x_0` and of `eps` at this level: a row of the table.
+    ///
+    /// # Errors
+    ///
+    /// For the score where there is no noise.
+    pub fn components(self, level: NoiseLevel) -> Result<(f64, f64), Error> {
+        let (alpha, sigma) = (level.alpha(), level.sigma());
+        Ok(match self {
+            Self::Noise => (0.0, 1.0),
+            Self::X0 => (1.0, 0.0),
+            Self::Velocity => (-sigma, alpha),
+            Self::Score if level.is_clean() => return Err(self.singular(level)),
+            Self::Score => (0.0, -1.0 / sigma),
+            Self::Flow => (-1.0, 1.0),
+            Self::Mean(q) => (q.state * alpha + q.clean, q.state * sigma),
+        })
+    }
+
+    /// The map from this to `other` at `level`.
+    ///
+    /// With `p = a x_0 + b eps` and the wanted `c x_0 + d eps`, and `D = alpha b - sigma a`:
+    /// `((c b - d a) x + (alpha d - sigma c) p) / D`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Singular`] where this and `x` do not determine `x_0` and `eps`: a noise or score
+    /// prediction at zero SNR, a clean-data prediction where there is no noise.
+    pub fn to(self, other: Self, level: NoiseLevel) -> Result<Linear, Error> {
+        if self == other {
+            return Ok(Linear::IDENTITY);
+        }
+        let (alpha, sigma) = (level.alpha(), level.sigma());
+        let (a, b) = self.components(level)?;
+        let (c, d) = other.components(level)?;
+        let determinant = match self {
+            // alpha b - sigma a would cancel.
+            Self::Mean(q) => -sigma * q.clean,
+            _ => alpha * b - sigma * a,
+        };
+        if determinant == 0.0 {
+            return Err(self.singular(level));
+        }
+        Ok(Linear {
+            state: (c * b - d * a) / determinant,
+            prediction: (alpha * d - sigma * c) / determinant,
+        })
+    }
+
+    fn singular(self, level: NoiseLevel) -> Error {
+        let what = match self {
+            Self::Noise => "a conversion of a noise prediction",
+            Self::X0 => "a conversion of an x0 prediction",
+            Self::Velocity => "a conversion of a velocity prediction",
+            Self::Score => "a conversion of a score prediction",
+            Self::Flow => "a conversion of a flow prediction",
+            Self::Mean(_) => "a conversion of a mean prediction",
+        };
+        Error::Singular {
+            what,
+            alpha: level.alpha(),
+            sigma: level.sigma(),
+        }
+    }
+}
+
+impl Bridge {
+    /// The mean of the step in terms of `x_t` and a prediction: `state * x_t + prediction * p`.
+    ///
+    /// The three equal forms of the DDPM mean are this for `X0`, `Noise` and `Mean`:
+    ///
+    /// ```text
+    /// state x_t + clean x_0  =  (alpha_s / alpha_t) x_t - (clean sigma_t / alpha_t) eps  =  mu
+    /// ```
+    ///
+    /// $$\tilde\mu = \frac{1}{\sqrt{1-\beta_t}}\Big(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}
+    ///   \varepsilon\Big)\quad\text{for neighbouring DDPM steps}$$
+    ///
+    /// # Errors
+    ///
+    /// Where the prediction does not determine `x_0`, as for [`Parameterization::to`].
+    pub fn mean_from(
+        self,
+        parameterization: Parameterization,
+        from: NoiseLevel,
+    ) -> Result<Linear, Error> {
+        let x0 = parameterization.to(Parameterization::X0, from)?;
+        Ok(Linear {
+            state: self.state + self.clean * x0.state,
+            prediction: self.clean * x0.prediction,
+        })
+    }
+}

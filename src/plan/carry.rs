@@ -1,0 +1,244 @@
+//! A law carried through the table of a plan, without an array and without a sample.
+
+use std::{collections::VecDeque, fmt::Debug};
+
+use super::Plan;
+use crate::{Error, NoiseLevel, Parameterization, Spread, Variance, solver::Update};
+
+/// What a network says of the data in one dimension: `x0 = slope * x + offset`.
+///
+/// The exact denoiser of Gaussian data has this form at every level.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Affine {
+    /// Coefficient of the noisy value.
+    pub slope: f64,
+    /// Constant.
+    pub offset: f64,
+}
+
+impl Affine {
+    /// The exact denoiser `E[x_0 | x]` for data `N(mean, variance)`.
+    ///
+    /// `x0 = mean + g (x - alpha mean)` with `g = alpha variance / (alpha^2 variance + sigma^2)`.
+    pub fn of_gaussian(mean: f64, variance: Variance, level: NoiseLevel) -> Self {
+        let (alpha, variance) = (level.alpha(), variance.get());
+        let total = alpha * alpha * variance + level.sigma() * level.sigma();
+        // A point of data at the clean level: any slope will do.
+        let slope = if total == 0.0 {
+            0.0
+        } else {
+            alpha * variance / total
+        };
+        Self {
+            slope,
+            offset: mean * (1.0 - slope * alpha),
+        }
+    }
+}
+
+/// Mean and variance of one value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// The mean.
+    pub mean: f64,
+    /// The variance.
+    pub variance: f64,
+}
+
+/// A value as a constant and coefficients of independent standard normals, one for the start and
+/// one for each draw: sums of such values are exact, also where they share noise.
+type Terms = Vec<f64>;
+
+fn combine(parts: &[(f64, &Terms)]) -> Terms {
+    let length = parts
+        .iter()
+        .map(|(_, terms)| terms.len())
+        .max()
+        .unwrap_or(0);
+    let mut sum = vec![0.0; length];
+    for (coefficient, terms) in parts {
+        for (total, term) in sum.iter_mut().zip(terms.iter()) {
+            *total += coefficient * term;
+        }
+    }
+    sum
+}
+
+fn moments(terms: &Terms) -> Moments {
+    let (mean, rest) = terms
+        .split_first()
+        .map_or((0.0, &[][..]), |(m, rest)| (*m, rest));
+    Moments {
+        mean,
+        variance: rest.iter().map(|c| c * c).sum(),
+    }
+}
+
+impl<T: Copy + Debug> Plan<T> {
+    /// Mean and variance at the end of the run for a one-dimensional start of this law and a network
+    /// that is affine at every level: the law of the sampler with no sample drawn.
+    ///
+    /// # Errors
+    ///
+    /// If the plan needs a variance from the network, or a conversion has no value at a level.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Plan, Variance, plan::{Affine, Moments}, schedule::Discrete, solver::Ddpm};
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let plan = Plan::new(&schedule, &Grid::every(&schedule)?, &Ddpm::default())?;
+    /// let data = |level| Affine::of_gaussian(2.0, Variance::new(0.25).unwrap(), level);
+    /// let end = plan.carry(Moments { mean: 0.0, variance: 1.0 }, data)?;
+    /// assert!((end.mean - 2.0).abs() < 1e-3 && (end.variance - 0.25).abs() < 2e-2);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn carry(
+        &self,
+        start: Moments,
+        network: impl Fn(NoiseLevel) -> Affine,
+    ) -> Result<Moments, Error> {
+        let start = vec![start.mean, start.variance.sqrt()];
+        let end = self.carry_terms(start, |level, x, _| {
+            let Affine { slope, offset } = network(level);
+            Ok(combine(&[(slope, x), (1.0, &vec![offset])]))
+        })?;
+        Ok(moments(&end))
+    }
+
+    /// How far the table is from the laws of the forward process: with exact predictions for the
+    /// data `x_0 = 1`, the largest distance of mean from `alpha` and of deviation from `sigma`, where
+    /// the network is asked and at the end, relative to `alpha + sigma` there.
+    ///
+    /// A solver that is consistent with its schedule has a defect of the size of rounding errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`carry`](Self::carry).
+    pub fn defect(&self) -> Result<f64, Error> {
+        let distance = |level: NoiseLevel, terms: &Terms| {
+            let Moments { mean, variance } = moments(terms);
+            let (alpha, sigma) = (level.alpha(), level.sigma());
+            (mean - alpha).abs().max((variance.sqrt() - sigma).abs()) / (alpha + sigma)
+        };
+        let mut worst = 0.0_f64;
+        let start = self.start();
+        let end = self.carry_terms(vec![start.alpha(), start.sigma()], |level, x, _| {
+            worst = worst.max(distance(level, x));
+            Ok(vec![1.0])
+        })?;
+        let last = self.levels.last().copied().unwrap_or(NoiseLevel::CLEAN);
+        Ok(worst.max(distance(last, &end)))
+    }
+
+    /// How much of an error of the network reaches the end: the largest error of the result for a
+    /// network whose every prediction, in these terms, is off by at most 1.
+    ///
+    /// For x0-predictions and a run to the data, 1 means that errors are averaged and never grow.
+    ///
+    /// # Errors
+    ///
+    /// If a conversion has no value at a level.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Parameterization, Plan, schedule::Discrete, solver::Ddim};
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20)?, &Ddim::default())?;
+    /// assert!((plan.amplification(Parameterization::X0)? - 1.0).abs() < 1e-12);
+    /// assert!(plan.amplification(Parameterization::Noise)? > 100.0);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn amplification(&self, of: Parameterization) -> Result<f64, Error> {
+        let mut errors = Vec::new();
+        let start = vec![self.start().alpha(), self.start().sigma()];
+        let end = self.carry_terms(start, |level, _, sources| {
+            // The exact prediction for the data 1, and an error that no other one shares.
+            let mut x0 = vec![1.0];
+            sources.add(&mut x0, of.to(Parameterization::X0, level)?.prediction);
+            errors.push(sources.0);
+            Ok(x0)
+        })?;
+        Ok(errors
+            .iter()
+            .map(|&error| end.get(error).map_or(0.0, |c| c.abs()))
+            .sum())
+    }
+
+    /// The value at the end, for a network that predicts the data as such a value.
+    fn carry_terms(
+        &self,
+        start: Terms,
+        mut x0: impl FnMut(NoiseLevel, &Terms, &mut Sources) -> Result<Terms, Error>,
+    ) -> Result<Terms, Error> {
+        let mut sources = Sources(start.len() - 1);
+        let mut history: VecDeque<Terms> = VecDeque::new();
+        let (mut state, mut trial): (Terms, Option<Terms>) = (start, None);
+        for planned in &self.stages {
+            let (stage, level) = (&planned.stage, planned.point.level);
+            if let Some(renoise) = &stage.renoise {
+                state = combine(&[(renoise.state, &state)]);
+                sources.draw(renoise.spread, &mut state)?;
+            }
+            let seen = trial.take().unwrap_or_else(|| state.clone());
+            let data = x0(level, &seen, &mut sources)?;
+            let map = match stage.basis {
+                Parameterization::X0 => None,
+                basis => Some(Parameterization::X0.to(basis, level)?),
+            };
+            let prediction = match map {
+                None => data,
+                Some(map) => combine(&[(map.state, &seen), (map.prediction, &data)]),
+            };
+            remember(&mut history, prediction, self.memory);
+            apply(&stage.commit, &mut state, &history);
+            if let Some(commit) = &stage.commit {
+                sources.draw(commit.spread, &mut state)?;
+            }
+            if let Some(update) = &stage.trial {
+                let mut next = state.clone();
+                apply(&stage.trial, &mut next, &history);
+                sources.draw(update.spread, &mut next)?;
+                trial = Some(next);
+            }
+        }
+        Ok(state)
+    }
+}
+
+fn remember(history: &mut VecDeque<Terms>, newest: Terms, memory: usize) {
+    history.push_front(newest);
+    history.truncate(memory);
+}
+
+fn apply(update: &Option<Update>, x: &mut Terms, history: &VecDeque<Terms>) {
+    if let Some(update) = update {
+        let mut parts = vec![(update.state, &*x)];
+        parts.extend(update.model.iter().copied().zip(history));
+        *x = combine(&parts);
+    }
+}
+
+/// The index of the last independent normal in use.
+struct Sources(usize);
+
+impl Sources {
+    /// Adds a normal of its own to a value.
+    fn add(&mut self, x: &mut Terms, coefficient: f64) {
+        self.0 += 1;
+        x.resize(self.0, 0.0);
+        x.push(coefficient);
+    }
+
+    /// Adds the noise of an update.
+    fn draw(&mut self, spread: Spread, x: &mut Terms) -> Result<(), Error> {
+        match spread {
+            Spread::Std(0.0) => {}
+            Spread::Std(std) => self.add(x, std),
+            Spread::Learned | Spread::LearnedRange { .. } => {
+                return Err(Error::Missing {
+                    what: "the variance of the network",
+                    needed_by: "the law of the plan",
+                });
+            }
+        }
+        Ok(())
+    }
+}

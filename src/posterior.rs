@@ -1,0 +1,180 @@
+//! The posterior `q(x_s | x_t, x_0)` between any two noise levels.
+
+use crate::{
+    Error, NoiseLevel,
+    variance::{LogVariance, Variance},
+};
+
+/// The posterior of one step as three numbers: `x_s ~ N(state * x_t + clean * x_0, std^2 I)`.
+///
+/// $$q(x_s \mid x_t, x_0) = \mathcal N(\texttt{state}\,x_t + \texttt{clean}\,x_0,\ \texttt{std}^2 I)$$
+///
+/// The marginals fix two equations, whatever the family:
+/// `state * alpha_t + clean = alpha_s` and `(state * sigma_t)^2 + std^2 = sigma_s^2`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bridge {
+    /// Coefficient of `x_t`.
+    #[doc(alias("posterior_mean_coef2"))]
+    pub state: f64,
+    /// Coefficient of `x_0`.
+    #[doc(alias("posterior_mean_coef1"))]
+    pub clean: f64,
+    /// Standard deviation.
+    pub std: f64,
+}
+
+impl Bridge {
+    /// `std^2`.
+    pub fn variance(self) -> Variance {
+        Variance::of_std(self.std)
+    }
+}
+
+/// A family of posteriors `q(x_s | x_t, x_0)` that share the marginals `q(x_t | x_0)`.
+///
+/// Laws, checked by `laws::posterior` (feature `laws`) and stated at [`Bridge`]; a step to the
+/// clean level is `state = 0, clean = 1, std = 0`.
+///
+/// ```
+/// use gaussian_diffusion::{Generalized, Markov, NoiseLevel, Posterior};
+/// let (from, to) = (NoiseLevel::new(0.6, 0.8)?, NoiseLevel::new(0.8, 0.6)?);
+/// let q = Markov.bridge(from, to)?;
+/// assert!((q.state * from.alpha() + q.clean - to.alpha()).abs() < 1e-15);
+/// assert_eq!(q, Generalized::new(1.0)?.bridge(from, to)?);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+pub trait Posterior {
+    /// The step from the noisier level `from` to the cleaner level `to`.
+    ///
+    /// # Errors
+    ///
+    /// If `from` is not noisier than `to`, or the family has no such member.
+    fn bridge(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Bridge, Error>;
+
+    /// The variance of the step.
+    ///
+    /// # Errors
+    ///
+    /// As [`bridge`](Self::bridge).
+    #[doc(alias("posterior_variance"))]
+    fn variance(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Variance, Error> {
+        Ok(self.bridge(from, to)?.variance())
+    }
+
+    /// The log-variance of the step, negative infinity for a step that draws nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`bridge`](Self::bridge).
+    fn log_variance(&self, from: NoiseLevel, to: NoiseLevel) -> Result<LogVariance, Error> {
+        Ok(self.variance(from, to)?.ln())
+    }
+}
+
+/// The posterior of the Markov chain `x_0 -> x_s -> x_t`: Bayes' rule on two Gaussians.
+///
+/// With `r^2 = SNR_t / SNR_s`: `state = r^2 alpha_s / alpha_t`, `clean = alpha_s (1 - r^2)`,
+/// `std^2 = sigma_s^2 (1 - r^2)`.
+///
+/// $$\tilde\mu = r^2\frac{\alpha_s}{\alpha_t}x_t + \alpha_s(1-r^2)x_0,\qquad
+///   \tilde\sigma^2 = \sigma_s^2(1-r^2),\qquad r^2=\frac{\mathrm{SNR}_t}{\mathrm{SNR}_s}$$
+///
+/// For neighbouring steps of a discrete schedule these are the posterior mean coefficients and
+/// `beta_tilde` of the DDPM paper.
+///
+/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equations 6 and 7.
+#[doc(alias("beta_tilde", "q_posterior_mean_variance"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Markov;
+
+impl Markov {
+    /// The deviation of `q(x_t | x_s)`: the root of the beta of this step.
+    ///
+    /// # Errors
+    ///
+    /// If `from` is not noisier than `to`.
+    pub fn forward_std(&self, from: NoiseLevel, to: NoiseLevel) -> Result<f64, Error> {
+        check_direction(from, to)?;
+        let (ratio, gap) = (to.ratio_above(from), to.gap_above(from));
+        Ok(from.sigma() * (gap * (1.0 + ratio)).sqrt())
+    }
+}
+
+impl Posterior for Markov {
+    fn bridge(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Bridge, Error> {
+        Generalized { eta: 1.0 }.bridge(from, to)
+    }
+}
+
+/// The family of DDIM: `std^2 = eta^2 *` the Markov posterior's variance, with the same marginals.
+///
+/// With `r` as for [`Markov`] and `q^2 = 1 - eta^2 (1 - r^2)`: `state = q sigma_s / sigma_t`,
+/// `clean = alpha_s (1 - r q)`, `std = eta sigma_s sqrt(1 - r^2)`.
+///
+/// $$x_s = \alpha_s x_0 + \sqrt{\sigma_s^2-\tilde\sigma^2}\,\frac{x_t-\alpha_t x_0}{\sigma_t}
+///   + \tilde\sigma z,\qquad \tilde\sigma^2=\eta^2\sigma_s^2(1-r^2)$$
+///
+/// `eta = 1` is [`Markov`]; `eta = 0` is deterministic.
+///
+/// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7 and 16.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Generalized {
+    eta: f64,
+}
+
+impl Generalized {
+    pub(crate) const DETERMINISTIC: Self = Self { eta: 0.0 };
+
+    /// # Errors
+    ///
+    /// If eta is negative, NaN or infinite. Above 1, some steps have no posterior, and
+    /// [`bridge`](Posterior::bridge) says so.
+    pub fn new(eta: f64) -> Result<Self, Error> {
+        if !(eta >= 0.0 && eta.is_finite()) {
+            return Err(Error::range("eta", eta, "a finite number from 0 on"));
+        }
+        Ok(Self { eta })
+    }
+
+    /// The share of the Markov posterior's deviation.
+    pub const fn eta(self) -> f64 {
+        self.eta
+    }
+}
+
+impl Posterior for Generalized {
+    fn bridge(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Bridge, Error> {
+        check_direction(from, to)?;
+        let (ratio, gap) = (to.ratio_above(from), to.gap_above(from));
+        let drawn = self.eta * self.eta;
+        // Sums of what does not cancel, so that the coefficients of short steps keep their digits.
+        let one_minus_ratio2 = gap * (1.0 + ratio);
+        let kept2 = (1.0 - drawn) + drawn * ratio * ratio;
+        if !(kept2 >= 0.0) {
+            let most = one_minus_ratio2.sqrt().recip();
+            return Err(Error::range(
+                "eta",
+                self.eta,
+                format!("0 to {most} for this step"),
+            ));
+        }
+        let kept = kept2.sqrt();
+        Ok(Bridge {
+            state: kept * to.sigma() / from.sigma(),
+            clean: to.alpha() * (gap + ratio * drawn * one_minus_ratio2 / (1.0 + kept)),
+            std: self.eta * to.sigma() * one_minus_ratio2.sqrt(),
+        })
+    }
+}
+
+fn check_direction(from: NoiseLevel, to: NoiseLevel) -> Result<(), Error> {
+    if from.is_noisier_than(to) {
+        return Ok(());
+    }
+    Err(Error::NotMonotone {
+        what: "step",
+        index: 1,
+        before: from.log_snr().get(),
+        this: to.log_snr().get(),
+    })
+}

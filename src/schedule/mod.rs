@@ -1,0 +1,202 @@
+//! Noise schedules: which noise level belongs to which time.
+//!
+//! | schedule | time | levels |
+//! |---|---|---|
+//! | [`Discrete`] | [`Step`](crate::Step) | variance preserving, from a table of betas |
+//! | [`VpLinear`] | [`Time`](crate::Time) | variance preserving, beta linear in time |
+//! | [`Cosine`] | `Time` | `cos(pi t / 2)`, `sin(pi t / 2)` |
+//! | [`LogSnrLinear`] | `Time` | variance preserving, log-SNR linear in time |
+//! | [`SubVp`] | `Time` | `alpha` of `VpLinear`, `sigma = 1 - alpha^2` |
+//! | [`VeGeometric`] | `Time` | `alpha = 1`, sigma geometric in time |
+//! | [`Edm`] | [`Sigma`](crate::Sigma) | `alpha = 1`, time is sigma itself |
+//! | [`RectifiedFlow`] | `Time` | `1 - t`, `t` |
+//! | [`Shifted`] | that of the inner one | any of these, moved in log-SNR |
+
+mod cosine;
+mod discrete;
+mod edm;
+mod log_snr_linear;
+mod rectified_flow;
+mod respacing;
+mod shifted;
+mod tables;
+mod ve_geometric;
+mod vp_linear;
+
+use std::fmt::Debug;
+
+use crate::{Error, LogSnr, NoiseLevel};
+
+pub use cosine::Cosine;
+pub use discrete::Discrete;
+pub use edm::Edm;
+pub use log_snr_linear::LogSnrLinear;
+pub use rectified_flow::RectifiedFlow;
+pub use respacing::Respacing;
+pub use shifted::Shifted;
+pub use ve_geometric::VeGeometric;
+pub use vp_linear::{SubVp, VpLinear};
+
+/// Which noise level belongs to which time.
+///
+/// Three methods make a schedule; everything else of this crate works on it.
+///
+/// # Laws
+///
+/// Checked by `laws::schedule` (feature `laws`): the log-SNR strictly falls from the cleanest time
+/// to the noisiest, and `time_at(level(t).log_snr())` is `t`.
+///
+/// # A schedule of your own
+///
+/// ```
+/// use gaussian_diffusion::{Error, LogSnr, NoiseLevel, Time, schedule::NoiseSchedule};
+///
+/// /// Log-SNR -2 ln(t), on levels that preserve variance.
+/// struct Quadratic;
+///
+/// impl NoiseSchedule for Quadratic {
+///     type Time = Time;
+///     fn level(&self, t: Time) -> Result<NoiseLevel, Error> {
+///         NoiseLevel::variance_preserving(LogSnr::new(-4.0 * (2.0 * t.get()).ln())?)
+///     }
+///     fn time_at(&self, snr: LogSnr) -> Result<Time, Error> {
+///         Time::new(0.5 * (-0.25 * snr.get()).exp())
+///     }
+///     fn ends(&self) -> (Time, Time) {
+///         (Time::new(1.0).unwrap(), Time::new(0.01).unwrap())
+///     }
+/// }
+///
+/// let half = Quadratic.level(Time::new(0.5)?)?;
+/// assert!((half.alpha() - half.sigma()).abs() < 1e-15);
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias("scheduler"))]
+pub trait NoiseSchedule {
+    /// The clock: what a network trained on this schedule is told.
+    type Time: Copy + Debug;
+
+    /// The noise level at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the time is outside the schedule.
+    fn level(&self, t: Self::Time) -> Result<NoiseLevel, Error>;
+
+    /// The time at which the log-SNR has this value: the inverse of [`level`](Self::level).
+    ///
+    /// # Errors
+    ///
+    /// If no time has it.
+    fn time_at(&self, snr: LogSnr) -> Result<Self::Time, Error>;
+
+    /// The noisiest and the cleanest time.
+    fn ends(&self) -> (Self::Time, Self::Time);
+
+    /// The level of this log-SNR in the schedule's own family of levels.
+    ///
+    /// # Errors
+    ///
+    /// By default where [`time_at`](Self::time_at) or [`level`](Self::level) has one. Schedules of
+    /// this crate have no such bounds here.
+    fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
+        self.level(self.time_at(snr)?)
+    }
+
+    /// What the network is told at `t`: `t` itself, but for a schedule on a subsequence of steps,
+    /// whose network knows the original ones.
+    #[doc(alias("timestep_map"))]
+    fn told(&self, t: Self::Time) -> Self::Time {
+        t
+    }
+}
+
+macro_rules! forward_schedule {
+    ($($pointer:ty),*) => {$(
+        impl<S: NoiseSchedule + ?Sized> NoiseSchedule for $pointer {
+            type Time = S::Time;
+
+            fn level(&self, t: Self::Time) -> Result<NoiseLevel, Error> {
+                (**self).level(t)
+            }
+
+            fn time_at(&self, snr: LogSnr) -> Result<Self::Time, Error> {
+                (**self).time_at(snr)
+            }
+
+            fn ends(&self) -> (Self::Time, Self::Time) {
+                (**self).ends()
+            }
+
+            fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
+                (**self).level_at(snr)
+            }
+
+            fn told(&self, t: Self::Time) -> Self::Time {
+                (**self).told(t)
+            }
+        }
+    )*};
+}
+
+forward_schedule!(&S, Box<S>, std::sync::Arc<S>);
+
+/// The coefficients of the forward equation `dx = drift x dt + diffusion dW`.
+///
+/// $$\mathrm dx = f(t)\,x\,\mathrm dt + g(t)\,\mathrm dW,\qquad
+///   f=\frac{\mathrm d\ln\alpha}{\mathrm dt},\qquad
+///   g^2=-\sigma^2\,\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
+///
+/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
+/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sde {
+    /// `f`, per unit of time.
+    pub drift: f64,
+    /// `g`, per root of a unit of time.
+    pub diffusion: f64,
+}
+
+/// A schedule in continuous time, whose forward process is a stochastic differential equation.
+///
+/// ```
+/// use gaussian_diffusion::{Time, schedule::{ContinuousSchedule, VpLinear}};
+/// let sde = VpLinear::new(0.1, 20.0)?.sde(Time::new(0.0)?)?;
+/// assert_eq!((sde.drift, sde.diffusion), (-0.05, 0.1_f64.sqrt()));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+pub trait ContinuousSchedule: NoiseSchedule {
+    /// Drift and diffusion at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the time is outside the schedule, or a coefficient is infinite there (the noise end of
+    /// schedules that reach zero SNR).
+    fn sde(&self, t: Self::Time) -> Result<Sde, Error>;
+}
+
+/// Refuses a drift that is infinite because no signal is left.
+fn finite_sde(level: NoiseLevel, drift: f64, diffusion: f64) -> Result<Sde, Error> {
+    if drift.is_finite() && diffusion.is_finite() {
+        return Ok(Sde { drift, diffusion });
+    }
+    Err(Error::Singular {
+        what: "the forward equation",
+        alpha: level.alpha(),
+        sigma: level.sigma(),
+    })
+}
+
+/// Refuses a log-SNR outside what the times of a schedule reach.
+fn check_reach(snr: LogSnr, low: f64, high: f64) -> Result<f64, Error> {
+    // A level that was computed at an end may miss it by a rounding.
+    let slack = 1e-12 * (1.0 + low.abs().max(high.abs()).min(1e3));
+    if !(snr.get() >= low - slack && snr.get() <= high + slack) {
+        return Err(Error::range(
+            "log-SNR",
+            snr.get(),
+            format!("{low} to {high}"),
+        ));
+    }
+    Ok(snr.get())
+}

@@ -1,0 +1,181 @@
+//! Solvers: from noise levels to coefficients. No array and no random number in sight.
+
+mod ddim;
+mod ddpm;
+mod stage;
+
+use crate::{Error, LogSnr, NoiseLevel};
+
+pub use ddim::Ddim;
+pub use ddpm::Ddpm;
+pub use stage::{At, Stage, Update};
+
+/// A rule that turns a pair of noise levels into the coefficients of a step.
+///
+/// A solver sees noise levels and never times, so that one rule serves variance-preserving,
+/// variance-exploding and flow schedules. It is stateless: what a multi-step rule looks back on is
+/// in the [`Path`], and the earlier predictions are kept by the [`Run`](crate::Run).
+///
+/// # Laws
+///
+/// Checked by `laws::reverse_step` (feature `laws`). With exact predictions for data that is one
+/// point, the mean and the deviation of the state are `alpha x_0` and `sigma` wherever the network is
+/// asked and at the end ([`Plan::defect`](crate::Plan::defect)); a step to the clean level is the
+/// x0-prediction and draws nothing; the measured order of convergence is [`order`](Self::order).
+///
+/// # A solver of your own
+///
+/// ```
+/// use gaussian_diffusion::{Error, Grid, Parameterization, Plan, schedule::Cosine};
+/// use gaussian_diffusion::solver::{At, Path, ReverseStep, Stage, Update};
+///
+/// /// x_s = alpha_s x_0 + sigma_s eps, in terms of the noise: Euler's step along the flow.
+/// #[derive(Debug)]
+/// struct Euler;
+///
+/// impl ReverseStep for Euler {
+///     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+///         let (from, to) = (path.from(), path.to());
+///         let state = to.sigma() / from.sigma();
+///         let update = Update::new(state).with_model([to.alpha() - state * from.alpha()]);
+///         Ok(vec![Stage::new(At::From, Parameterization::X0).with_commit(update)])
+///     }
+///     fn name(&self) -> &str {
+///         "Euler"
+///     }
+/// }
+///
+/// let plan = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 10)?, &Euler)?;
+/// assert!(plan.defect()? < 1e-14);
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias("sampler", "scheduler", "solver", "integrator"))]
+pub trait ReverseStep: Send + Sync {
+    /// The network evaluations of this step, and what is made of each.
+    ///
+    /// # Errors
+    ///
+    /// If the rule has no step between these levels.
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error>;
+
+    /// How it is called in tables.
+    fn name(&self) -> &str;
+
+    /// How many predictions an update may use, the newest included.
+    fn memory(&self) -> usize {
+        1
+    }
+
+    /// Order of convergence on the probability-flow equation; for a stochastic rule the weak order.
+    fn order(&self) -> u32 {
+        1
+    }
+}
+
+macro_rules! forward_solver {
+    ($($pointer:ty),*) => {$(
+        impl<S: ReverseStep + ?Sized> ReverseStep for $pointer {
+            fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+                (**self).stages(path)
+            }
+
+            fn name(&self) -> &str {
+                (**self).name()
+            }
+
+            fn memory(&self) -> usize {
+                (**self).memory()
+            }
+
+            fn order(&self) -> u32 {
+                (**self).order()
+            }
+        }
+    )*};
+}
+
+forward_solver!(&S, Box<S>);
+
+/// Maps a log-SNR to a level of the schedule's family.
+type LevelAt<'a> = &'a dyn Fn(LogSnr) -> Result<NoiseLevel, Error>;
+
+/// Where a step stands: all levels of the run, and which of them it goes between.
+#[derive(Clone, Copy)]
+pub struct Path<'a> {
+    levels: &'a [NoiseLevel],
+    /// The levels at `index` and after it, kept so that reading them cannot fail.
+    ends: (NoiseLevel, NoiseLevel),
+    index: usize,
+    level_at: LevelAt<'a>,
+}
+
+impl std::fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Path")
+            .field("levels", &self.levels)
+            .field("index", &self.index)
+            .finish()
+    }
+}
+
+impl<'a> Path<'a> {
+    /// The step from `levels[index]` to the next one, `None` past the end.
+    pub(crate) fn new(
+        levels: &'a [NoiseLevel],
+        index: usize,
+        level_at: LevelAt<'a>,
+    ) -> Option<Self> {
+        let ends = (*levels.get(index)?, *levels.get(index + 1)?);
+        Some(Self {
+            levels,
+            ends,
+            index,
+            level_at,
+        })
+    }
+
+    /// The level the step leaves.
+    pub fn from(&self) -> NoiseLevel {
+        self.ends.0
+    }
+
+    /// The level it reaches.
+    pub fn to(&self) -> NoiseLevel {
+        self.ends.1
+    }
+
+    /// Position of the step in the run, counted from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Number of steps of the run.
+    pub fn steps(&self) -> usize {
+        self.levels.len() - 1
+    }
+
+    /// All levels of the run, its end included.
+    pub fn levels(&self) -> &'a [NoiseLevel] {
+        self.levels
+    }
+
+    /// The levels of the step before this one.
+    pub fn previous(&self) -> Option<(NoiseLevel, NoiseLevel)> {
+        let before = self.index.checked_sub(1)?;
+        Some((*self.levels.get(before)?, self.from()))
+    }
+
+    /// Whether noise grows along the run.
+    pub fn is_inverted(&self) -> bool {
+        self.to().is_noisier_than(self.from())
+    }
+
+    /// The level of this log-SNR in the family of the schedule, for a stage between two nodes.
+    ///
+    /// # Errors
+    ///
+    /// If the schedule has none.
+    pub fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
+        (self.level_at)(snr)
+    }
+}

@@ -1,0 +1,124 @@
+//! What a step consists of.
+
+use crate::{Bridge, LogSnr, NoiseLevel, Parameterization, Spread};
+
+/// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + spread * z`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Update {
+    /// Coefficient of the state.
+    pub state: f64,
+    /// Coefficients of the predictions, the newest first.
+    pub model: Vec<f64>,
+    /// Deviation of the noise that is added.
+    pub spread: Spread,
+}
+
+impl Update {
+    /// `x <- state * x`.
+    pub fn new(state: f64) -> Self {
+        Self {
+            state,
+            model: Vec::new(),
+            spread: Spread::NONE,
+        }
+    }
+
+    /// The same with predictions, the newest first.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<Vec<f64>>) -> Self {
+        self.model = model.into();
+        self
+    }
+
+    /// The same with noise.
+    #[must_use]
+    pub fn with_spread(mut self, spread: Spread) -> Self {
+        self.spread = spread;
+        self
+    }
+}
+
+/// Where a network is asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum At {
+    /// At the level the step leaves.
+    From,
+    /// At the level it reaches.
+    To,
+    /// At a level of this log-SNR.
+    LogSnr(LogSnr),
+}
+
+/// One evaluation of the network and what is made of it.
+///
+/// In this order: `renoise` changes the state; the network is asked about the trial point, or about
+/// the state where no trial point is pending; `commit` replaces the state; `trial` makes, from the
+/// new state, the point of the next evaluation.
+///
+/// | sampler | stages of a step |
+/// |---|---|
+/// | single-step, multi-step | one with a commit |
+/// | Heun, midpoint | one with a trial, one with a commit |
+/// | predictor-corrector | one whose commit corrects and whose trial predicts |
+/// | churn, restart | one with a renoise before its evaluation |
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Stage {
+    /// Where the network is asked.
+    pub at: At,
+    /// In which terms the updates take its prediction.
+    pub basis: Parameterization,
+    /// `x <- state * x + spread * z` before the network is asked; takes no predictions.
+    pub renoise: Option<Update>,
+    /// The update of the state.
+    pub commit: Option<Update>,
+    /// The point of the next evaluation, from the new state.
+    pub trial: Option<Update>,
+}
+
+impl Stage {
+    /// An evaluation of which nothing is made yet.
+    pub fn new(at: At, basis: Parameterization) -> Self {
+        Self {
+            at,
+            basis,
+            renoise: None,
+            commit: None,
+            trial: None,
+        }
+    }
+
+    /// Changes the state before the evaluation.
+    #[must_use]
+    pub fn with_renoise(mut self, update: Update) -> Self {
+        self.renoise = Some(update);
+        self
+    }
+
+    /// Replaces the state after the evaluation.
+    #[must_use]
+    pub fn with_commit(mut self, update: Update) -> Self {
+        self.commit = Some(update);
+        self
+    }
+
+    /// Makes the point of the next evaluation.
+    #[must_use]
+    pub fn with_trial(mut self, update: Update) -> Self {
+        self.trial = Some(update);
+        self
+    }
+
+    /// The step of a posterior with the predicted data in place of the data.
+    ///
+    /// A step to the clean level draws nothing, whatever the spread.
+    pub fn from_posterior(bridge: Bridge, to: NoiseLevel, spread: Spread) -> Self {
+        let spread = if to.is_clean() { Spread::NONE } else { spread };
+        let update = Update::new(bridge.state)
+            .with_model([bridge.clean])
+            .with_spread(spread);
+        Self::new(At::From, Parameterization::X0).with_commit(update)
+    }
+}

@@ -1,0 +1,67 @@
+//! What a tensor type offers so that everything else works on it.
+
+mod array;
+mod kernel;
+
+use crate::Error;
+
+pub use array::Real;
+pub(crate) use array::{for_each_item, item_len, item_view};
+
+/// A batch of numbers that a process runs on.
+///
+/// [`ndarray::Array`] of `f32` or `f64` has it in every dimension and layout; a tensor type of
+/// another library joins by these six methods. The first axis counts the batch items; a tensor
+/// without axes is one item.
+///
+/// # Laws
+///
+/// Checked by `laws::state` (feature `laws`): [`combine`](Self::combine) is the linear combination,
+/// [`combine_items`](Self::combine_items) is it item by item, and arguments of other shapes are
+/// refused and change nothing.
+///
+/// ```
+/// use gaussian_diffusion::State;
+/// use ndarray::array;
+/// let mut x = array![[1.0, 2.0], [3.0, 4.0]];
+/// x.combine(0.5, &[(10.0, &array![[1.0, 0.0], [0.0, 1.0]])])?;
+/// assert_eq!(x, array![[10.5, 1.0], [1.5, 12.0]]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+pub trait State: Clone {
+    /// Number of batch items: the length of the first axis.
+    fn items(&self) -> usize;
+
+    /// `self <- own * self + sum of coefficient * term`, in place.
+    ///
+    /// Where `own` is 0 the old values are not read, so that a NaN among them is gone.
+    ///
+    /// # Errors
+    ///
+    /// If a term has another shape.
+    fn combine(&mut self, own: f64, terms: &[(f64, &Self)]) -> Result<(), Error>;
+
+    /// The same with one coefficient per batch item.
+    ///
+    /// # Errors
+    ///
+    /// If a term has another shape, or a list of coefficients another length than the batch.
+    fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error>;
+
+    /// `self <- min(max(self, low), high)`, element by element; NaN stays NaN.
+    ///
+    /// # Errors
+    ///
+    /// As the tensor library has them.
+    fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error>;
+
+    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a deviation.
+    ///
+    /// # Errors
+    ///
+    /// As the tensor library has them.
+    fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error>;
+
+    /// Whether there is no NaN and no infinity.
+    fn is_finite(&self) -> bool;
+}

@@ -1,0 +1,161 @@
+//! The three clocks of the field: training steps, continuous time, and the noise scale itself.
+
+use crate::Error;
+
+/// A training step, counted from zero: what a discrete-time network is told.
+///
+/// `Step::new(0)` is the least noisy step a network is trained on. Papers that count `t = 1..T`
+/// mean `Step::new(t - 1)`; their `t = 0`, the data, is [`NoiseLevel::CLEAN`] and not a step.
+///
+/// A grid may fall between two trained steps; such a step is fractional.
+///
+/// [`NoiseLevel::CLEAN`]: crate::NoiseLevel::CLEAN
+///
+/// ```
+/// use gaussian_diffusion::Step;
+/// assert_eq!(Step::new(250).index(), Some(250));
+/// assert_eq!(Step::fractional(249.5)?.index(), None);
+/// assert!(Step::fractional(-1.0).is_err());
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("timestep", "t"))]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Step(f64);
+
+impl Step {
+    /// The whole step of this index.
+    pub const fn new(index: usize) -> Self {
+        Self(index as f64)
+    }
+
+    /// A step that may lie between two trained ones.
+    ///
+    /// # Errors
+    ///
+    /// If `value` is negative, NaN or infinite.
+    pub fn fractional(value: f64) -> Result<Self, Error> {
+        if !(value >= 0.0 && value.is_finite()) {
+            return Err(Error::range("step", value, "a finite number from 0 on"));
+        }
+        Ok(Self(value))
+    }
+
+    /// The step as a number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The index of a whole step, `None` between steps.
+    pub fn index(self) -> Option<usize> {
+        (self.0.fract() == 0.0).then_some(self.0 as usize)
+    }
+
+    /// The nearest whole step, ties to even.
+    pub fn rounded(self) -> Self {
+        Self(self.0.round_ties_even())
+    }
+}
+
+/// Continuous time, 0 at the data and 1 at the noise for the schedules of this crate.
+///
+/// ```
+/// use gaussian_diffusion::Time;
+/// assert_eq!(Time::new(0.5)?.get(), 0.5);
+/// assert!(Time::new(f64::NAN).is_err());
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Time(f64);
+
+impl Time {
+    pub(crate) const ZERO: Self = Self(0.0);
+    pub(crate) const ONE: Self = Self(1.0);
+
+    /// # Errors
+    ///
+    /// If `value` is NaN or infinite.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        if !value.is_finite() {
+            return Err(Error::range("time", value, "a finite number"));
+        }
+        Ok(Self(value))
+    }
+
+    /// The time as a number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The number, if it lies in the unit interval.
+    pub(crate) fn unit(self) -> Result<f64, Error> {
+        if !(0.0..=1.0).contains(&self.0) {
+            return Err(Error::range("time", self.0, "0 to 1"));
+        }
+        Ok(self.0)
+    }
+}
+
+/// The noise-to-signal ratio `sigma / alpha`: the clock of k-diffusion and EDM, where `alpha = 1`.
+///
+/// ```
+/// use gaussian_diffusion::Sigma;
+/// assert_eq!(Sigma::new(14.6)?.get(), 14.6);
+/// assert!(Sigma::new(-1.0).is_err());
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Sigma(f64);
+
+impl Sigma {
+    pub(crate) const EDM_MIN: Self = Self(0.002);
+    pub(crate) const EDM_MAX: Self = Self(80.0);
+
+    /// # Errors
+    ///
+    /// If `value` is negative, NaN or infinite.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        if !(value >= 0.0 && value.is_finite()) {
+            return Err(Error::range("sigma", value, "a finite number from 0 on"));
+        }
+        Ok(Self(value))
+    }
+
+    /// The ratio as a number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// A clock on which one can go a fraction of the way from one reading to another.
+///
+/// A grid that is uniform in time needs no more of a clock than this.
+pub trait Clock: Copy {
+    /// The reading at `fraction` of the way from `self` to `other`, both ends exact.
+    fn toward(self, other: Self, fraction: f64) -> Self;
+}
+
+fn lerp(a: f64, b: f64, fraction: f64) -> f64 {
+    if fraction == 1.0 {
+        b
+    } else {
+        a + (b - a) * fraction
+    }
+}
+
+impl Clock for Step {
+    fn toward(self, other: Self, fraction: f64) -> Self {
+        Self(lerp(self.0, other.0, fraction))
+    }
+}
+
+impl Clock for Time {
+    fn toward(self, other: Self, fraction: f64) -> Self {
+        Self(lerp(self.0, other.0, fraction))
+    }
+}
+
+impl Clock for Sigma {
+    fn toward(self, other: Self, fraction: f64) -> Self {
+        Self(lerp(self.0, other.0, fraction))
+    }
+}

@@ -1,0 +1,8 @@
+//! What a training loop needs besides the network.
+//!
+//! The target of a network is [`ForwardProcess::target`](crate::ForwardProcess::target); this is the
+//! distance to it.
+
+mod loss;
+
+pub use loss::squared_error;
