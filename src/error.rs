@@ -7,7 +7,7 @@ use std::{borrow::Cow, error, fmt, sync::Arc};
 /// ```
 /// use gaussian_diffusion::schedule::Discrete;
 /// let error = Discrete::linear(1000, 1e-4, 1.5).unwrap_err();
-/// assert_eq!(error.to_string(), "betas[666] is 1.0000332332332332, allowed: above 0 and below 1");
+/// assert_eq!(error.to_string(), "betas[666] is 1.0000333333333333, allowed: above 0 and below 1");
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]

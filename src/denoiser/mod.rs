@@ -42,7 +42,7 @@ impl<T> Point<T> {
 /// use gaussian_diffusion::{NoiseLevel, Parameterization, Prediction};
 /// use ndarray::array;
 /// let level = NoiseLevel::new(0.8, 0.6)?;
-/// let (x_0, eps) = (0.5, 1.0);
+/// let (x_0, eps) = (0.5, 1.0_f64);
 /// let x = array![0.8 * x_0 + 0.6 * eps];
 /// let prediction = Prediction::noise(array![eps]).to(Parameterization::X0, &x, level)?;
 /// assert!((prediction.value[0] - x_0).abs() < 1e-15);

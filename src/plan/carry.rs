@@ -129,10 +129,12 @@ impl<T: Copy + Debug> Plan<T> {
         Ok(worst.max(distance(last, &end)))
     }
 
-    /// How much of an error of the network reaches the end: the largest error of the result for a
-    /// network whose every prediction, in these terms, is off by at most 1.
+    /// How much of the network's errors reaches the end: the largest error of the result for a
+    /// network whose every prediction, in these terms, is off by at most 1 and does not react to
+    /// where the errors before it led.
     ///
-    /// For x0-predictions and a run to the data, 1 means that errors are averaged and never grow.
+    /// For x0-predictions and a run to the data, 1 means that errors are averaged and never grow. A
+    /// network that predicts the noise has the noise-to-signal ratio of the start.
     ///
     /// # Errors
     ///
@@ -143,16 +145,17 @@ impl<T: Copy + Debug> Plan<T> {
     /// let schedule = Discrete::cosine(1000)?;
     /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20)?, &Ddim::default())?;
     /// assert!((plan.amplification(Parameterization::X0)? - 1.0).abs() < 1e-12);
-    /// assert!(plan.amplification(Parameterization::Noise)? > 100.0);
+    /// let start = plan.levels()[0].noise_to_signal();
+    /// assert!((plan.amplification(Parameterization::Noise)? / start - 1.0).abs() < 1e-9);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn amplification(&self, of: Parameterization) -> Result<f64, Error> {
         let mut errors = Vec::new();
-        let start = vec![self.start().alpha(), self.start().sigma()];
-        let end = self.carry_terms(start, |level, _, sources| {
-            // The exact prediction for the data 1, and an error that no other one shares.
-            let mut x0 = vec![1.0];
-            sources.add(&mut x0, of.to(Parameterization::X0, level)?.prediction);
+        // A network that says 0 and an error that no other answer shares.
+        let end = self.carry_terms(vec![0.0], |level, x, sources| {
+            let map = of.to(Parameterization::X0, level)?;
+            let mut x0 = combine(&[(map.state, x)]);
+            sources.add(&mut x0, map.prediction);
             errors.push(sources.0);
             Ok(x0)
         })?;
@@ -168,7 +171,7 @@ impl<T: Copy + Debug> Plan<T> {
         start: Terms,
         mut x0: impl FnMut(NoiseLevel, &Terms, &mut Sources) -> Result<Terms, Error>,
     ) -> Result<Terms, Error> {
-        let mut sources = Sources(start.len() - 1);
+        let mut sources = Sources(start.len().saturating_sub(1));
         let mut history: VecDeque<Terms> = VecDeque::new();
         let (mut state, mut trial): (Terms, Option<Terms>) = (start, None);
         for planned in &self.stages {
