@@ -130,6 +130,9 @@ impl Sigma {
 ///
 /// A grid that is uniform in time needs no more of a clock than this.
 pub trait Clock: Copy {
+    /// The reading as a number.
+    fn reading(self) -> f64;
+
     /// The reading at `fraction` of the way from `self` to `other`, both ends exact.
     fn toward(self, other: Self, fraction: f64) -> Self;
 }
@@ -143,18 +146,30 @@ fn lerp(a: f64, b: f64, fraction: f64) -> f64 {
 }
 
 impl Clock for Step {
+    fn reading(self) -> f64 {
+        self.0
+    }
+
     fn toward(self, other: Self, fraction: f64) -> Self {
         Self(lerp(self.0, other.0, fraction))
     }
 }
 
 impl Clock for Time {
+    fn reading(self) -> f64 {
+        self.0
+    }
+
     fn toward(self, other: Self, fraction: f64) -> Self {
         Self(lerp(self.0, other.0, fraction))
     }
 }
 
 impl Clock for Sigma {
+    fn reading(self) -> f64 {
+        self.0
+    }
+
     fn toward(self, other: Self, fraction: f64) -> Self {
         Self(lerp(self.0, other.0, fraction))
     }

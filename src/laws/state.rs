@@ -1,0 +1,109 @@
+//! The laws of a tensor type.
+
+use super::{Violation, close, require};
+use crate::state::State;
+
+/// The laws of a [`State`], for two values `x` and `y` of one shape with at least one item, and a
+/// third one of another shape.
+///
+/// `read` gives the numbers of a value in order, item after item. Compared with plain sums to
+/// `tolerance` of the largest term.
+///
+/// # Errors
+///
+/// The law that is broken.
+///
+/// ```
+/// use gaussian_diffusion::laws;
+/// use ndarray::array;
+/// let (x, y, other) = (array![[1.0, 2.0]], array![[0.5, -1.0]], array![[1.0]]);
+/// laws::state(&x, &y, &other, |v| v.iter().copied().collect(), 1e-15)?;
+/// # Ok::<(), laws::Violation>(())
+/// ```
+pub fn state<V: State>(
+    x: &V,
+    y: &V,
+    other: &V,
+    read: impl Fn(&V) -> Vec<f64>,
+    tolerance: f64,
+) -> Result<(), Violation> {
+    let (xs, ys) = (read(x), read(y));
+    let items = x.items();
+    let compare = |law, v: &V, expected: &dyn Fn(usize) -> (f64, f64)| {
+        for (i, found) in read(v).into_iter().enumerate() {
+            let (value, size) = expected(i);
+            close(law, i, found, value, tolerance * size)?;
+        }
+        Ok::<(), Violation>(())
+    };
+
+    // Every number of terms up to six.
+    let coefficients = [0.5, -2.0, 0.125, 3.0, -0.75, 1.5];
+    for count in 0..=coefficients.len() {
+        for own in [0.0, 1.0, -0.3] {
+            let terms: Vec<_> = coefficients[..count].iter().map(|c| (*c, y)).collect();
+            let mut v = x.clone();
+            v.combine(own, &terms)?;
+            let sum: f64 = coefficients[..count].iter().sum();
+            let size: f64 = coefficients[..count].iter().map(|c| c.abs()).sum();
+            compare("combine is the linear combination", &v, &|i| {
+                (
+                    own * xs[i] + sum * ys[i],
+                    (own * xs[i]).abs() + size * ys[i].abs(),
+                )
+            })?;
+        }
+    }
+
+    let length = xs.len() / items.max(1);
+    let of = |i: usize, step: f64| 0.25 + step * (i / length.max(1)) as f64;
+    let owns: Vec<_> = (0..items).map(|item| 0.25 + 0.5 * item as f64).collect();
+    let scales: Vec<_> = (0..items).map(|item| 0.25 - 0.125 * item as f64).collect();
+    let mut v = x.clone();
+    v.combine_items(&owns, &[(&scales, y)])?;
+    compare("combine_items is combine item by item", &v, &|i| {
+        let (a, b) = (of(i, 0.5) * xs[i], of(i, -0.125) * ys[i]);
+        (a + b, a.abs() + b.abs())
+    })?;
+
+    let mut v = x.clone();
+    v.clamp(-0.5, 0.75)?;
+    compare("clamp keeps within bounds", &v, &|i| {
+        (xs[i].clamp(-0.5, 0.75), 1.0)
+    })?;
+    let mut v = x.clone();
+    v.exp_affine(0.1, 0.5)?;
+    compare("exp_affine is exp(offset + scale x)", &v, &|i| {
+        let value = (0.1 + 0.5 * xs[i]).exp();
+        (value, value * (1.0 + xs[i].abs()))
+    })?;
+
+    require("finite numbers are finite", x.is_finite(), || {
+        format!("{xs:?}")
+    })?;
+    let mut bad = x.clone();
+    bad.combine(f64::NAN, &[])?;
+    require(
+        "a NaN is not finite",
+        xs.is_empty() || !bad.is_finite(),
+        || format!("{:?}", read(&bad)),
+    )?;
+    bad.combine(0.0, &[(1.0, y)])?;
+    compare("an own coefficient of 0 forgets", &bad, &|i| {
+        (ys[i], ys[i].abs())
+    })?;
+
+    let mut v = x.clone();
+    require(
+        "another shape is refused",
+        v.combine(1.0, &[(1.0, other)]).is_err(),
+        || "combine took it".to_owned(),
+    )?;
+    let short = vec![1.0; items + 1];
+    require(
+        "another batch length is refused",
+        v.combine_items(&short, &[]).is_err(),
+        || "combine_items took it".to_owned(),
+    )?;
+    compare("what is refused changes nothing", &v, &|i| (xs[i], 0.0))
+}
