@@ -102,21 +102,29 @@ impl Parameterization {
         if self == other {
             return Ok(Linear::IDENTITY);
         }
-        let (alpha, sigma) = (level.alpha(), level.sigma());
         let (a, b) = self.components(level)?;
         let (c, d) = other.components(level)?;
-        let determinant = match self {
-            // alpha b - sigma a would cancel.
-            Self::Mean(q) => -sigma * q.clean,
-            _ => alpha * b - sigma * a,
-        };
+        let determinant = self.determinant(level);
         if determinant == 0.0 {
             return Err(self.singular(level));
         }
         Ok(Linear {
             state: (c * b - d * a) / determinant,
-            prediction: (alpha * d - sigma * c) / determinant,
+            prediction: other.determinant(level) / determinant,
         })
+    }
+
+    /// `alpha b - sigma a` for the components `(a, b)`, written so that nothing cancels.
+    fn determinant(self, level: NoiseLevel) -> f64 {
+        let (alpha, sigma) = (level.alpha(), level.sigma());
+        match self {
+            Self::Noise => alpha,
+            Self::X0 => -sigma,
+            Self::Velocity => alpha * alpha + sigma * sigma,
+            Self::Score => -alpha / sigma,
+            Self::Flow => alpha + sigma,
+            Self::Mean(q) => -sigma * q.clean,
+        }
     }
 
     fn singular(self, level: NoiseLevel) -> Error {

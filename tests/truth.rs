@@ -1,0 +1,122 @@
+//! Tables of discrete schedules and divergences against 60-digit arithmetic.
+
+use gaussian_diffusion::{
+    Markov, NoiseSchedule, Parameterization, Posterior, Step, Variance, gaussian_kl,
+    schedule::Discrete,
+};
+use serde_json::Value;
+
+fn truth() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/truth.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// Relative difference, 0 for equal infinities and zeros.
+fn off(found: f64, expected: f64) -> f64 {
+    if found == expected {
+        0.0
+    } else {
+        ((found - expected) / expected).abs()
+    }
+}
+
+fn schedule(name: &str) -> Discrete {
+    match name {
+        "linear(1e-4, 0.02), T=1000" => Discrete::linear(1000, 1e-4, 0.02),
+        "linear(1e-4, 0.02) scaled by 1000/T, T=100" => Discrete::ddpm(100),
+        "scaled_linear(0.00085, 0.012), T=1000" => Discrete::scaled_linear(1000, 0.00085, 0.012),
+        "cosine(s=0.008, max_beta=0.999), T=1000" => Discrete::cosine(1000),
+        "cosine(s=0.008, max_beta=0.999), T=50" => Discrete::cosine(50),
+        "sigmoid(1e-4, 0.02), T=1000" => Discrete::sigmoid(1000, 1e-4, 0.02),
+        "exp(alpha_bar=exp(-12 t)), T=1000" => Discrete::exponential(1000, 12.0),
+        "scaled_linear(0.00085, 0.012) rescaled to zero terminal SNR, T=1000" => {
+            Discrete::stable_diffusion().and_then(|schedule| schedule.zero_terminal_snr())
+        }
+        other => panic!("no schedule for {other}"),
+    }
+    .unwrap()
+}
+
+#[test]
+fn discrete_schedules_meet_60_digits_to_1e_13() {
+    let truth = truth();
+    let mut compared = 0;
+    for (name, table) in truth["schedules"].as_object().unwrap() {
+        let schedule = schedule(name);
+        assert_eq!(schedule.len() as u64, table["T"].as_u64().unwrap());
+        for (t, row) in table["rows"].as_object().unwrap() {
+            let step = Step::new(t.parse::<usize>().unwrap() - 1);
+            let level = schedule.level(step).unwrap();
+            let q = Markov
+                .bridge(level, schedule.level_before(step).unwrap())
+                .unwrap();
+            let mut pairs = vec![
+                ("beta", schedule.beta(step).unwrap(), &row["beta"]),
+                (
+                    "alpha_bar",
+                    schedule.alpha_bar(step).unwrap(),
+                    &row["alpha_bar"],
+                ),
+                ("alpha", level.alpha(), &row["sqrt_alpha_bar"]),
+                (
+                    "1 - alpha_bar",
+                    schedule.one_minus_alpha_bar(step).unwrap(),
+                    &row["one_minus_alpha_bar"],
+                ),
+                ("sigma", level.sigma(), &row["sqrt_one_minus_alpha_bar"]),
+                ("log_snr", level.log_snr().get(), &row["log_snr"]),
+                ("clean", q.clean, &row["posterior"]["coef_x0"]),
+                ("state", q.state, &row["posterior"]["coef_xt"]),
+                (
+                    "variance",
+                    q.variance().get(),
+                    &row["posterior"]["variance"],
+                ),
+            ];
+            match q.mean_from(Parameterization::Noise, level) {
+                Ok(form) => pairs.extend([
+                    ("noise form, x_t", form.state, &row["noise_form"]["coef_xt"]),
+                    (
+                        "noise form, eps",
+                        -form.prediction,
+                        &row["noise_form"]["coef_noise"],
+                    ),
+                ]),
+                // Exact arithmetic says infinity there.
+                Err(_) => assert_eq!(number(&row["noise_form"]["coef_xt"]), f64::INFINITY),
+            }
+            for (what, found, expected) in pairs {
+                let expected = number(expected);
+                let relative = off(found, expected);
+                assert!(
+                    relative <= 1e-13,
+                    "{name}, t = {t}, {what}: {found} for {expected}, {relative:e}"
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(compared, 8 * 9 * 11 - 2);
+}
+
+#[test]
+fn gaussian_divergences_meet_60_digits() {
+    let truth = truth();
+    let rows = truth["gaussian_kl"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        let variance = |key: &str| Variance::new(number(&row[key])).unwrap();
+        let found = gaussian_kl(
+            number(&row["m1"]),
+            variance("v1"),
+            number(&row["m2"]),
+            variance("v2"),
+        );
+        let expected = number(&row["nats"]);
+        assert!(off(found, expected) <= 1e-14, "{row}: {found}");
+    }
+}
