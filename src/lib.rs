@@ -3,6 +3,21 @@
 //!
 #![doc = include_str!("../docs/tour.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// No panic on any data; tests may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::dbg_macro,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
 
 mod error;
 mod time;

@@ -1,6 +1,6 @@
 //! Mixtures of Gaussians: data for which everything is known in closed form.
 
-use ndarray::{Array, Array1, Array2, ArrayView1, Dimension};
+use ndarray::{Array, Array1, Array2, Dimension};
 
 use crate::{
     Denoiser, Error, NoiseLevel, Point, Prediction,
@@ -420,16 +420,13 @@ impl<A: Real, D: Dimension, T> Denoiser<Array<A, D>, T> for GaussianMixture {
         for_each_item(&mut answer, |_, mut item| {
             let point: Vec<f64> = item.iter().map(|x| x.get()).collect();
             match self.posterior_mean(&point, at.level) {
-                Ok(mean) => assign(&mut item.iter_mut(), mean.view()),
+                Ok(mean) => item
+                    .iter_mut()
+                    .zip(&mean)
+                    .for_each(|(x, mean)| *x = A::of(*mean)),
                 Err(error) => result = Err(error),
             }
         });
         result.map(|()| Prediction::x0(answer))
-    }
-}
-
-fn assign<'a, A: Real>(to: &mut dyn Iterator<Item = &'a mut A>, from: ArrayView1<'_, f64>) {
-    for (to, from) in to.zip(from) {
-        *to = A::of(*from);
     }
 }

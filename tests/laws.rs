@@ -3,7 +3,7 @@
 
 use gaussian_diffusion::{
     Bridge, Denoiser, GaussianMixture, Generalized, Grid, LogSnr, Markov, NoiseLevel,
-    NoiseSchedule, Parameterization, Plan, Point, Posterior, Sigma, Step, Time, Variance,
+    Parameterization, Plan, Point, Posterior, Sigma, Step, Time, Variance,
     laws::{self, strategies},
     plan::{Affine, Moments},
     predicts,

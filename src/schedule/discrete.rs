@@ -84,7 +84,7 @@ impl Discrete {
         for (index, &beta) in betas.iter().enumerate() {
             let end = may_end_at_one && index == last && beta == 1.0;
             // Below 1e-300, products of two scales would underflow.
-            if !((beta >= 1e-300 && beta < 1.0) || end) {
+            if !((1e-300..1.0).contains(&beta) || end) {
                 return Err(Error::element("betas", index, beta, "above 0 and below 1"));
             }
             let keep = 1.0 - beta;

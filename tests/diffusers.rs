@@ -1,0 +1,268 @@
+//! DDPM, DDIM and inverted DDIM against trajectories of the diffusers library.
+
+use gaussian_diffusion::{
+    Denoiser, Error, Generalized, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
+    Plan, Point, Posterior, Prediction, ReverseStep, Step,
+    noise::{Interval, NoiseSource, Scale},
+    predicts,
+    schedule::Discrete,
+    solver::{Ddim, Ddpm},
+};
+use ndarray::Array2;
+use serde_json::Value;
+
+fn cases() -> Vec<Value> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/reference/diffusers.json"
+    );
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Array2<f64> {
+    let numbers: Vec<f64> = value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect();
+    Array2::from_shape_vec((1, numbers.len()), numbers).unwrap()
+}
+
+/// The largest difference, relative to numbers above 1.
+fn off(found: &Array2<f64>, expected: &Value) -> f64 {
+    let expected = numbers(expected);
+    assert_eq!(found.dim(), expected.dim());
+    let pairs = found.iter().zip(&expected);
+    pairs.fold(0.0, |worst, (a, b)| {
+        f64::max(worst, (a - b).abs() / b.abs().max(1.0))
+    })
+}
+
+/// Noise from the file, in the order it was drawn.
+struct Replay(Vec<Array2<f64>>);
+
+impl NoiseSource<Array2<f64>> for Replay {
+    fn add(
+        &mut self,
+        x: &mut Array2<f64>,
+        scale: Scale<'_, Array2<f64>>,
+        _: Option<Interval>,
+    ) -> Result<(), Error> {
+        let z = self.0.remove(0);
+        match scale {
+            Scale::Same(std) => *x += &(z * std),
+            Scale::PerElement(std) => *x += &(z * std),
+            Scale::PerItem(_) => panic!("a run scales all items alike"),
+        }
+        Ok(())
+    }
+}
+
+/// diffusers' dynamic thresholding, which keeps the predicted noise as it was.
+struct Threshold<D> {
+    inner: D,
+    ratio: f64,
+    max: f64,
+}
+
+impl<D: Denoiser<Array2<f64>, Step>> Denoiser<Array2<f64>, Step> for Threshold<D> {
+    fn predict(
+        &mut self,
+        x: &Array2<f64>,
+        at: Point<Step>,
+    ) -> Result<Prediction<Array2<f64>>, Error> {
+        let raw = self
+            .inner
+            .predict(x, at)?
+            .to(Parameterization::X0, x, at.level)?;
+        let mut sizes: Vec<f64> = raw.value.iter().map(|x| x.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let place = self.ratio * (sizes.len() - 1) as f64;
+        let (low, high) = (sizes[place as usize], sizes[(place.ceil()) as usize]);
+        let s = (low + (high - low) * place.fract()).clamp(1.0, self.max);
+        let cut = raw.value.mapv(|x| x.clamp(-s, s) / s);
+        // The x0 whose deterministic step has this data and the raw noise.
+        let q = Generalized::new(0.0)?.bridge(at.level, at.to)?;
+        let moved = q.state * at.level.alpha() / q.clean;
+        Ok(Prediction::x0(cut * (1.0 + moved) - raw.value * moved))
+    }
+}
+
+fn schedule(config: &Value) -> Discrete {
+    let get = |key: &str, default: f64| config[key].as_f64().unwrap_or(default);
+    let steps = get("num_train_timesteps", 1000.0) as usize;
+    let (first, last) = (get("beta_start", 1e-4), get("beta_end", 0.02));
+    let schedule = match config["beta_schedule"].as_str().unwrap() {
+        "linear" => Discrete::linear(steps, first, last),
+        "scaled_linear" => Discrete::scaled_linear(steps, first, last),
+        "squaredcos_cap_v2" => Discrete::cosine(steps),
+        other => panic!("schedule {other}"),
+    }
+    .unwrap();
+    match config["rescale_betas_zero_snr"].as_bool() {
+        Some(true) => schedule.zero_terminal_snr().unwrap(),
+        _ => schedule,
+    }
+}
+
+fn solver(case: &Value) -> Box<dyn ReverseStep> {
+    let eta = case["step_args"]["eta"].as_f64().unwrap_or(0.0);
+    if case["scheduler"] != "DDPMScheduler" {
+        return Box::new(Ddim::new(eta).unwrap());
+    }
+    Box::new(Ddpm::new(
+        match case["config"]["variance_type"]
+            .as_str()
+            .unwrap_or("fixed_small")
+        {
+            "fixed_small" => ModelVariance::FixedSmall,
+            "fixed_large" => ModelVariance::FixedLarge,
+            "learned_range" => ModelVariance::LearnedRange,
+            other => panic!("variance {other}"),
+        },
+    ))
+}
+
+fn network(case: &Value) -> Box<dyn Denoiser<Array2<f64>, Step>> {
+    let config = case["config"].clone();
+    let learned = config["variance_type"] == "learned_range";
+    let parameterization = match config["prediction_type"].as_str().unwrap_or("epsilon") {
+        "epsilon" => Parameterization::Noise,
+        "sample" => Parameterization::X0,
+        "v_prediction" => Parameterization::Velocity,
+        other => panic!("prediction {other}"),
+    };
+    let net = predicts::with(move |x: &Array2<f64>, at: Point<Step>| {
+        let t = at.time.get() / 1000.0;
+        let value = x.mapv(|x| 0.8 * x.tanh() + 0.2 * (2.0 * x + t).cos());
+        let answer = Prediction::new(value, parameterization);
+        Ok(match learned {
+            true => answer.with_variance(x.mapv(|x| 0.3 * (x + 0.5).sin())),
+            false => answer,
+        })
+    });
+    if config["thresholding"] == true {
+        let ratio = config["dynamic_thresholding_ratio"].as_f64().unwrap();
+        return Box::new(Threshold {
+            inner: net,
+            ratio,
+            max: config["sample_max_value"].as_f64().unwrap(),
+        });
+    }
+    // The classes clip unless told otherwise.
+    match config["clip_sample"].as_bool().unwrap_or(true) {
+        true => Box::new(Denoiser::<_, Step>::clipped(net, -1.0, 1.0).unwrap()),
+        false => Box::new(net),
+    }
+}
+
+/// The plan of each network call: one for the whole run, or one a step where diffusers steps to a
+/// neighbour that its own list does not have.
+fn plans(case: &Value, schedule: &Discrete) -> Vec<Plan<Step>> {
+    let config = &case["config"];
+    let n = case["steps"].as_u64().unwrap() as usize;
+    let solver = solver(case);
+    let offset = config["steps_offset"].as_u64().unwrap_or(0) as usize;
+    let end = match config["set_alpha_to_one"].as_bool().unwrap_or(true) {
+        true => NoiseLevel::CLEAN,
+        false => schedule.level_at_step(0).unwrap(),
+    };
+    let plan = |grid: Grid<Step>| Plan::new(schedule, &grid, &solver).unwrap();
+    let grid = match config["timestep_spacing"].as_str().unwrap_or("leading") {
+        "leading" => Grid::leading(schedule, n, offset),
+        "trailing" => Grid::trailing(schedule, n),
+        "linspace" => Grid::linspace(schedule, n),
+        other => panic!("spacing {other}"),
+    }
+    .and_then(|grid| grid.ending_at(end))
+    .unwrap();
+    if case["scheduler"] == "DDIMInverseScheduler" {
+        // It tells the network the time it goes to.
+        let told: Vec<_> = grid.nodes().iter().rev().map(|node| node.time).collect();
+        return vec![plan(grid.inverted().telling(&told).unwrap())];
+    }
+    if !case["notes"].is_array() {
+        return vec![plan(grid)];
+    }
+    let stride = schedule.len() / n;
+    let pair = |node: &gaussian_diffusion::grid::Node<Step>| {
+        let before = node.time.index().unwrap().checked_sub(stride);
+        let to = before.map_or(end, |s| schedule.level_at_step(s).unwrap());
+        plan(
+            Grid::at(schedule, &[node.time])
+                .unwrap()
+                .ending_at(to)
+                .unwrap(),
+        )
+    };
+    grid.nodes().iter().map(pair).collect()
+}
+
+#[test]
+fn trajectories_agree_to_1e_9() {
+    let (mut runs, mut calls) = (0, 0);
+    for case in cases() {
+        let name = case["name"].as_str().unwrap();
+        let schedule = schedule(&case["config"]);
+        let mut net = network(&case);
+        let mut noise = Replay(
+            case["noise"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(numbers)
+                .collect(),
+        );
+        let mut x = numbers(&case["start"]);
+        let mut expected = case["calls"].as_array().unwrap().iter();
+        for plan in plans(&case, &schedule) {
+            let mut run = plan.start_from(x, &mut noise).unwrap();
+            while let Some((seen, at)) = run.pending() {
+                let call = expected.next().unwrap();
+                assert_eq!(at.time.get(), call["timestep"].as_f64().unwrap(), "{name}");
+                assert!(off(seen, &call["network_input"]) <= 1e-9, "{name}, {at:?}");
+                let answer = net.predict(seen, at).unwrap();
+                // The adapters that keep the noise answer with a moved x0.
+                if case["config"]["thresholding"] != true && call["pred_original_sample"].is_array()
+                {
+                    let x0 = answer
+                        .clone()
+                        .to(Parameterization::X0, seen, at.level)
+                        .unwrap();
+                    let off = off(&x0.value, &call["pred_original_sample"]);
+                    assert!(off <= 1e-9, "{name}, x0 at {at:?}: {off:e}");
+                }
+                run.supply(answer, &mut noise).unwrap();
+                let off = off(run.state(), &call["sample"]);
+                assert!(off <= 1e-9, "{name}, after {at:?}: {off:e}");
+                calls += 1;
+            }
+            x = run.into_state();
+        }
+        assert!(expected.next().is_none(), "{name} has more calls");
+        runs += 1;
+    }
+    assert_eq!((runs, calls), (cases().len(), calls));
+    assert!(runs >= 25 && calls >= 250, "{runs} runs of {calls} calls");
+}
+
+/// diffusers raises nothing here and divides by zero.
+#[test]
+fn noise_prediction_without_signal_is_refused() {
+    let schedule = Discrete::stable_diffusion()
+        .unwrap()
+        .zero_terminal_snr()
+        .unwrap();
+    assert!(schedule.level(Step::new(999)).unwrap().is_noise());
+    let grid = Grid::trailing(&schedule, 10).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+    let mut net = predicts::noise(|x: &Array2<f64>, _: Point<Step>| x.clone());
+    let error = plan
+        .sample(Array2::ones((1, 2)), &mut net, &mut Replay(Vec::new()))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a conversion of a noise prediction has no value at alpha = 0, sigma = 1"
+    );
+}

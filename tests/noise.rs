@@ -1,0 +1,275 @@
+//! Noise: its key, its law, its fixed values.
+
+use gaussian_diffusion::{
+    Noise,
+    noise::{NoiseSource, Scale},
+    rand::{RngCore, SeedableRng, rngs::StdRng},
+};
+use ndarray::{Array, Array1, Array2, Axis, Dimension, ShapeBuilder};
+
+fn filled<D: Dimension>(shape: impl ShapeBuilder<Dim = D>, noise: &mut Noise) -> Array<f64, D> {
+    let mut x = Array::zeros(shape);
+    noise.add(&mut x, Scale::Same(1.0), None).unwrap();
+    x
+}
+
+/// The promise of value stability. A change here is value-breaking and belongs in the changelog.
+#[test]
+fn the_numbers_of_a_seed_are_fixed() {
+    let mut noise = Noise::seeded(42);
+    let first = filled((2, 3), &mut noise);
+    let second = filled((2, 3), &mut noise);
+    let found: Vec<u64> = first.iter().chain(&second).map(|z| z.to_bits()).collect();
+    assert_eq!(found, FIXED, "{:?}", [first, second]);
+}
+
+/// Held against a second implementation of Philox and of the polar form.
+const FIXED: [u64; 12] = [
+    0x3fec_5e30_047a_a1d8,
+    0x3fdc_1e68_eb62_3d70,
+    0xbfc4_0bc8_bc52_b056,
+    0x3fe4_2dfb_d4c9_64a4,
+    0x3ff8_323d_5f81_e9b6,
+    0xbffc_601e_206b_b590,
+    0x3fd5_d375_ef42_864e,
+    0x4008_1c07_6a23_a630,
+    0x3ff9_82f5_e0ce_f33d,
+    0xbfee_d679_beb2_adb0,
+    0xbff7_5015_7616_627a,
+    0x3f90_6979_ac4f_1e0a,
+];
+
+#[test]
+fn an_item_depends_on_its_key_alone() {
+    let whole = filled((7, 5, 3), &mut Noise::seeded(9));
+    for items in 1..7 {
+        assert_eq!(
+            filled((items, 5, 3), &mut Noise::seeded(9)),
+            whole.slice_axis(Axis(0), (..items).into())
+        );
+        let tail = filled(
+            (7 - items, 5, 3),
+            &mut Noise::seeded(9).from_item(items as u32),
+        );
+        assert_eq!(tail, whole.slice_axis(Axis(0), (items..).into()));
+    }
+    // Seeds of items: an item alone with its seed.
+    let seeds = [5, 6, 5];
+    let batch = filled((3, 4), &mut Noise::per_item(seeds));
+    for (row, seed) in batch.rows().into_iter().zip(seeds) {
+        assert_eq!(filled((1, 4), &mut Noise::seeded(seed)).row(0), row);
+    }
+    // A longer item begins like a shorter one.
+    let long = filled((2, 9), &mut Noise::seeded(9));
+    assert_eq!(
+        filled((2, 4), &mut Noise::seeded(9)),
+        long.slice_axis(Axis(1), (..4).into())
+    );
+}
+
+#[test]
+fn layout_and_type_do_not_change_the_numbers() {
+    let rows = filled((4, 6), &mut Noise::seeded(3));
+    let columns = filled((4, 6).f(), &mut Noise::seeded(3));
+    assert_eq!(rows, columns);
+    let mut single = Array2::<f32>::zeros((4, 6));
+    Noise::seeded(3)
+        .add(&mut single, Scale::Same(1.0), None)
+        .unwrap();
+    assert_eq!(single, rows.mapv(|z| z as f32));
+}
+
+#[test]
+fn draws_are_counted_and_can_be_resumed() {
+    let mut noise = Noise::seeded(1);
+    let (a, b) = (filled(8, &mut noise), filled(8, &mut noise));
+    assert_ne!(a, b);
+    assert_eq!(noise.draws(), 2);
+    assert_eq!(filled(8, &mut Noise::seeded(1).at_draw(1)), b);
+    assert_ne!(filled(8, &mut Noise::seeded(2)), a);
+}
+
+#[test]
+fn every_scale_is_the_plain_product() {
+    let z = filled((3, 4), &mut Noise::seeded(8));
+    let start = Array2::from_shape_fn((3, 4), |(i, j)| i as f64 - 0.5 * j as f64);
+    let mut x = start.clone();
+    Noise::seeded(8)
+        .add(&mut x, Scale::PerItem(&[0.5, 0.0, -2.0]), None)
+        .unwrap();
+    for (i, scale) in [0.5, 0.0, -2.0].into_iter().enumerate() {
+        for j in 0..4 {
+            assert_eq!(x[[i, j]], start[[i, j]] + scale * z[[i, j]]);
+        }
+    }
+    let std = start.mapv(f64::exp);
+    let mut x = start.clone();
+    Noise::seeded(8)
+        .add(&mut x, Scale::PerElement(&std), None)
+        .unwrap();
+    for ((i, j), x) in x.indexed_iter() {
+        assert_eq!(*x, start[[i, j]] + std[[i, j]] * z[[i, j]]);
+    }
+}
+
+#[test]
+fn empty_arrays_are_a_draw_of_nothing() {
+    let mut noise = Noise::seeded(1);
+    assert_eq!(filled((0, 3), &mut noise).len(), 0);
+    assert_eq!(filled((3, 0), &mut noise).len(), 0);
+    assert_eq!(filled((), &mut noise).len(), 1);
+    assert_eq!(noise.draws(), 3);
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let mut noise = Noise::seeded(1);
+    let mut x = Array2::<f64>::ones((3, 2));
+    let short = noise.add(&mut x, Scale::PerItem(&[1.0]), None).unwrap_err();
+    assert_eq!(
+        short.to_string(),
+        "noise scales has 1 entries for a batch of 3"
+    );
+    let std = Array2::ones((2, 3));
+    let shape = noise
+        .add(&mut x, Scale::PerElement(&std), None)
+        .unwrap_err();
+    assert_eq!(
+        shape.to_string(),
+        "noise scale has shape [2, 3], expected [3, 2]"
+    );
+    let seeds = Noise::per_item([1, 2])
+        .add(&mut x, Scale::Same(1.0), None)
+        .unwrap_err();
+    assert_eq!(seeds.to_string(), "seeds has 2 entries for a batch of 3");
+    assert_eq!((x, noise.draws()), (Array2::ones((3, 2)), 0));
+}
+
+/// A generator that must not be touched.
+struct Untouchable;
+
+impl RngCore for Untouchable {
+    fn next_u32(&mut self) -> u32 {
+        panic!("noise was drawn");
+    }
+    fn next_u64(&mut self) -> u64 {
+        panic!("noise was drawn");
+    }
+    fn fill_bytes(&mut self, _: &mut [u8]) {
+        panic!("noise was drawn");
+    }
+}
+
+#[test]
+fn deterministic_runs_draw_nothing() {
+    use gaussian_diffusion::{GaussianMixture, Grid, Plan, schedule::Discrete, solver::Ddim};
+    let schedule = Discrete::cosine(100).unwrap();
+    let plan = Plan::new(
+        &schedule,
+        &Grid::trailing(&schedule, 9).unwrap(),
+        &Ddim::default(),
+    )
+    .unwrap();
+    let mut net = GaussianMixture::point(&[0.5]).unwrap();
+    let x = plan
+        .sample(Array2::<f64>::ones((2, 1)), &mut net, &mut Untouchable)
+        .unwrap();
+    assert!(x.iter().all(|x| (x - 0.5).abs() < 1e-12));
+}
+
+/// Moments, tails and a Kolmogorov-Smirnov test of two million numbers of a fixed seed, each at a
+/// significance of 1e-4 (3.9 deviations; 2.23 for the KS statistic times the root of n).
+fn standard_normal(z: &Array1<f64>) {
+    let n = z.len() as f64;
+    let moment = |k: i32| z.mapv(|z| z.powi(k)).sum() / n;
+    for (k, expected, variance) in [
+        (1, 0.0, 1.0_f64),
+        (2, 1.0, 2.0),
+        (3, 0.0, 15.0),
+        (4, 3.0, 96.0),
+    ] {
+        let deviation = (moment(k) - expected) / (variance / n).sqrt();
+        assert!(deviation.abs() < 3.9, "moment {k}: {deviation} deviations");
+    }
+    for bound in [1.0, 2.0, 3.0, 4.0] {
+        let p = libm::erfc(bound / 2.0_f64.sqrt());
+        let count = z.iter().filter(|z| z.abs() > bound).count() as f64;
+        let deviation = (count - n * p) / (n * p * (1.0 - p)).sqrt();
+        assert!(
+            deviation.abs() < 3.9,
+            "beyond {bound}: {deviation} deviations"
+        );
+    }
+    let mut sorted = z.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let statistic = sorted.iter().enumerate().fold(0.0_f64, |worst, (i, z)| {
+        let cdf = 0.5 * libm::erfc(-z / 2.0_f64.sqrt());
+        worst
+            .max((cdf - i as f64 / n).abs())
+            .max((cdf - (i + 1) as f64 / n).abs())
+    });
+    assert!(statistic * n.sqrt() < 2.23, "KS {}", statistic * n.sqrt());
+}
+
+#[test]
+fn seeded_noise_is_standard_normal() {
+    // Across elements, items and draws, so that each part of the counter is exercised.
+    standard_normal(&Array1::from_iter(filled(
+        (2, 1_000_000),
+        &mut Noise::seeded(1),
+    )));
+    standard_normal(&Array1::from_iter(filled(
+        (1_000_000, 2),
+        &mut Noise::seeded(2),
+    )));
+    let mut noise = Noise::seeded(3);
+    let many: Vec<f64> = (0..20_000)
+        .flat_map(|_| filled((5, 2), &mut noise).into_iter().collect::<Vec<_>>())
+        .collect();
+    standard_normal(&Array1::from(many));
+}
+
+#[test]
+fn elements_items_and_draws_are_uncorrelated() {
+    let mut noise = Noise::seeded(11);
+    let (a, b) = (
+        filled((2, 500_000), &mut noise),
+        filled((2, 500_000), &mut noise),
+    );
+    let n = 500_000.0_f64;
+    let pairs = [
+        (a.row(0).to_owned(), a.row(1).to_owned()),
+        (a.row(0).to_owned(), b.row(0).to_owned()),
+        (
+            a.row(0).slice_axis(Axis(0), (1..).into()).to_owned(),
+            a.row(0).slice_axis(Axis(0), (..499_999).into()).to_owned(),
+        ),
+        (
+            a.row(0).slice_axis(Axis(0), (2..).into()).to_owned(),
+            a.row(0).slice_axis(Axis(0), (..499_998).into()).to_owned(),
+        ),
+    ];
+    for (x, y) in pairs {
+        // 3.9 deviations: significance 1e-4.
+        assert!(x.dot(&y).abs() < 3.9 * n.sqrt(), "{}", x.dot(&y) / n.sqrt());
+        let (x2, y2) = (x.mapv(|x| x * x - 1.0), y.mapv(|y| y * y - 1.0));
+        assert!(
+            x2.dot(&y2).abs() < 3.9 * 2.0 * n.sqrt(),
+            "{}",
+            x2.dot(&y2) / n.sqrt()
+        );
+    }
+}
+
+#[test]
+fn any_generator_serves() {
+    let mut z = Array1::<f64>::zeros(2_000_000);
+    StdRng::seed_from_u64(5)
+        .add(&mut z, Scale::Same(1.0), None)
+        .unwrap();
+    standard_normal(&z);
+    let mut boxed: Box<dyn RngCore> = Box::new(StdRng::seed_from_u64(5));
+    let mut again = Array1::<f64>::zeros(2_000_000);
+    boxed.add(&mut again, Scale::Same(1.0), None).unwrap();
+    assert_eq!(z, again);
+}
