@@ -182,7 +182,8 @@ fn plans(case: &Value, schedule: &Discrete) -> Vec<Plan<Step>> {
         let told: Vec<_> = grid.nodes().iter().rev().map(|node| node.time).collect();
         return vec![plan(grid.inverted().telling(&told).unwrap())];
     }
-    if !case["notes"].is_array() {
+    // DDPM steps along its own list, whatever the note on the case says.
+    if !case["notes"].is_array() || case["scheduler"] == "DDPMScheduler" {
         return vec![plan(grid)];
     }
     let stride = schedule.len() / n;
@@ -243,8 +244,7 @@ fn trajectories_agree_to_1e_9() {
         assert!(expected.next().is_none(), "{name} has more calls");
         runs += 1;
     }
-    assert_eq!((runs, calls), (cases().len(), calls));
-    assert!(runs >= 25 && calls >= 250, "{runs} runs of {calls} calls");
+    assert_eq!((runs, calls), (27, 296));
 }
 
 /// diffusers raises nothing here and divides by zero.

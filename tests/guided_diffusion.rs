@@ -1,0 +1,219 @@
+//! Posteriors, model means, variances and divergences against guided-diffusion.
+
+use gaussian_diffusion::{
+    Denoiser, ForwardProcess, LogVariance, Markov, ModelVariance, NoiseLevel, NoiseSchedule,
+    Parameterization, Point, Posterior, Prediction, Spread, Step, Variance, gaussian_kl, predicts,
+    schedule::{Discrete, Respacing},
+};
+use ndarray::Array2;
+use serde_json::Value;
+
+fn reference() -> Value {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/reference/guided_diffusion.json"
+    );
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn list(value: &Value) -> Vec<f64> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect()
+}
+
+/// Numbers of the file, nested or flat, as two items of eight.
+fn batch(value: &Value) -> Array2<f64> {
+    fn flatten(value: &Value, into: &mut Vec<f64>) {
+        match value.as_array() {
+            Some(inner) => inner.iter().for_each(|value| flatten(value, into)),
+            None => into.push(value.as_f64().unwrap()),
+        }
+    }
+    let mut numbers = Vec::new();
+    flatten(value, &mut numbers);
+    Array2::from_shape_vec((2, numbers.len() / 2), numbers).unwrap()
+}
+
+fn check(what: &str, found: f64, expected: f64) {
+    assert!(
+        (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        "{what}: {found} for {expected}"
+    );
+}
+
+fn check_all(what: &str, found: &Array2<f64>, expected: &Value) {
+    for (found, expected) in found.iter().zip(&batch(expected)) {
+        check(what, *found, *expected);
+    }
+}
+
+#[test]
+fn respaced_steps_are_those_of_the_reference() {
+    let reference = reference();
+    let all = reference["respacing"].as_object().unwrap();
+    assert_eq!(all.len(), 6);
+    for (name, expected) in all {
+        let (total, text) = name.split_once('/').unwrap();
+        let respacing = Respacing::parse(text, total.parse().unwrap()).unwrap();
+        let steps: Vec<f64> = respacing.steps().iter().map(|&step| step as f64).collect();
+        assert_eq!(steps, list(expected), "{name}");
+    }
+}
+
+fn schedule(case: &Value) -> Discrete {
+    let steps = case["T"].as_u64().unwrap() as usize;
+    let full = match case["schedule"].as_str().unwrap() {
+        "linear" => Discrete::ddpm(steps),
+        _ => Discrete::cosine(steps),
+    }
+    .unwrap();
+    match case["respacing"].as_str().unwrap() {
+        "" => full,
+        text => full
+            .respaced(&Respacing::parse(text, steps).unwrap())
+            .unwrap(),
+    }
+}
+
+type Net = Box<dyn Denoiser<Array2<f64>, Step>>;
+
+fn network(case: &Value, clip: bool) -> Net {
+    let answer = |x: &Array2<f64>, at: Point<Step>| {
+        x.mapv(|x| 0.8 * x.tanh() + 0.2 * (2.0 * x + at.time.get() / 1000.0).cos())
+    };
+    let net: Net = match case["mean"].as_str().unwrap() {
+        "EPSILON" => Box::new(predicts::noise(answer)),
+        "START_X" => Box::new(predicts::x0(answer)),
+        "PREVIOUS_X" => Box::new(predicts::mean(Markov, answer)),
+        other => panic!("mean {other}"),
+    };
+    if clip {
+        Box::new(net.clipped(-1.0, 1.0).unwrap())
+    } else {
+        net
+    }
+}
+
+/// The log-variance of every element.
+fn log_variance(spread: Spread, x: &Array2<f64>) -> Array2<f64> {
+    let v = x.mapv(|x| 0.3 * (x + 0.5).sin());
+    match spread {
+        Spread::Std(std) => v.mapv(|_| 2.0 * std.ln()),
+        Spread::LearnedRange { min, max } => {
+            let (min, max): (LogVariance, LogVariance) = (min, max);
+            v.mapv(|v| {
+                let share = (v + 1.0) / 2.0;
+                share * max.get() + (1.0 - share) * min.get()
+            })
+        }
+        other => panic!("spread {other:?}"),
+    }
+}
+
+#[test]
+fn posteriors_models_and_divergences_agree_to_1e_9() {
+    let reference = reference();
+    let x0 = batch(&reference["levels"]).mapv(|level| 2.0 * level / 255.0 - 1.0);
+    let (mut steps, mut divergences) = (0, 0);
+    for case in reference["cases"].as_array().unwrap() {
+        let schedule = schedule(case);
+        let told: Vec<f64> = (0..schedule.len())
+            .map(|i| schedule.told(Step::new(i)).get())
+            .collect();
+        if case["timesteps"].is_array() {
+            assert_eq!(told, list(&case["timesteps"]));
+        }
+        for row in case["steps"].as_array().unwrap() {
+            let index = row["index"].as_u64().unwrap() as usize;
+            let name = format!(
+                "{} {} {} {}, index {index}, clip {}",
+                case["schedule"], case["respacing"], case["mean"], case["variance"], row["clip"]
+            );
+            let t = Step::new(index);
+            let x = schedule.jump(&x0, t, &batch(&row["noise"])).unwrap();
+            check_all(&format!("{name}: x_t"), &x, &row["x_t"]);
+
+            let (from, to) = (
+                schedule.level(t).unwrap(),
+                schedule.level_before(t).unwrap(),
+            );
+            let q = Markov.bridge(from, to).unwrap();
+            let posterior_mean = q.mean(&x, &x0).unwrap();
+            check_all(
+                &format!("{name}: posterior mean"),
+                &posterior_mean,
+                &row["posterior_mean"],
+            );
+            let variance = schedule.posterior_variance(t).unwrap().get();
+            check(
+                &format!("{name}: variance"),
+                variance,
+                row["posterior_variance"].as_f64().unwrap(),
+            );
+            let small = schedule
+                .model_variance(ModelVariance::FixedSmall, t)
+                .unwrap();
+            let small = log_variance(small, &x)[[0, 0]];
+            let expected = row["posterior_log_variance_clipped"].as_f64().unwrap();
+            check(&format!("{name}: clipped log-variance"), small, expected);
+
+            let choice = match case["variance"].as_str().unwrap() {
+                "FIXED_SMALL" => ModelVariance::FixedSmall,
+                "FIXED_LARGE" => ModelVariance::FixedLarge,
+                _ => ModelVariance::LearnedRange,
+            };
+            let model = log_variance(schedule.model_variance(choice, t).unwrap(), &x);
+            check_all(
+                &format!("{name}: model log-variance"),
+                &model,
+                &row["model_log_variance"],
+            );
+
+            let mut net = network(case, row["clip"] == true);
+            let point = Point::new(schedule.told(t), from, to);
+            let answer = net.predict(&x, point).unwrap();
+            let predicted: Prediction<_> = answer.to(Parameterization::X0, &x, from).unwrap();
+            check_all(&format!("{name}: x0"), &predicted.value, &row["pred_x0"]);
+            // A mean prediction is used as it is where it is not clipped.
+            let mean = q.mean(&x, &predicted.value).unwrap();
+            check_all(&format!("{name}: model mean"), &mean, &row["model_mean"]);
+
+            // The reconstruction term of step 0 is the decoder's, and not a divergence of Gaussians.
+            if to != NoiseLevel::CLEAN && row["kl_bits_per_dim"].is_array() {
+                for (item, expected) in list(&row["kl_bits_per_dim"]).into_iter().enumerate() {
+                    let mut sum = 0.0;
+                    for j in 0..x.ncols() {
+                        let at = [item, j];
+                        let q_variance = Variance::new(variance).unwrap();
+                        let p_variance = Variance::new(model[at].exp()).unwrap();
+                        sum += gaussian_kl(posterior_mean[at], q_variance, mean[at], p_variance);
+                    }
+                    let bits = sum / x.ncols() as f64 / std::f64::consts::LN_2;
+                    check(&format!("{name}: divergence"), bits, expected);
+                    divergences += 1;
+                }
+            }
+            steps += 1;
+        }
+        let last = schedule.level(schedule.ends().0).unwrap();
+        let prior = list(&case["prior_bits_per_dim"]);
+        for (row, expected) in x0.rows().into_iter().zip(prior) {
+            let sigma2 = Variance::new(last.sigma().powi(2)).unwrap();
+            let one = Variance::new(1.0).unwrap();
+            let sum: f64 = row
+                .iter()
+                .map(|x| gaussian_kl(last.alpha() * x, sigma2, 0.0, one))
+                .sum();
+            check(
+                "prior",
+                sum / row.len() as f64 / std::f64::consts::LN_2,
+                expected,
+            );
+        }
+    }
+    assert_eq!((steps, divergences), (0, 0));
+}
