@@ -1,0 +1,588 @@
+//! The one loop: plans of every shape replayed by hand, tensors of other types, dynamic types.
+
+use std::sync::Arc;
+
+use gaussian_diffusion::{
+    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, Noise,
+    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, Spread,
+    State, Step, Time,
+    noise::{Interval, NoiseSource, Scale},
+    predicts,
+    schedule::{Cosine, Discrete, Edm},
+    solver::{At, Ddim, Ddpm, Path, Stage, Update},
+};
+use ndarray::{Array1, Array2, array};
+
+/// A network without symmetry: nonlinear in the state, and in the time it is told.
+fn net(x: f64, t: f64) -> f64 {
+    0.8 * x.tanh() + 0.2 * (2.0 * x + t).cos()
+}
+
+/// Euler's and Heun's methods in sigma / alpha, in terms of x0, for levels with alpha = 1.
+#[derive(Debug)]
+struct Heun;
+
+impl ReverseStep for Heun {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let (from, to) = (path.from().sigma(), path.to().sigma());
+        let euler = Update::new(to / from).with_model([1.0 - to / from]);
+        let first = Stage::new(At::From, Parameterization::X0);
+        if to == 0.0 {
+            return Ok(vec![first.with_commit(euler)]);
+        }
+        // x + (to - from) ((x - m0) / from + (x' - m1) / to) / 2, with x' written out.
+        let h = 0.5 * (to - from);
+        let state = 1.0 + h / from + h / to * (to / from);
+        let newest = -h / to;
+        let oldest = -h / from + h / to * (1.0 - to / from);
+        let second = Stage::new(At::To, Parameterization::X0);
+        let correct = Update::new(state).with_model([newest, oldest]);
+        Ok(vec![first.with_trial(euler), second.with_commit(correct)])
+    }
+
+    fn name(&self) -> &str {
+        "Heun"
+    }
+
+    fn memory(&self) -> usize {
+        2
+    }
+
+    fn order(&self) -> u32 {
+        2
+    }
+}
+
+#[test]
+fn a_two_stage_run_is_the_method_by_hand() {
+    let schedule = Edm::default();
+    let grid = Grid::karras(&schedule, 7).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Heun).unwrap();
+    assert_eq!(plan.evaluations(), 13);
+    assert!(plan.defect().unwrap() < 1e-13);
+    let mut x = 31.0;
+    let start = array![x];
+    let sigmas: Vec<f64> = grid.levels().map(|level| level.sigma()).collect();
+    for pair in sigmas.windows(2) {
+        let (s, t) = (pair[0], pair[1]);
+        let d = (x - net(x, s)) / s;
+        let guess = x + (t - s) * d;
+        x = match t {
+            0.0 => guess,
+            _ => x + (t - s) * 0.5 * (d + (guess - net(guess, t)) / t),
+        };
+    }
+    let mut network = predicts::x0(|x: &Array1<f64>, at: Point<gaussian_diffusion::Sigma>| {
+        x.mapv(|x| net(x, at.time.get()))
+    });
+    let found = plan
+        .sample(start, &mut network, &mut Noise::seeded(0))
+        .unwrap();
+    assert!((found[0] - x).abs() < 1e-12, "{found} for {x}");
+}
+
+/// The measured order tells one stage from two.
+#[cfg(feature = "laws")]
+#[test]
+fn a_two_stage_run_has_order_two() {
+    let measured = gaussian_diffusion::laws::measured_order(&Heun, &Edm::default()).unwrap();
+    assert!((measured - 2.0).abs() < 0.2, "{measured}");
+}
+
+/// Three predictions, none of them the same: an update of the newest and the two before it.
+#[derive(Debug)]
+struct Multistep(usize);
+
+impl ReverseStep for Multistep {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let known = self.0.min(path.index() + 1);
+        let weights: Vec<f64> = (0..known).map(|i| 0.5 - 0.3 * i as f64).collect();
+        let update = Update::new(0.9).with_model(weights);
+        Ok(vec![
+            Stage::new(At::From, Parameterization::Noise).with_commit(update),
+        ])
+    }
+
+    fn name(&self) -> &str {
+        "multi-step"
+    }
+
+    fn memory(&self) -> usize {
+        self.0
+    }
+}
+
+#[test]
+fn a_multistep_run_is_the_recursion_by_hand_and_forgets() {
+    let schedule = Discrete::cosine(100).unwrap();
+    let grid = Grid::trailing(&schedule, 12).unwrap();
+    for memory in 1..=6 {
+        let plan = Plan::new(&schedule, &grid, &Multistep(memory)).unwrap();
+        let (mut x, mut past) = (0.4, Vec::new());
+        for node in grid.nodes() {
+            let p: f64 = net(x, node.time.get() / 100.0);
+            // The network says v; the solver works with the noise.
+            past.insert(0, node.level.sigma() * x + node.level.alpha() * p);
+            x *= 0.9;
+            for (i, eps) in past.iter().take(memory).enumerate() {
+                x += (0.5 - 0.3 * i as f64) * eps;
+            }
+        }
+        let mut noise = Noise::seeded(0);
+        let mut run = plan.start_from(array![0.4], &mut noise).unwrap();
+        while let Some((x, at)) = run.pending() {
+            let answer = Prediction::velocity(x.mapv(|x| net(x, at.time.get() / 100.0)));
+            run.supply(answer, &mut noise).unwrap();
+            assert!(run.predictions_kept() <= memory);
+        }
+        assert!(
+            (run.state()[0] - x).abs() < 1e-12,
+            "memory {memory}: {} for {x}",
+            run.state()
+        );
+    }
+}
+
+/// Noise before an evaluation, at a noisier level between the nodes.
+#[derive(Debug)]
+struct Churn;
+
+impl ReverseStep for Churn {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let (from, to) = (path.from(), path.to());
+        let snr = LogSnr::new(from.log_snr().get() - 0.5)?;
+        let raised = path.level_at(snr)?;
+        let scale = raised.alpha() / from.alpha();
+        let std = (raised.sigma().powi(2) - (scale * from.sigma()).powi(2)).sqrt();
+        let state = to.sigma() / raised.sigma();
+        let step = Update::new(state).with_model([to.alpha() - state * raised.alpha()]);
+        Ok(vec![
+            Stage::new(At::LogSnr(snr), Parameterization::X0)
+                .with_renoise(Update::new(scale).with_spread(Spread::Std(std)))
+                .with_commit(step),
+        ])
+    }
+
+    fn name(&self) -> &str {
+        "churn"
+    }
+}
+
+#[test]
+fn noise_before_an_evaluation_keeps_the_law() {
+    // Even in log-SNR with room for the noise that is added at the first node.
+    let snrs: Vec<_> = (0..9)
+        .map(|i| LogSnr::new(f64::from(i) - 4.0).unwrap())
+        .collect();
+    let grid = Grid::at_log_snrs(&Cosine, &snrs).unwrap();
+    let plan = Plan::new(&Cosine, &grid, &Churn).unwrap();
+    assert!(
+        plan.defect().unwrap() < 1e-12,
+        "{:e}",
+        plan.defect().unwrap()
+    );
+    let mut noise = Noise::seeded(4);
+    let mut run = plan.start_from(array![1.0_f64], &mut noise).unwrap();
+    let mut asked = 0;
+    while let Some((_, at)) = run.pending() {
+        assert!((at.level.log_snr().get() - (at.from.log_snr().get() - 0.5)).abs() < 1e-12);
+        assert!((Cosine.level(at.time).unwrap().alpha() - at.level.alpha()).abs() < 1e-12);
+        run.supply(Prediction::x0(array![2.0]), &mut noise).unwrap();
+        asked += 1;
+    }
+    assert_eq!((asked, noise.draws()), (9, 9));
+    assert!((run.into_state()[0] - 2.0).abs() < 1e-12);
+}
+
+/// A short DDPM run, element by element, with the noise drawn outside and Ho's own formulas.
+#[test]
+fn a_short_ddpm_run_by_hand() {
+    let betas = [0.1, 0.2, 0.4];
+    let schedule = Discrete::from_betas(betas).unwrap();
+    let plan = Plan::new(
+        &schedule,
+        &Grid::every(&schedule).unwrap(),
+        &Ddpm::default(),
+    )
+    .unwrap();
+    let mut noise = Noise::seeded(6);
+    let mut zs = Vec::new();
+    for _ in 0..3 {
+        let mut z = Array2::<f64>::zeros((2, 2));
+        noise.add(&mut z, Scale::Same(1.0), None).unwrap();
+        zs.push(z);
+    }
+    let mut x = zs[0].clone();
+    for t in (0..3).rev() {
+        let bar = |t: usize| betas[..t].iter().map(|b| 1.0 - b).product::<f64>();
+        let (ab, ab_before, beta) = (bar(t + 1), bar(t), betas[t]);
+        let eps = x.mapv(|x| net(x, t as f64));
+        x = (&x - &(eps * (beta / (1.0 - ab).sqrt()))) / (1.0 - beta).sqrt();
+        if t > 0 {
+            x += &(&zs[3 - t] * (beta * (1.0 - ab_before) / (1.0 - ab)).sqrt());
+        }
+    }
+    let mut noise = Noise::seeded(6);
+    let start = plan.prior((2, 2), &mut noise).unwrap();
+    let mut network =
+        predicts::noise(|x: &Array2<f64>, at: Point<Step>| x.mapv(|x| net(x, at.time.get())));
+    let found = plan.sample(start, &mut network, &mut noise).unwrap();
+    assert!(
+        found.iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-13),
+        "{found} for {x}"
+    );
+    // Two draws between three steps, and the prior.
+    assert_eq!(noise.draws(), 3);
+}
+
+/// A learned variance, in both forms, against the elementwise formula.
+#[test]
+fn learned_variances_scale_the_noise_of_each_element() {
+    let schedule = Discrete::cosine(20).unwrap();
+    let grid = Grid::at(&schedule, &[Step::new(15)]).unwrap();
+    let to = schedule.level_at_step(9).unwrap();
+    let grid = grid.ending_at(to).unwrap();
+    let x = array![[0.5, -1.0], [2.0, 0.1]];
+    let said = array![[-1.0, 0.25], [1.0, -3.0]];
+    let mut z = Array2::<f64>::zeros((2, 2));
+    Noise::seeded(3)
+        .add(&mut z, Scale::Same(1.0), None)
+        .unwrap();
+    for variance in [ModelVariance::Learned, ModelVariance::LearnedRange] {
+        let plan = Plan::new(&schedule, &grid, &Ddpm::new(variance)).unwrap();
+        let mut network = predicts::with(|x: &Array2<f64>, _: Point<Step>| {
+            Ok(Prediction::x0(x * 0.0).with_variance(said.clone()))
+        });
+        let mut noise = Noise::seeded(3);
+        let found = plan.sample(x.clone(), &mut network, &mut noise).unwrap();
+        let from = schedule.level_at_step(15).unwrap();
+        let large = 1.0 - (from.alpha() / to.alpha()).powi(2);
+        let small = large * (to.sigma() / from.sigma()).powi(2);
+        let state = (from.alpha() / to.alpha()) * (to.sigma() / from.sigma()).powi(2);
+        for (at, found) in found.indexed_iter() {
+            let log = match variance {
+                ModelVariance::Learned => said[at],
+                _ => small.ln() + (large.ln() - small.ln()) * (said[at] + 1.0) / 2.0,
+            };
+            let expected = state * x[at] + (0.5 * log).exp() * z[at];
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "{variance:?}: {found} for {expected}"
+            );
+        }
+    }
+}
+
+/// An f32 run follows the f64 run of the same seed.
+#[test]
+fn single_precision_follows_double() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    for solver in [&Ddpm::default() as &dyn ReverseStep, &Ddim::default()] {
+        let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20).unwrap(), solver).unwrap();
+        let mixture = GaussianMixture::isotropic(&[
+            (0.5, &[-1.0, 0.3][..], 0.1),
+            (0.5, &[0.7, 0.2][..], 0.2),
+        ])
+        .unwrap();
+        let (mut a, mut b) = (Noise::seeded(5), Noise::seeded(5));
+        let wide: Array2<f64> = plan.prior((8, 2), &mut a).unwrap();
+        let narrow: Array2<f32> = plan.prior((8, 2), &mut b).unwrap();
+        let wide = plan.sample(wide, &mut mixture.clone(), &mut a).unwrap();
+        let narrow = plan.sample(narrow, &mut mixture.clone(), &mut b).unwrap();
+        for (a, b) in wide.iter().zip(&narrow) {
+            assert!((a - f64::from(*b)).abs() < 2e-5, "{a} {b}");
+        }
+    }
+}
+
+/// A tensor type of another library, in six methods.
+#[derive(Debug, Clone, PartialEq)]
+struct Tensor {
+    items: usize,
+    data: Vec<f32>,
+}
+
+impl Tensor {
+    fn check(&self, other: &Self) -> Result<(), Error> {
+        if (self.items, self.data.len()) == (other.items, other.data.len()) {
+            return Ok(());
+        }
+        let shape = |t: &Self| vec![t.items, t.data.len() / t.items.max(1)];
+        Err(Error::Shape {
+            what: "tensor",
+            expected: shape(self),
+            found: shape(other),
+        })
+    }
+}
+
+impl State for Tensor {
+    fn items(&self) -> usize {
+        self.items
+    }
+
+    fn combine(&mut self, own: f64, terms: &[(f64, &Self)]) -> Result<(), Error> {
+        let own = vec![own; self.items];
+        let lists: Vec<_> = terms.iter().map(|(c, _)| vec![*c; self.items]).collect();
+        let terms: Vec<_> = lists
+            .iter()
+            .zip(terms)
+            .map(|(list, (_, term))| (list.as_slice(), *term))
+            .collect();
+        self.combine_items(&own, &terms)
+    }
+
+    fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
+        for list in terms.iter().map(|(list, _)| *list).chain([own]) {
+            if list.len() != self.items {
+                let (expected, found) = (self.items, list.len());
+                return Err(Error::BatchLength {
+                    what: "coefficients",
+                    expected,
+                    found,
+                });
+            }
+        }
+        terms.iter().try_for_each(|(_, term)| self.check(term))?;
+        let length = self.data.len() / self.items.max(1);
+        for (i, y) in self.data.iter_mut().enumerate() {
+            let item = i / length;
+            let mut sum = if own[item] == 0.0 {
+                0.0
+            } else {
+                own[item] as f32 * *y
+            };
+            for (list, term) in terms {
+                sum += list[item] as f32 * term.data[i];
+            }
+            *y = sum;
+        }
+        Ok(())
+    }
+
+    fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
+        self.data
+            .iter_mut()
+            .for_each(|y| *y = y.clamp(low as f32, high as f32));
+        Ok(())
+    }
+
+    fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error> {
+        self.data
+            .iter_mut()
+            .for_each(|y| *y = (offset as f32 + scale as f32 * *y).exp());
+        Ok(())
+    }
+
+    fn is_finite(&self) -> bool {
+        self.data.iter().all(|y| y.is_finite())
+    }
+}
+
+/// Its noise, by way of ndarray.
+struct TensorNoise(Noise);
+
+impl NoiseSource<Tensor> for TensorNoise {
+    fn add(
+        &mut self,
+        x: &mut Tensor,
+        scale: Scale<'_, Tensor>,
+        over: Option<Interval>,
+    ) -> Result<(), Error> {
+        let shape = (x.items, x.data.len() / x.items.max(1));
+        let mut z = Array2::<f32>::zeros(shape);
+        self.0.add(&mut z, Scale::Same(1.0), over)?;
+        let length = shape.1;
+        for (i, (x, z)) in x.data.iter_mut().zip(&z).enumerate() {
+            *x += z * match scale {
+                Scale::Same(std) => std as f32,
+                Scale::PerItem(list) => list[i / length] as f32,
+                Scale::PerElement(std) => std.data[i],
+            };
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn another_tensor_type_runs_everything() {
+    let schedule = Discrete::cosine(50).unwrap();
+    let grid = Grid::trailing(&schedule, 10).unwrap();
+    for variance in [ModelVariance::FixedSmall, ModelVariance::LearnedRange] {
+        let plan = Plan::new(&schedule, &grid, &Ddpm::new(variance)).unwrap();
+        let said = |x: f32, t: f64| net(f64::from(x), t / 50.0) as f32;
+        let start: Array2<f32> = plan.prior((3, 4), &mut Noise::seeded(1)).unwrap();
+        let mut network = predicts::with(|x: &Array2<f32>, at: Point<Step>| {
+            let value = x.mapv(|x| said(x, at.time.get()));
+            Ok(Prediction::noise(value).with_variance(x.mapv(f32::sin)))
+        });
+        let mut network = Denoiser::<Array2<f32>, Step>::clipped(&mut network, -1.0, 1.0).unwrap();
+        let mut noise = Noise::seeded(1).at_draw(1);
+        let array = plan
+            .sample(start.clone(), &mut network, &mut noise)
+            .unwrap();
+
+        let mut network = predicts::with(|x: &Tensor, at: Point<Step>| {
+            let map = |f: &dyn Fn(f32) -> f32| Tensor {
+                items: x.items,
+                data: x.data.iter().map(|x| f(*x)).collect(),
+            };
+            let value = map(&|x| said(x, at.time.get()));
+            Ok(Prediction::noise(value).with_variance(map(&f32::sin)))
+        });
+        let mut network = Denoiser::<Tensor, Step>::clipped(&mut network, -1.0, 1.0).unwrap();
+        let start = Tensor {
+            items: 3,
+            data: start.into_iter().collect(),
+        };
+        let mut noise = TensorNoise(Noise::seeded(1).at_draw(1));
+        let tensor = plan.sample(start, &mut network, &mut noise).unwrap();
+        // Single precision, and exp of another library.
+        for (a, b) in array.iter().zip(&tensor.data) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+    let x0 = Tensor {
+        items: 2,
+        data: vec![1.0, 2.0, 3.0, 4.0],
+    };
+    let times = [Step::new(3), Step::new(40)];
+    let (xt, eps) = schedule
+        .draw_jump(&x0, &times, &mut TensorNoise(Noise::seeded(1)))
+        .unwrap();
+    assert_eq!(xt, schedule.jump(&x0, &times, &eps).unwrap());
+}
+
+#[cfg(feature = "laws")]
+#[test]
+fn another_tensor_type_keeps_the_laws() {
+    let tensor = |items, data: &[f32]| Tensor {
+        items,
+        data: data.to_vec(),
+    };
+    let (x, y) = (
+        tensor(2, &[1.0, -0.25, 0.5, 2.0]),
+        tensor(2, &[0.3, 1.5, -2.0, 0.0]),
+    );
+    let read = |v: &Tensor| v.data.iter().map(|x| f64::from(*x)).collect();
+    gaussian_diffusion::laws::state(&x, &y, &tensor(2, &[1.0, 2.0]), read, 1e-6).unwrap();
+}
+
+#[test]
+fn dynamic_types_do_what_static_types_do() {
+    let fixed = Discrete::cosine(100).unwrap();
+    let grid = Grid::trailing(&fixed, 5).unwrap();
+    let expected = Plan::new(&fixed, &grid, &Ddim::default()).unwrap();
+    let schedule: Box<dyn NoiseSchedule<Time = Step>> = Box::new(fixed);
+    let solvers: [Box<dyn ReverseStep>; 2] = [Box::new(Ddim::default()), Box::new(Ddpm::default())];
+    let grid = Grid::trailing(&*schedule, 5).unwrap();
+    assert_eq!(
+        Plan::new(&*schedule, &grid, &*solvers[0]).unwrap(),
+        expected
+    );
+    let mut network: Box<dyn Denoiser<Array2<f32>, Step>> =
+        Box::new(predicts::noise(|x: &Array2<f32>, _: Point<Step>| x * 0.5));
+    let mut noise: Box<dyn NoiseSource<Array2<f32>>> = Box::new(Noise::seeded(1));
+    let plan = Plan::new(&schedule, &grid, &solvers[1]).unwrap();
+    let start = plan.prior((2, 2), &mut *noise).unwrap();
+    let x = plan.sample(start, &mut network, &mut *noise).unwrap();
+    assert!(x.is_finite());
+    let eps = Array2::<f32>::ones((2, 2));
+    assert_eq!(
+        schedule.jump(&eps, Step::new(3), &eps).unwrap().dim(),
+        (2, 2)
+    );
+}
+
+/// One plan, many threads: each run owns its state.
+#[test]
+fn plans_are_shared_by_concurrent_runs() {
+    let schedule = Discrete::cosine(100).unwrap();
+    let plan = Plan::new(
+        &schedule,
+        &Grid::every(&schedule).unwrap(),
+        &Ddpm::default(),
+    )
+    .unwrap();
+    let plan = Arc::new(plan);
+    let run = |seed: u64, plan: Arc<Plan<Step>>| {
+        let mut noise = Noise::seeded(seed);
+        let mut network = GaussianMixture::point(&[0.1, 0.2]).unwrap();
+        let start: Array2<f32> = plan.prior((3, 2), &mut noise).unwrap();
+        plan.sample(start, &mut network, &mut noise).unwrap()
+    };
+    let threads: Vec<_> = (0..4)
+        .map(|seed| {
+            let plan = Arc::clone(&plan);
+            std::thread::spawn(move || run(seed, plan))
+        })
+        .collect();
+    for (seed, thread) in threads.into_iter().enumerate() {
+        assert_eq!(thread.join().unwrap(), run(seed as u64, Arc::clone(&plan)));
+    }
+}
+
+/// Encoding data as noise and decoding it again comes back, at first order in the number of steps.
+#[test]
+fn inversion_and_sampling_return_at_first_order() {
+    let schedule = Discrete::cosine(1000).unwrap();
+    let mixture =
+        GaussianMixture::isotropic(&[(0.5, &[-1.0][..], 0.2), (0.5, &[1.0][..], 0.2)]).unwrap();
+    let x0 = array![[-1.3], [-0.7], [0.9], [1.1]];
+    let mut errors = Vec::new();
+    for n in [50, 100, 200] {
+        let grid = Grid::trailing(&schedule, n).unwrap();
+        let forth = Plan::new(&schedule, &grid.inverted(), &Ddim::default()).unwrap();
+        let back = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+        let mut noise = Noise::seeded(0);
+        // The clean level says x0 of itself only in terms of the noise.
+        let mut network = predicts::with(|x: &Array2<f64>, at: Point<Step>| {
+            let level = if at.level.is_clean() { at.to } else { at.level };
+            let mut exact = mixture.clone();
+            let answer = exact.predict(x, Point::new(at.time, level, at.to))?;
+            answer.to(Parameterization::Noise, x, level)
+        });
+        let code = forth.sample(x0.clone(), &mut network, &mut noise).unwrap();
+        let again = back.sample(code, &mut network, &mut noise).unwrap();
+        errors.push(
+            (&again - &x0)
+                .iter()
+                .fold(0.0_f64, |worst, d| worst.max(d.abs())),
+        );
+    }
+    let order = (errors[0] / errors[2]).log2() / 2.0;
+    assert!(
+        errors[2] < 0.05 && (0.7..1.5).contains(&order),
+        "{errors:?}, order {order}"
+    );
+}
+
+/// The forward chain, step by step, has the law of the jump: in closed form.
+#[test]
+fn steps_compose_to_the_jump() {
+    let schedule = Discrete::cosine(40).unwrap();
+    let (one, zero) = (array![1.0_f64], array![0.0_f64]);
+    let (mut scale, mut variance) = (1.0, 0.0);
+    for i in 0..40 {
+        let t = Step::new(i);
+        // The coefficients of x and of eps, read off.
+        let keep = schedule.step(&one, t, &zero).unwrap()[0];
+        let add = schedule.step(&zero, t, &one).unwrap()[0];
+        scale *= keep;
+        variance = variance * keep * keep + add * add;
+        let q = schedule.marginal(&one, t).unwrap();
+        assert!((scale - q.mean[0]).abs() < 1e-13, "{i}");
+        assert!((variance.sqrt() - q.std[0]).abs() < 1e-13, "{i}");
+    }
+    // Between two levels after a jump is the jump to the second.
+    let (s, t) = (Time::new(0.3).unwrap(), Time::new(0.8).unwrap());
+    let keep = Cosine.between(&one, s, t, &zero).unwrap()[0];
+    let add = Cosine.between(&zero, s, t, &one).unwrap()[0];
+    let (a, b) = (Cosine.level(s).unwrap(), Cosine.level(t).unwrap());
+    assert!((keep * a.alpha() - b.alpha()).abs() < 1e-15);
+    assert!(((keep * a.sigma()).powi(2) + add * add - b.sigma().powi(2)).abs() < 1e-15);
+    assert_eq!(
+        Cosine.level(Time::new(0.0).unwrap()).unwrap(),
+        NoiseLevel::CLEAN
+    );
+}
