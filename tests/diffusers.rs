@@ -59,14 +59,32 @@ impl NoiseSource<Array2<f64>> for Replay {
     }
 }
 
-/// diffusers' dynamic thresholding, which keeps the predicted noise as it was.
-struct Threshold<D> {
-    inner: D,
+/// Dynamic thresholding: the data clipped to a quantile of its sizes, and divided by it.
+#[derive(Clone, Copy)]
+struct Threshold {
     ratio: f64,
     max: f64,
 }
 
-impl<D: Denoiser<Array2<f64>, Step>> Denoiser<Array2<f64>, Step> for Threshold<D> {
+impl Threshold {
+    fn apply(self, x0: &Array2<f64>) -> Array2<f64> {
+        let mut sizes: Vec<f64> = x0.iter().map(|x| x.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let place = self.ratio * (sizes.len() - 1) as f64;
+        let (low, high) = (sizes[place as usize], sizes[place.ceil() as usize]);
+        let s = (low + (high - low) * place.fract()).clamp(1.0, self.max);
+        x0.mapv(|x| x.clamp(-s, s) / s)
+    }
+}
+
+/// A denoiser whose data is thresholded and whose noise stays as it was, as diffusers' DDIM has it.
+struct Thresholded<D> {
+    inner: D,
+    threshold: Threshold,
+    posterior: Generalized,
+}
+
+impl<D: Denoiser<Array2<f64>, Step>> Denoiser<Array2<f64>, Step> for Thresholded<D> {
     fn predict(
         &mut self,
         x: &Array2<f64>,
@@ -76,15 +94,10 @@ impl<D: Denoiser<Array2<f64>, Step>> Denoiser<Array2<f64>, Step> for Threshold<D
             .inner
             .predict(x, at)?
             .to(Parameterization::X0, x, at.level)?;
-        let mut sizes: Vec<f64> = raw.value.iter().map(|x| x.abs()).collect();
-        sizes.sort_by(f64::total_cmp);
-        let place = self.ratio * (sizes.len() - 1) as f64;
-        let (low, high) = (sizes[place as usize], sizes[(place.ceil()) as usize]);
-        let s = (low + (high - low) * place.fract()).clamp(1.0, self.max);
-        let cut = raw.value.mapv(|x| x.clamp(-s, s) / s);
-        // The x0 whose deterministic step has this data and the raw noise.
-        let q = Generalized::new(0.0)?.bridge(at.level, at.to)?;
+        // The x0 whose step has the cut data and the raw noise.
+        let q = self.posterior.bridge(at.level, at.to)?;
         let moved = q.state * at.level.alpha() / q.clean;
+        let cut = self.threshold.apply(&raw.value);
         Ok(Prediction::x0(cut * (1.0 + moved) - raw.value * moved))
     }
 }
@@ -107,9 +120,8 @@ fn schedule(config: &Value) -> Discrete {
 }
 
 fn solver(case: &Value) -> Box<dyn ReverseStep> {
-    let eta = case["step_args"]["eta"].as_f64().unwrap_or(0.0);
     if case["scheduler"] != "DDPMScheduler" {
-        return Box::new(Ddim::new(eta).unwrap());
+        return Box::new(Ddim::new(eta(case)).unwrap());
     }
     Box::new(Ddpm::new(
         match case["config"]["variance_type"]
@@ -124,16 +136,19 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
     ))
 }
 
-fn network(case: &Value) -> Box<dyn Denoiser<Array2<f64>, Step>> {
-    let config = case["config"].clone();
-    let learned = config["variance_type"] == "learned_range";
-    let parameterization = match config["prediction_type"].as_str().unwrap_or("epsilon") {
+/// The network, before anything is made of its answer.
+fn raw_network(case: &Value) -> impl Denoiser<Array2<f64>, Step> + 'static {
+    let learned = case["config"]["variance_type"] == "learned_range";
+    let parameterization = match case["config"]["prediction_type"]
+        .as_str()
+        .unwrap_or("epsilon")
+    {
         "epsilon" => Parameterization::Noise,
         "sample" => Parameterization::X0,
         "v_prediction" => Parameterization::Velocity,
         other => panic!("prediction {other}"),
     };
-    let net = predicts::with(move |x: &Array2<f64>, at: Point<Step>| {
+    predicts::with(move |x: &Array2<f64>, at: Point<Step>| {
         let t = at.time.get() / 1000.0;
         let value = x.mapv(|x| 0.8 * x.tanh() + 0.2 * (2.0 * x + t).cos());
         let answer = Prediction::new(value, parameterization);
@@ -141,19 +156,39 @@ fn network(case: &Value) -> Box<dyn Denoiser<Array2<f64>, Step>> {
             true => answer.with_variance(x.mapv(|x| 0.3 * (x + 0.5).sin())),
             false => answer,
         })
-    });
-    if config["thresholding"] == true {
-        let ratio = config["dynamic_thresholding_ratio"].as_f64().unwrap();
-        return Box::new(Threshold {
+    })
+}
+
+fn eta(case: &Value) -> f64 {
+    case["step_args"]["eta"].as_f64().unwrap_or(0.0)
+}
+
+fn threshold(case: &Value) -> Option<Threshold> {
+    let config = &case["config"];
+    (config["thresholding"] == true).then(|| Threshold {
+        ratio: config["dynamic_thresholding_ratio"].as_f64().unwrap(),
+        max: config["sample_max_value"].as_f64().unwrap(),
+    })
+}
+
+fn network(case: &Value) -> Box<dyn Denoiser<Array2<f64>, Step>> {
+    let net = raw_network(case);
+    let posterior = Generalized::new(eta(case)).unwrap();
+    if let Some(threshold) = threshold(case) {
+        return Box::new(Thresholded {
             inner: net,
-            ratio,
-            max: config["sample_max_value"].as_f64().unwrap(),
+            threshold,
+            posterior,
         });
     }
     // The classes clip unless told otherwise.
-    match config["clip_sample"].as_bool().unwrap_or(true) {
-        true => Box::new(Denoiser::<_, Step>::clipped(net, -1.0, 1.0).unwrap()),
-        false => Box::new(net),
+    if !case["config"]["clip_sample"].as_bool().unwrap_or(true) {
+        return Box::new(net);
+    }
+    let clipped = net.clipped(-1.0, 1.0).unwrap();
+    match case["scheduler"] == "DDPMScheduler" {
+        true => Box::new(clipped),
+        false => Box::new(clipped.keeping_noise(posterior)),
     }
 }
 
@@ -202,11 +237,11 @@ fn plans(case: &Value, schedule: &Discrete) -> Vec<Plan<Step>> {
 
 #[test]
 fn trajectories_agree_to_1e_9() {
-    let (mut runs, mut calls) = (0, 0);
+    let (mut runs, mut calls, mut x0s) = (0, 0, 0);
     for case in cases() {
         let name = case["name"].as_str().unwrap();
         let schedule = schedule(&case["config"]);
-        let mut net = network(&case);
+        let (mut net, mut raw) = (network(&case), raw_network(&case));
         let mut noise = Replay(
             case["noise"]
                 .as_array()
@@ -224,15 +259,19 @@ fn trajectories_agree_to_1e_9() {
                 assert_eq!(at.time.get(), call["timestep"].as_f64().unwrap(), "{name}");
                 assert!(off(seen, &call["network_input"]) <= 1e-9, "{name}, {at:?}");
                 let answer = net.predict(seen, at).unwrap();
-                // The adapters that keep the noise answer with a moved x0.
-                if case["config"]["thresholding"] != true && call["pred_original_sample"].is_array()
-                {
-                    let x0 = answer
-                        .clone()
-                        .to(Parameterization::X0, seen, at.level)
-                        .unwrap();
-                    let off = off(&x0.value, &call["pred_original_sample"]);
+                // An adapter that keeps the noise answers with a moved x0.
+                let x0 = match threshold(&case) {
+                    None => answer.clone(),
+                    Some(_) => raw.predict(seen, at).unwrap(),
+                };
+                let mut x0 = x0.to(Parameterization::X0, seen, at.level).unwrap().value;
+                if let Some(threshold) = threshold(&case) {
+                    x0 = threshold.apply(&x0);
+                }
+                if call["pred_original_sample"].is_array() {
+                    let off = off(&x0, &call["pred_original_sample"]);
                     assert!(off <= 1e-9, "{name}, x0 at {at:?}: {off:e}");
+                    x0s += 1;
                 }
                 run.supply(answer, &mut noise).unwrap();
                 let off = off(run.state(), &call["sample"]);
@@ -242,9 +281,16 @@ fn trajectories_agree_to_1e_9() {
             x = run.into_state();
         }
         assert!(expected.next().is_none(), "{name} has more calls");
+        // diffusers draws for a stochastic step to the data as well, and adds at most 1e-10 of it.
+        let last_told = case["calls"].as_array().unwrap().last().unwrap()["timestep"].as_f64();
+        let unused = match case["scheduler"] == "DDPMScheduler" {
+            true => last_told > Some(0.0),
+            false => eta(&case) > 0.0,
+        };
+        assert_eq!(noise.0.len(), usize::from(unused), "{name}: noise left");
         runs += 1;
     }
-    assert_eq!((runs, calls), (27, 296));
+    assert_eq!((runs, calls, x0s), (27, 296, 296));
 }
 
 /// diffusers raises nothing here and divides by zero.
@@ -265,4 +311,68 @@ fn noise_prediction_without_signal_is_refused() {
         error.to_string(),
         "a conversion of a noise prediction has no value at alpha = 0, sigma = 1"
     );
+}
+
+const Z: [[f64; 3]; 2] = [[0.5, -1.0, 0.25], [-2.0, 1.5, 0.75]];
+
+/// A state for which some of the data lies outside -1 to 1, and what one run makes of it.
+fn run_by_hand(
+    schedule: &Discrete,
+    solver: impl ReverseStep,
+    net: &mut impl Denoiser<Array2<f64>, Step>,
+) -> (Array2<f64>, Array2<f64>, NoiseLevel, NoiseLevel) {
+    let (from, to) = (schedule.level_at_step(600), schedule.level_at_step(300));
+    let (from, to) = (from.unwrap(), to.unwrap());
+    let grid = Grid::at(schedule, &[Step::new(600)])
+        .and_then(|grid| grid.ending_at(to))
+        .unwrap();
+    let x = ndarray::array![[0.3, -1.7, 0.9], [1.2, 0.1, -0.4]];
+    let mut noise = Replay(vec![Array2::from(Z.to_vec())]);
+    let plan = Plan::new(schedule, &grid, &solver).unwrap();
+    let end = plan.sample(x.clone(), net, &mut noise).unwrap();
+    assert!(noise.0.is_empty());
+    (x, end, from, to)
+}
+
+/// Written out from equation 12 of the DDIM paper, with the clipped data and the noise as predicted.
+#[test]
+fn clipping_that_keeps_the_noise_is_the_ddim_step_with_raw_noise() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let eta = 0.6;
+    let predicted = |x: f64| 0.8 * x.tanh() + 0.3;
+    let net = predicts::noise(|x: &Array2<f64>, _: Point<Step>| x.mapv(predicted));
+    let mut net = Denoiser::<_, Step>::clipped(net, -1.0, 1.0)
+        .unwrap()
+        .keeping_noise(Generalized::new(eta).unwrap());
+    let (x, end, from, to) = run_by_hand(&schedule, Ddim::new(eta).unwrap(), &mut net);
+    let (bar_t, bar_s) = (from.alpha().powi(2), to.alpha().powi(2));
+    let std = eta * ((1.0 - bar_s) / (1.0 - bar_t)).sqrt() * (1.0 - bar_t / bar_s).sqrt();
+    let mut cut = 0;
+    for ((&x, &found), &z) in x.iter().zip(&end).zip(Z.as_flattened()) {
+        let eps = predicted(x);
+        let x0 = (x - (1.0 - bar_t).sqrt() * eps) / bar_t.sqrt();
+        cut += usize::from(x0.abs() > 1.0);
+        let expected =
+            bar_s.sqrt() * x0.clamp(-1.0, 1.0) + (1.0 - bar_s - std * std).sqrt() * eps + std * z;
+        assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+    }
+    assert!((1..6).contains(&cut), "{cut} of 6 clipped");
+}
+
+/// The variance type that no case has: the network gives the log-variance itself.
+#[test]
+fn learned_log_variance_scales_the_noise() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let mut net = predicts::with(|x: &Array2<f64>, _: Point<Step>| {
+        Ok(Prediction::x0(x * 0.5).with_variance(x - 2.0))
+    });
+    let (x, end, from, to) = run_by_hand(&schedule, Ddpm::new(ModelVariance::Learned), &mut net);
+    let (bar_t, bar_s) = (from.alpha().powi(2), to.alpha().powi(2));
+    let beta = 1.0 - bar_t / bar_s;
+    for ((&x, &found), &z) in x.iter().zip(&end).zip(Z.as_flattened()) {
+        let mean = ((1.0 - beta).sqrt() * (1.0 - bar_s) * x + bar_s.sqrt() * beta * 0.5 * x)
+            / (1.0 - bar_t);
+        let expected = mean + (0.5 * (x - 2.0)).exp() * z;
+        assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+    }
 }

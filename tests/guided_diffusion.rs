@@ -1,8 +1,10 @@
 //! Posteriors, model means, variances and divergences against guided-diffusion.
 
+use std::f64::consts::LN_2;
+
 use gaussian_diffusion::{
-    Denoiser, ForwardProcess, LogVariance, Markov, ModelVariance, NoiseLevel, NoiseSchedule,
-    Parameterization, Point, Posterior, Prediction, Spread, Step, Variance, gaussian_kl, predicts,
+    Denoiser, ForwardProcess, LogVariance, Markov, ModelVariance, NoiseSchedule, Parameterization,
+    Point, Posterior, Prediction, Spread, Step, Variance, gaussian_kl, predicts,
     schedule::{Discrete, Respacing},
 };
 use ndarray::Array2;
@@ -46,7 +48,9 @@ fn check(what: &str, found: f64, expected: f64) {
 }
 
 fn check_all(what: &str, found: &Array2<f64>, expected: &Value) {
-    for (found, expected) in found.iter().zip(&batch(expected)) {
+    let expected = batch(expected);
+    assert_eq!(found.dim(), expected.dim(), "{what}");
+    for (found, expected) in found.iter().zip(&expected) {
         check(what, *found, *expected);
     }
 }
@@ -118,15 +122,13 @@ fn log_variance(spread: Spread, x: &Array2<f64>) -> Array2<f64> {
 fn posteriors_models_and_divergences_agree_to_1e_9() {
     let reference = reference();
     let x0 = batch(&reference["levels"]).mapv(|level| 2.0 * level / 255.0 - 1.0);
-    let (mut steps, mut divergences) = (0, 0);
+    let (mut steps, mut divergences, mut priors) = (0, 0, 0);
     for case in reference["cases"].as_array().unwrap() {
         let schedule = schedule(case);
         let told: Vec<f64> = (0..schedule.len())
             .map(|i| schedule.told(Step::new(i)).get())
             .collect();
-        if case["timesteps"].is_array() {
-            assert_eq!(told, list(&case["timesteps"]));
-        }
+        assert_eq!(told, list(&case["timesteps"]));
         for row in case["steps"].as_array().unwrap() {
             let index = row["index"].as_u64().unwrap() as usize;
             let name = format!(
@@ -185,20 +187,20 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
             };
             check_all(&format!("{name}: model mean"), &mean, &row["model_mean"]);
 
-            // The reconstruction term of step 0 is the decoder's, and not a divergence of Gaussians.
-            if to != NoiseLevel::CLEAN && row["kl_bits_per_dim"].is_array() {
-                for (item, expected) in list(&row["kl_bits_per_dim"]).into_iter().enumerate() {
-                    let mut sum = 0.0;
-                    for j in 0..x.ncols() {
-                        let at = [item, j];
-                        let q_variance = Variance::new(variance).unwrap();
-                        let p_variance = Variance::new(model[at].exp()).unwrap();
-                        sum += gaussian_kl(posterior_mean[at], q_variance, mean[at], p_variance);
-                    }
-                    let bits = sum / x.ncols() as f64 / std::f64::consts::LN_2;
-                    check(&format!("{name}: divergence"), bits, expected);
-                    divergences += 1;
+            // At index 0, where the posterior is a point, the reference takes its clipped variance.
+            let q_variance = LogVariance::new(small).unwrap().exp();
+            let expected = list(&row["kl_bits_per_dim"]);
+            assert_eq!(expected.len(), x.nrows(), "{name}: divergences");
+            for (item, expected) in expected.into_iter().enumerate() {
+                let mut sum = 0.0;
+                for j in 0..x.ncols() {
+                    let at = [item, j];
+                    let p_variance = Variance::new(model[at].exp()).unwrap();
+                    sum += gaussian_kl(posterior_mean[at], q_variance, mean[at], p_variance);
                 }
+                let bits = sum / x.ncols() as f64 / LN_2;
+                check(&format!("{name}: divergence"), bits, expected);
+                divergences += 1;
             }
             steps += 1;
         }
@@ -211,12 +213,9 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
                 .iter()
                 .map(|x| gaussian_kl(last.alpha() * x, sigma2, 0.0, one))
                 .sum();
-            check(
-                "prior",
-                sum / row.len() as f64 / std::f64::consts::LN_2,
-                expected,
-            );
+            check("prior", sum / row.len() as f64 / LN_2, expected);
+            priors += 1;
         }
     }
-    assert_eq!((steps, divergences), (120, 180));
+    assert_eq!((steps, divergences, priors), (120, 240, 30));
 }
