@@ -186,9 +186,13 @@ impl NoiseLevel {
 
     /// `1 - r`, to the last digit that the two levels know of.
     pub(crate) fn gap_above(self, noisier: Self) -> f64 {
-        let whole = self.alpha * noisier.sigma;
-        let gap = difference_of_products(self.alpha, noisier.sigma, noisier.alpha, self.sigma);
-        gap / whole + self.ratio_above(noisier) * (self.residue - noisier.residue)
+        self.area_above(noisier) / (self.alpha * noisier.sigma)
+    }
+
+    /// `alpha_self sigma_noisier - alpha_noisier sigma_self`, likewise; finite at every pair of levels.
+    pub(crate) fn area_above(self, noisier: Self) -> f64 {
+        difference_of_products(self.alpha, noisier.sigma, noisier.alpha, self.sigma)
+            + noisier.alpha * self.sigma * (self.residue - noisier.residue)
     }
 }
 
@@ -238,6 +242,11 @@ impl LogSnr {
     /// The number, in nats.
     pub const fn get(self) -> f64 {
         self.0
+    }
+
+    /// The log-SNR at `fraction` of the way to another one.
+    pub(crate) fn toward(self, other: Self, fraction: f64) -> Self {
+        Self(self.0 + (other.0 - self.0) * fraction)
     }
 
     /// `sigma / alpha = exp(-log_snr / 2)`.

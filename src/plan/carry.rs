@@ -49,6 +49,15 @@ pub struct Moments {
 /// one for each draw: sums of such values are exact, also where they share noise.
 type Terms = Vec<f64>;
 
+/// The size of the numbers a sum is made of, which is what its rounding errors are relative to.
+fn size(parts: &[(f64, &Terms)]) -> f64 {
+    let norm = |terms: &Terms| {
+        let Moments { mean, variance } = moments(terms);
+        mean.abs() + variance.sqrt()
+    };
+    parts.iter().map(|(c, terms)| c.abs() * norm(terms)).sum()
+}
+
 fn combine(parts: &[(f64, &Terms)]) -> Terms {
     let length = parts
         .iter()
@@ -97,7 +106,7 @@ impl<T: Copy + Debug> Plan<T> {
         network: impl Fn(NoiseLevel) -> Affine,
     ) -> Result<Moments, Error> {
         let start = vec![start.mean, start.variance.sqrt()];
-        let end = self.carry_terms(start, |level, x, _| {
+        let end = self.carry_terms(start, &mut Sources::default(), |level, x, _| {
             let Affine { slope, offset } = network(level);
             Ok(combine(&[(slope, x), (1.0, &vec![offset])]))
         })?;
@@ -106,7 +115,9 @@ impl<T: Copy + Debug> Plan<T> {
 
     /// How far the table is from the laws of the forward process: with exact predictions for the
     /// data `x_0 = 1`, the largest distance of mean from `alpha` and of deviation from `sigma`, where
-    /// the network is asked and at the end, relative to `alpha + sigma` there.
+    /// the network is asked and at the end, relative to `alpha + sigma` there, or to the numbers added
+    /// up on the way, each by its weight in the result, where that is more: noise predictions near
+    /// zero SNR take differences of large ones.
     ///
     /// A solver that is consistent with its schedule has a defect of the size of rounding errors.
     ///
@@ -114,19 +125,25 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// As [`carry`](Self::carry).
     pub fn defect(&self) -> Result<f64, Error> {
-        let distance = |level: NoiseLevel, terms: &Terms| {
+        let distance = |level: NoiseLevel, terms: &Terms, sources: &Sources| {
             let Moments { mean, variance } = moments(terms);
             let (alpha, sigma) = (level.alpha(), level.sigma());
-            (mean - alpha).abs().max((variance.sqrt() - sigma).abs()) / (alpha + sigma)
+            let off = (mean - alpha).abs().max((variance.sqrt() - sigma).abs());
+            off / sources.rounding_in(terms).max(alpha + sigma)
         };
         let mut worst = 0.0_f64;
+        let mut sources = Sources {
+            rounding: Some(Vec::new()),
+            ..Sources::default()
+        };
         let start = self.start();
-        let end = self.carry_terms(vec![start.alpha(), start.sigma()], |level, x, _| {
-            worst = worst.max(distance(level, x));
+        let start = vec![start.alpha(), start.sigma()];
+        let end = self.carry_terms(start, &mut sources, |level, x, sources| {
+            worst = worst.max(distance(level, x, sources));
             Ok(vec![1.0])
         })?;
         let last = self.levels.last().copied().unwrap_or(NoiseLevel::CLEAN);
-        Ok(worst.max(distance(last, &end)))
+        Ok(worst.max(distance(last, &end, &sources)))
     }
 
     /// How much of the network's errors reaches the end: the largest error of the result for a
@@ -152,11 +169,11 @@ impl<T: Copy + Debug> Plan<T> {
     pub fn amplification(&self, of: Parameterization) -> Result<f64, Error> {
         let mut errors = Vec::new();
         // A network that says 0 and an error that no other answer shares.
-        let end = self.carry_terms(vec![0.0], |level, x, sources| {
+        let end = self.carry_terms(vec![0.0], &mut Sources::default(), |level, x, sources| {
             let map = of.to(Parameterization::X0, level)?;
             let mut x0 = combine(&[(map.state, x)]);
             sources.add(&mut x0, map.prediction);
-            errors.push(sources.0);
+            errors.push(sources.count);
             Ok(x0)
         })?;
         Ok(errors
@@ -169,9 +186,10 @@ impl<T: Copy + Debug> Plan<T> {
     fn carry_terms(
         &self,
         start: Terms,
+        sources: &mut Sources,
         mut x0: impl FnMut(NoiseLevel, &Terms, &mut Sources) -> Result<Terms, Error>,
     ) -> Result<Terms, Error> {
-        let mut sources = Sources(start.len().saturating_sub(1));
+        sources.count = start.len().saturating_sub(1);
         let mut history: VecDeque<Terms> = VecDeque::new();
         let (mut state, mut trial): (Terms, Option<Terms>) = (start, None);
         for planned in &self.stages {
@@ -181,7 +199,7 @@ impl<T: Copy + Debug> Plan<T> {
                 sources.draw(renoise.spread, &mut state)?;
             }
             let seen = trial.take().unwrap_or_else(|| state.clone());
-            let data = x0(level, &seen, &mut sources)?;
+            let data = x0(level, &seen, sources)?;
             let map = match stage.basis {
                 Parameterization::X0 => None,
                 basis => Some(Parameterization::X0.to(basis, level)?),
@@ -191,14 +209,12 @@ impl<T: Copy + Debug> Plan<T> {
                 Some(map) => combine(&[(map.state, &seen), (map.prediction, &data)]),
             };
             remember(&mut history, prediction, self.memory);
-            apply(&stage.commit, &mut state, &history);
             if let Some(commit) = &stage.commit {
-                sources.draw(commit.spread, &mut state)?;
+                apply(commit, &mut state, &history, sources)?;
             }
             if let Some(update) = &stage.trial {
                 let mut next = state.clone();
-                apply(&stage.trial, &mut next, &history);
-                sources.draw(update.spread, &mut next)?;
+                apply(update, &mut next, &history, sources)?;
                 trial = Some(next);
             }
         }
@@ -211,23 +227,53 @@ fn remember(history: &mut VecDeque<Terms>, newest: Terms, memory: usize) {
     history.truncate(memory);
 }
 
-fn apply(update: &Option<Update>, x: &mut Terms, history: &VecDeque<Terms>) {
-    if let Some(update) = update {
-        let mut parts = vec![(update.state, &*x)];
-        parts.extend(update.model.iter().copied().zip(history));
-        *x = combine(&parts);
-    }
+fn apply(
+    update: &Update,
+    x: &mut Terms,
+    history: &VecDeque<Terms>,
+    sources: &mut Sources,
+) -> Result<(), Error> {
+    let mut parts = vec![(update.state, &*x)];
+    parts.extend(update.model.iter().copied().zip(history));
+    let size = size(&parts);
+    *x = combine(&parts);
+    sources.round(x, size);
+    sources.draw(update.spread, x)
 }
 
-/// The index of the last independent normal in use.
-struct Sources(usize);
+/// The independent normals in use.
+#[derive(Default)]
+struct Sources {
+    /// The index of the last one.
+    count: usize,
+    /// Those that stand for rounding errors, where these are followed.
+    rounding: Option<Vec<usize>>,
+}
 
 impl Sources {
     /// Adds a normal of its own to a value.
     fn add(&mut self, x: &mut Terms, coefficient: f64) {
-        self.0 += 1;
-        x.resize(self.0, 0.0);
+        self.count += 1;
+        x.resize(self.count, 0.0);
         x.push(coefficient);
+    }
+
+    /// Adds the rounding error of a sum of numbers of this size, which is far too small to be seen in
+    /// a variance.
+    fn round(&mut self, x: &mut Terms, size: f64) {
+        if self.rounding.is_some() {
+            self.add(x, f64::EPSILON * size);
+        }
+        if let Some(rounding) = &mut self.rounding {
+            rounding.push(self.count);
+        }
+    }
+
+    /// The numbers whose rounding errors are in a value, each by its weight.
+    fn rounding_in(&self, x: &Terms) -> f64 {
+        let errors = self.rounding.iter().flatten();
+        let sum: f64 = errors.map(|&i| x.get(i).map_or(0.0, |c| c.abs())).sum();
+        sum / f64::EPSILON
     }
 
     /// Adds the noise of an update.

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use ndarray::{Array, ShapeBuilder};
 
 use crate::{
-    Denoiser, Error, Grid, NoiseLevel, Point, Run,
+    Denoiser, Error, Grid, LogSnr, NoiseLevel, Point, Run,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     solver::{At, Path, ReverseStep, Stage},
@@ -90,13 +90,10 @@ impl<T: Copy + Debug> Plan<T> {
                         Some(next) => (next.level, next.time),
                         None => {
                             let level = grid.end();
-                            (level, schedule.told(schedule.time_at(level.log_snr())?))
+                            (level, told_at(schedule, level.log_snr())?)
                         }
                     },
-                    At::LogSnr(snr) => (
-                        schedule.level_at(snr)?,
-                        schedule.told(schedule.time_at(snr)?),
-                    ),
+                    At::LogSnr(snr) => (schedule.level_at(snr)?, told_at(schedule, snr)?),
                 };
                 let (from, to) = (path.from(), path.to());
                 let point = Point {
@@ -214,4 +211,17 @@ impl<T: Copy + Debug> Plan<T> {
     fn start(&self) -> NoiseLevel {
         self.levels.first().copied().unwrap_or(NoiseLevel::NOISE)
     }
+}
+
+/// What the network is told at a log-SNR; beyond the ends of its clock, the end.
+fn told_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Time, Error> {
+    let (noisiest, cleanest) = schedule.ends();
+    let time = if snr <= schedule.level(noisiest)?.log_snr() {
+        noisiest
+    } else if snr >= schedule.level(cleanest)?.log_snr() {
+        cleanest
+    } else {
+        schedule.time_at(snr)?
+    };
+    Ok(schedule.told(time))
 }

@@ -1,14 +1,42 @@
 //! Solvers: from noise levels to coefficients. No array and no random number in sight.
 
+mod ancestral;
+mod churn;
+mod consistency;
+mod coordinates;
 mod ddim;
 mod ddpm;
+mod dpm_sde;
+mod dpm_solver;
+mod exponential;
+mod exponential_adams;
+mod interpolation;
+mod linear_multistep;
+mod pndm;
+mod runge_kutta;
+mod sa_solver;
+mod singlestep;
 mod stage;
+mod unipc;
 
 use crate::{Error, LogSnr, NoiseLevel};
 
+pub use ancestral::{Ancestral, Descent};
+pub use churn::Churn;
+pub use consistency::Consistency;
+pub use coordinates::Coordinates;
 pub use ddim::Ddim;
 pub use ddpm::Ddpm;
+pub use dpm_sde::DpmSde;
+pub use dpm_solver::DpmSolver;
+pub use exponential_adams::ExponentialAdams;
+pub use linear_multistep::LinearMultistep;
+pub use pndm::Pndm;
+pub use runge_kutta::RungeKutta;
+pub use sa_solver::SaSolver;
+pub use singlestep::{NodeBlocks, SingleStep};
 pub use stage::{At, Stage, Update};
+pub use unipc::UniPc;
 
 /// A rule that turns a pair of noise levels into the coefficients of a step.
 ///
@@ -159,6 +187,34 @@ impl<'a> Path<'a> {
         self.levels
     }
 
+    /// The levels this step and the steps before it left, the newest first: where the predictions of
+    /// a rule with one evaluation a step were made.
+    pub fn visited(&self) -> impl Iterator<Item = NoiseLevel> + use<'a> {
+        let before = self.levels.get(..self.index).unwrap_or_default();
+        [self.from()]
+            .into_iter()
+            .chain(before.iter().rev().copied())
+    }
+
+    /// The level at which the run ends.
+    pub fn end(&self) -> NoiseLevel {
+        self.levels.last().copied().unwrap_or(self.ends.1)
+    }
+
+    /// The step from another level to the same one.
+    #[must_use]
+    pub fn leaving(mut self, from: NoiseLevel) -> Self {
+        self.ends.0 = from;
+        self
+    }
+
+    /// The step from the same level to another one.
+    #[must_use]
+    pub fn reaching(mut self, to: NoiseLevel) -> Self {
+        self.ends.1 = to;
+        self
+    }
+
     /// The levels of the step before this one.
     pub fn previous(&self) -> Option<(NoiseLevel, NoiseLevel)> {
         let before = self.index.checked_sub(1)?;
@@ -177,5 +233,40 @@ impl<'a> Path<'a> {
     /// If the schedule has none.
     pub fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
         (self.level_at)(snr)
+    }
+}
+
+/// Refuses an order that the rule does not have.
+fn check_order(order: usize, most: usize) -> Result<(), Error> {
+    if !(1..=most).contains(&order) {
+        return Err(Error::range("order", order as f64, format!("1 to {most}")));
+    }
+    Ok(())
+}
+
+/// Refuses a stochasticity that is no number or beyond use.
+fn check_eta(eta: f64) -> Result<f64, Error> {
+    if !(0.0..=10.0).contains(&eta) {
+        return Err(Error::range("eta", eta, "0 to 10"));
+    }
+    Ok(eta)
+}
+
+/// Refuses a factor of the noise that is no number or beyond use.
+fn check_noise_factor(factor: f64) -> Result<f64, Error> {
+    if !(0.0..=10.0).contains(&factor) {
+        return Err(Error::range("noise factor", factor, "0 to 10"));
+    }
+    Ok(factor)
+}
+
+/// The order of a step: no more than `most`, and where wanted lowered at the end of a short run.
+fn order_at(path: &Path<'_>, most: usize, lower_final: bool) -> usize {
+    // Where the code of DPM-Solver++ in diffusers draws the line.
+    const SHORT: usize = 15;
+    if lower_final && path.steps() < SHORT {
+        most.min(path.steps() - path.index())
+    } else {
+        most
     }
 }

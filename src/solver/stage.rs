@@ -39,6 +39,32 @@ impl Update {
     }
 }
 
+impl Update {
+    /// This update and then another of the same predictions, in one.
+    ///
+    /// Their noises are taken for independent.
+    pub(super) fn then(mut self, next: &Self) -> Self {
+        self.state *= next.state;
+        self.model.iter_mut().for_each(|c| *c *= next.state);
+        let longer = self.model.len().max(next.model.len());
+        self.model.resize(longer, 0.0);
+        for (own, c) in self.model.iter_mut().zip(&next.model) {
+            *own += c;
+        }
+        if let (Spread::Std(first), Spread::Std(second)) = (self.spread, next.spread) {
+            self.spread = Spread::Std((first * next.state).hypot(second));
+        }
+        self
+    }
+
+    /// Multiplies a fixed deviation.
+    pub(super) fn scale_noise(&mut self, factor: f64) {
+        if let Spread::Std(std) = &mut self.spread {
+            *std *= factor;
+        }
+    }
+}
+
 /// Where a network is asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]

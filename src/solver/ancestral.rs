@@ -1,0 +1,194 @@
+//! Ancestral sampling with any deterministic solver.
+
+use super::{At, Coordinates, Path, ReverseStep, Stage, exponential::inner};
+use crate::{Error, Generalized, LogSnr, NoiseLevel, Posterior, Sigma, Spread};
+
+/// How far below its target an ancestral step goes before noise takes it back up.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Descent {
+    /// As far as the posterior of [`Generalized`] with this eta draws noise: in `rho = sigma / alpha`,
+    /// `rho_down^2 = rho_t^2 (1 - eta^2 (1 - rho_t^2 / rho_s^2))`.
+    Posterior(f64),
+    /// A share of the way in the time `u = sigma / (alpha + sigma)` of the rectified flow:
+    /// `u_down = u_t (1 + eta (u_t / u_s - 1))`.
+    Flow(f64),
+    /// To these levels, one for each step, as trajectory consistency sampling (TCD) does with
+    /// `level((1 - eta) t)`.
+    Levels(Vec<NoiseLevel>),
+}
+
+impl Descent {
+    /// The level below the target, `None` where there is nothing to draw.
+    fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
+        let (from, to) = (path.from(), path.to());
+        let ratio = match self {
+            Self::Posterior(0.0) | Self::Flow(0.0) => return Ok(None),
+            Self::Posterior(eta) => {
+                // The part of the target's noise that the posterior's step does not draw anew.
+                let bridge = Generalized::new(*eta)?.bridge(from, to)?;
+                bridge.state * from.sigma() / to.alpha()
+            }
+            Self::Flow(eta) => {
+                let flow = Coordinates::Flow;
+                let (start, target) = (flow.clock(from), flow.clock(to));
+                let down = target * (1.0 + eta * (target / start - 1.0));
+                down / (1.0 - down)
+            }
+            Self::Levels(levels) => {
+                let level = levels.get(path.index()).copied().ok_or(Error::Missing {
+                    what: "the level below a step",
+                    needed_by: "ancestral sampling by levels",
+                })?;
+                if !(level == to || to.is_noisier_than(level)) {
+                    return Err(Error::NotMonotone {
+                        what: "levels below",
+                        index: path.index(),
+                        before: to.log_snr().get(),
+                        this: level.log_snr().get(),
+                    });
+                }
+                return Ok(Some(level));
+            }
+        };
+        let ratio = Sigma::new(ratio.max(lowest))?;
+        path.level_at(LogSnr::from_sigma(ratio)).map(Some)
+    }
+}
+
+/// A deterministic single-step solver made stochastic: each step goes below its target, and fresh
+/// noise takes it back up.
+///
+/// With `d` the level below `t`: `x_d` by the inner solver from `x_s`, then the forward process,
+/// `x_t = (alpha_t / alpha_d) x_d + sqrt(sigma_t^2 - (alpha_t sigma_d / alpha_d)^2) z`.
+///
+/// $$x_t=\frac{\alpha_t}{\alpha_d}x_d+\sqrt{\sigma_t^2-\frac{\alpha_t^2}{\alpha_d^2}\sigma_d^2}\;z$$
+///
+/// Around [`Ddim`](super::Ddim) this is Euler ancestral, and the same as DDIM with that eta; around
+/// [`RungeKutta::dpm2`](super::RungeKutta::dpm2) DPM2 a; around
+/// [`SingleStep::plus_plus`](super::SingleStep::plus_plus) of order 2 DPM++ 2S a; with
+/// [`Descent::Flow`] their forms for rectified flows.
+///
+/// Sources: the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit Models, Song, Meng,
+/// Ermon, 2020.
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::{Ancestral, RungeKutta}};
+/// let schedule = Discrete::stable_diffusion()?;
+/// let solver = Ancestral::new(RungeKutta::dpm2(), 1.0)?;
+/// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 10)?, &solver)?;
+/// assert_eq!(plan.name(), "DPM2, ancestral");
+/// assert!(plan.defect()? < 1e-13);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias(
+    "EulerAncestralDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "euler_ancestral",
+    "dpm_2_ancestral",
+    "dpmpp_2s_ancestral"
+))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ancestral<S> {
+    inner: S,
+    descent: Descent,
+    noise: f64,
+    floored: bool,
+    name: String,
+}
+
+impl<S: ReverseStep> Ancestral<S> {
+    /// With the posterior's noise: eta is DDIM's.
+    ///
+    /// # Errors
+    ///
+    /// If eta is not 0 to 1.
+    pub fn new(inner: S, eta: f64) -> Result<Self, Error> {
+        Self::with_descent(inner, Descent::Posterior(eta))
+    }
+
+    /// With the descent of one's choice.
+    ///
+    /// # Errors
+    ///
+    /// If eta is not 0 to 1.
+    pub fn with_descent(inner: S, descent: Descent) -> Result<Self, Error> {
+        if let Descent::Posterior(eta) | Descent::Flow(eta) = descent
+            && !(0.0..=1.0).contains(&eta)
+        {
+            return Err(Error::range("eta", eta, "0 to 1"));
+        }
+        let name = format!("{}, ancestral", inner.name());
+        Ok(Self {
+            inner,
+            descent,
+            noise: 1.0,
+            floored: false,
+            name,
+        })
+    }
+
+    /// Multiplies the noise; anything but 1 changes the law of the result.
+    ///
+    /// # Errors
+    ///
+    /// If the factor is not 0 to 10.
+    #[doc(alias("s_noise"))]
+    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
+        self.noise = super::check_noise_factor(factor)?;
+        Ok(self)
+    }
+
+    /// Never goes below the end of the run, as DPM-Solver-fast of k-diffusion does.
+    #[must_use]
+    pub fn floored(mut self) -> Self {
+        self.floored = true;
+        self
+    }
+}
+
+impl<S: ReverseStep> ReverseStep for Ancestral<S> {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let to = path.to();
+        if !inner(to) {
+            return self.inner.stages(path);
+        }
+        let lowest = if self.floored {
+            path.end().noise_to_signal()
+        } else {
+            0.0
+        };
+        let Some(down) = self.descent.below(path, lowest)? else {
+            return self.inner.stages(path);
+        };
+        let mut stages = self.inner.stages(&path.reaching(down))?;
+        for stage in &mut stages {
+            if stage.at == At::To {
+                stage.at = At::LogSnr(down.log_snr());
+            }
+        }
+        // The forward process from the level below.
+        let up = to.alpha() / down.alpha();
+        let kept = up * down.sigma();
+        let std = ((to.sigma() - kept) * (to.sigma() + kept)).max(0.0).sqrt();
+        if let Some(commit) = stages.last_mut().and_then(|stage| stage.commit.as_mut()) {
+            commit.state *= up;
+            commit.model.iter_mut().for_each(|c| *c *= up);
+            commit.spread = Spread::Std(std * self.noise);
+        }
+        Ok(stages)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn memory(&self) -> usize {
+        self.inner.memory()
+    }
+
+    /// That of the inner solver: the noise is drawn from the forward process itself, so that an exact
+    /// inner step would give the exact law.
+    fn order(&self) -> u32 {
+        self.inner.order()
+    }
+}

@@ -1,0 +1,108 @@
+//! Coordinates in which the flow of a point of data is a straight line.
+
+use super::{At, Path, Stage, Update};
+use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma};
+
+/// A way to draw the probability flow: `y = x / scale` against a clock `u`, with `dy/du` a prediction.
+///
+/// | | scale | clock | `dy/du` |
+/// |---|---|---|---|
+/// | `Ratio` | alpha | sigma / alpha | noise |
+/// | `Flow` | alpha + sigma | sigma / (alpha + sigma) | eps - x_0 |
+/// | `Data` | sigma | alpha / sigma | x_0 |
+///
+/// If the data is one point, `dy/du` does not change along the way, and one Euler step is exact in
+/// each. For other data the same method in other coordinates is another sampler: Heun's of EDM is in
+/// `Ratio`, that of flow matching in `Flow`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coordinates {
+    /// `sigma / alpha` and the noise, as in k-diffusion and EDM.
+    #[default]
+    Ratio,
+    /// The time of the rectified flow, and its velocity.
+    Flow,
+    /// `alpha / sigma` and the data.
+    Data,
+}
+
+impl Coordinates {
+    /// The parameterization of `dy/du`.
+    pub const fn basis(self) -> Parameterization {
+        match self {
+            Self::Ratio => Parameterization::Noise,
+            Self::Flow => Parameterization::Flow,
+            Self::Data => Parameterization::X0,
+        }
+    }
+
+    /// What the state is divided by.
+    pub fn scale(self, level: NoiseLevel) -> f64 {
+        match self {
+            Self::Ratio => level.alpha(),
+            Self::Flow => level.alpha() + level.sigma(),
+            Self::Data => level.sigma(),
+        }
+    }
+
+    /// The clock.
+    pub fn clock(self, level: NoiseLevel) -> f64 {
+        match self {
+            Self::Ratio => level.noise_to_signal(),
+            Self::Flow => level.sigma() / self.scale(level),
+            Self::Data => level.alpha() / level.sigma(),
+        }
+    }
+
+    /// How far the clock goes from one level to another, with the digits of a short way.
+    pub(super) fn distance(self, from: NoiseLevel, to: NoiseLevel) -> f64 {
+        self.way(from, to) / self.scale(to)
+    }
+
+    /// What a prediction that does not change adds to the state on the way: `scale_t (u_t - u_s)`.
+    ///
+    /// Only the scale of the start is divided by, so that any level can be reached.
+    pub(super) fn way(self, from: NoiseLevel, to: NoiseLevel) -> f64 {
+        let area = to.area_above(from) / self.scale(from);
+        match self {
+            Self::Ratio | Self::Flow => -area,
+            Self::Data => area,
+        }
+    }
+
+    /// Euler's step, exact for a point of data, and the predictions it takes: those of these
+    /// coordinates, or of others where these have no scale.
+    pub(super) fn straight(self, from: NoiseLevel, to: NoiseLevel) -> (Parameterization, Update) {
+        let own = match self {
+            Self::Ratio if from.is_noise() => Self::Data,
+            Self::Data if from.is_clean() => Self::Ratio,
+            own => own,
+        };
+        let update = Update::new(own.scale(to) / own.scale(from)).with_model([own.way(from, to)]);
+        (own.basis(), update)
+    }
+
+    /// That step as the only stage.
+    pub(super) fn straight_stage(self, path: &Path<'_>) -> Vec<Stage> {
+        let (basis, update) = self.straight(path.from(), path.to());
+        vec![Stage::new(At::From, basis).with_commit(update)]
+    }
+
+    /// The log-SNR at a reading of the clock.
+    pub(super) fn log_snr(self, clock: f64) -> Result<LogSnr, Error> {
+        let ratio = match self {
+            Self::Ratio => clock,
+            Self::Flow => clock / (1.0 - clock),
+            Self::Data => clock.recip(),
+        };
+        Ok(LogSnr::from_sigma(Sigma::new(ratio)?))
+    }
+
+    /// Whether the clock has a value at this level.
+    pub(super) fn reaches(self, level: NoiseLevel) -> bool {
+        match self {
+            Self::Ratio => !level.is_noise(),
+            Self::Flow => true,
+            Self::Data => !level.is_clean(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! DPM-Solver and DPM-Solver++ with the predictions of earlier steps.
+
+use super::{
+    Coordinates, Ddim, Path, ReverseStep, Stage,
+    exponential::{Exponential, Slope, inner},
+};
+use crate::Error;
+
+/// DPM-Solver and DPM-Solver++, multi-step, of orders 1 to 3, for the flow and for the reverse
+/// stochastic equation.
+///
+/// With `h` the step in half log-SNR, `r_i` the earlier steps in units of `h`, `z = (1 + eta) h`:
+///
+/// ```text
+/// x_t = (sigma_t / sigma_s) e^(-eta h) x_s + alpha_t (1 - e^-z) m_0 + c D + std w
+/// D = (m_0 - m_1) / r_0,   std^2 = sigma_t^2 (1 - e^(-2 eta h))
+/// c = alpha_t (1 - e^-z) / 2  (midpoint)   or   alpha_t ((e^-z - 1) / z + 1)  (Heun)
+/// ```
+///
+/// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+\alpha_t(1-e^{-(1+\eta)h})m_0+c\,D+\sigma_t
+///   \sqrt{1-e^{-2\eta h}}\,w$$
+///
+/// That is DPM-Solver++ (the data); DPM-Solver does the same for the noise in
+/// `x_t = (alpha_t / alpha_s) x_s - (1 + eta) sigma_t (e^h - 1) e_0 - ..`, which for `eta > 0` does not
+/// keep the deviation of the forward process: the defect is `sigma_t (e^h - 1)^2` a step.
+///
+/// A step to or from an infinite log-SNR is that of [`Ddim`]. Of the published third-order formula
+/// the second difference has half the weight that the Taylor expansion gives it, so that it converges
+/// with order 2; [`ExponentialAdams`](super::ExponentialAdams) has the full one and order 3.
+///
+/// `eta` here is that of the equation (1 reverses the forward process), not DDIM's.
+///
+/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022; DPM-Solver++, the same authors, 2022.
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::DpmSolver};
+/// let schedule = Discrete::stable_diffusion()?;
+/// let solver = DpmSolver::plus_plus(2)?;
+/// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 20)?, &solver)?;
+/// assert_eq!((plan.evaluations(), plan.memory()), (20, 2));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias(
+    "DPMSolverMultistepScheduler",
+    "DpmSolverPlusPlus",
+    "DPM++ 2M",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde"
+))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct DpmSolver {
+    coordinates: Coordinates,
+    order: usize,
+    slope: Slope,
+    eta: f64,
+    noise: f64,
+    lower_final: bool,
+    euler_final: bool,
+}
+
+impl DpmSolver {
+    /// DPM-Solver++: predictions of the data; the midpoint rule for order 2.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn plus_plus(order: usize) -> Result<Self, Error> {
+        Self::new(order, Coordinates::Data)
+    }
+
+    /// DPM-Solver: predictions of the noise; the midpoint rule for order 2.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn noise(order: usize) -> Result<Self, Error> {
+        Self::new(order, Coordinates::Ratio)
+    }
+
+    fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
+        super::check_order(order, 3)?;
+        Ok(Self {
+            coordinates,
+            order,
+            slope: Slope::Midpoint,
+            eta: 0.0,
+            noise: 1.0,
+            lower_final: false,
+            euler_final: false,
+        })
+    }
+
+    /// Heun's rule, which integrates the first difference exactly, for steps of order 2.
+    #[doc(alias("solver_type"))]
+    #[must_use]
+    pub fn heun(mut self) -> Self {
+        self.slope = Slope::Exact;
+        self
+    }
+
+    /// The reverse stochastic equation; `eta = 1` reverses the forward process.
+    ///
+    /// # Errors
+    ///
+    /// If eta is not 0 to 10.
+    #[doc(alias("sde-dpmsolver++", "sde-dpmsolver"))]
+    pub fn with_eta(mut self, eta: f64) -> Result<Self, Error> {
+        self.eta = super::check_eta(eta)?;
+        Ok(self)
+    }
+
+    /// Multiplies the noise; anything but 1 changes the law of the result.
+    ///
+    /// # Errors
+    ///
+    /// If the factor is not 0 to 10.
+    #[doc(alias("s_noise"))]
+    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
+        self.noise = super::check_noise_factor(factor)?;
+        Ok(self)
+    }
+
+    /// Lowers the order toward the end of runs of fewer than 15 steps, so that the last step has
+    /// order 1 and the one before it at most 2.
+    #[doc(alias("lower_order_final"))]
+    #[must_use]
+    pub fn lowering_final_orders(mut self) -> Self {
+        self.lower_final = true;
+        self
+    }
+
+    /// Makes the last step one of order 1, wherever it ends.
+    #[doc(alias("euler_at_final"))]
+    #[must_use]
+    pub fn ending_with_euler(mut self) -> Self {
+        self.euler_final = true;
+        self
+    }
+}
+
+impl ReverseStep for DpmSolver {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        if path.to().is_clean() || !inner(path.from()) {
+            // The limits of the update, which draw all of their noise anew for any eta above 0.
+            return Ddim::new(if self.eta > 0.0 { 1.0 } else { 0.0 })?.stages(path);
+        }
+        let last = path.index() + 1 == path.steps();
+        let order = match last && self.euler_final {
+            true => 1,
+            false => super::order_at(path, self.order, self.lower_final),
+        };
+        let mut step = Exponential::of(self.coordinates, path);
+        step.eta = self.eta;
+        let moments = |count| {
+            let slope = if count > 2 { Slope::Exact } else { self.slope };
+            let mut moments = step.moments(count, slope);
+            if let Some(second_difference) = moments.get_mut(2) {
+                *second_difference *= 0.5;
+            }
+            moments
+        };
+        let mut stage = step.multistep(path, order, moments)?;
+        if let Some(commit) = &mut stage.commit {
+            commit.scale_noise(self.noise);
+        }
+        Ok(vec![stage])
+    }
+
+    fn name(&self) -> &str {
+        match (self.coordinates, self.order, self.eta == 0.0) {
+            (Coordinates::Data, 1, true) => "DPM-Solver++ 1",
+            (Coordinates::Data, 2, true) => "DPM-Solver++ 2M",
+            (Coordinates::Data, _, true) => "DPM-Solver++ 3M",
+            (Coordinates::Data, 1, false) => "SDE-DPM-Solver++ 1",
+            (Coordinates::Data, 2, false) => "SDE-DPM-Solver++ 2M",
+            (Coordinates::Data, _, false) => "SDE-DPM-Solver++ 3M",
+            (_, 1, true) => "DPM-Solver 1",
+            (_, 2, true) => "DPM-Solver 2M",
+            (_, _, true) => "DPM-Solver 3M",
+            (_, 1, false) => "SDE-DPM-Solver 1",
+            (_, 2, false) => "SDE-DPM-Solver 2M",
+            (_, _, false) => "SDE-DPM-Solver 3M",
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.order
+    }
+
+    /// At most 2: the published third order has half a second difference.
+    fn order(&self) -> u32 {
+        self.order.min(2) as u32
+    }
+}

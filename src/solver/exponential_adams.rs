@@ -1,0 +1,104 @@
+//! Exponential Adams-Bashforth methods of any order.
+
+use super::{
+    Coordinates, Path, ReverseStep, Stage,
+    exponential::{Exponential, Slope, inner},
+};
+use crate::Error;
+
+/// The exponential Adams-Bashforth method: the linear part of the flow exactly, and for the rest the
+/// polynomial in log-SNR through the last `order` predictions, integrated exactly.
+///
+/// ```text
+/// Data:  x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda  p(lambda) d lambda
+/// Ratio: x_t = (alpha_t / alpha_s) x_s - alpha_t * integral of e^-lambda p(lambda) d lambda
+/// Flow:  x_t = (n_t / n_s) x_s + n_t * integral of p du,  n = alpha + sigma, u = sigma / n
+/// ```
+///
+/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\,
+///   \mathrm d\lambda$$
+///
+/// The polynomial is of the data (`Data`), of the noise (`Ratio`: this is DEIS in `log rho`), or of
+/// the flow velocity (`Flow`). Start-up steps and steps next to an infinite log-SNR have the order
+/// that the predictions at hand allow; a step to or from one is that of [`Ddim`](super::Ddim).
+///
+/// Sources: Exponential integrators, Hochbruck, Ostermann, 2010; Fast Sampling of Diffusion Models
+/// with Exponential Integrator, Zhang, Chen, 2023 (DEIS).
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::{Coordinates, ExponentialAdams}};
+/// let solver = ExponentialAdams::new(3, Coordinates::Data)?;
+/// let grid = Grid::uniform_time(&Cosine, 20)?;
+/// assert!(Plan::new(&Cosine, &grid, &solver)?.defect()? < 1e-13);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("DEISMultistepScheduler", "deis", "res_multistep", "xEAB", "zEAB"))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExponentialAdams {
+    order: usize,
+    coordinates: Coordinates,
+    lower_final: bool,
+    name: String,
+}
+
+impl ExponentialAdams {
+    /// # Errors
+    ///
+    /// If the order is not 1 to 8; beyond, extrapolation multiplies the errors of a network.
+    pub fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
+        super::check_order(order, 8)?;
+        Ok(Self {
+            order,
+            coordinates,
+            lower_final: false,
+            name: format!(
+                "exponential Adams-Bashforth {order} in {:?}",
+                coordinates.basis()
+            ),
+        })
+    }
+
+    /// DEIS in `log rho`: this method for the noise.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 8.
+    pub fn deis(order: usize) -> Result<Self, Error> {
+        let mut solver = Self::new(order, Coordinates::Ratio)?;
+        solver.name = format!("DEIS {order}");
+        Ok(solver)
+    }
+
+    /// Lowers the order toward the end of runs of fewer than 15 steps, so that the last step has
+    /// order 1 and the one before it at most 2, as diffusers does.
+    #[doc(alias("lower_order_final"))]
+    #[must_use]
+    pub fn lowering_final_orders(mut self) -> Self {
+        self.lower_final = true;
+        self
+    }
+}
+
+impl ReverseStep for ExponentialAdams {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        if !(inner(path.from()) && inner(path.to())) {
+            return Ok(self.coordinates.straight_stage(path));
+        }
+        let order = super::order_at(path, self.order, self.lower_final);
+        let step = Exponential::of(self.coordinates, path);
+        let moments = |count| step.moments(count, Slope::Exact);
+        Ok(vec![step.multistep(path, order, moments)?])
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn memory(&self) -> usize {
+        self.order
+    }
+
+    fn order(&self) -> u32 {
+        self.order as u32
+    }
+}

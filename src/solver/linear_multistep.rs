@@ -1,0 +1,146 @@
+//! Linear multi-step methods.
+
+use super::{At, Coordinates, Path, ReverseStep, Stage, Update, interpolation::weights};
+use crate::{Error, Parameterization};
+
+/// Adams-Bashforth methods: the polynomial through the last slopes, integrated over the step.
+///
+/// In [`Coordinates`] with clock `u`: `y_t = y_s + integral of p(u) du`, where `p` goes through the
+/// last `order` slopes, at the clock's readings (LMS of k-diffusion, the variable-step form of iPNDM)
+/// or as if the steps had been equal (iPNDM: `3/2, -1/2`; `23, -16, 5` over 12; `55, -59, 37, -9` over
+/// 24). The integrals are exact.
+///
+/// $$y_t=y_s+\int_{u_s}^{u_t}p(u)\,\mathrm du,\qquad p(u_{s-i})=d_{s-i}$$
+///
+/// Start-up steps have the order that the slopes at hand allow; a step from where the clock has no
+/// reading is that of [`Ddim`](super::Ddim). The coefficients of equal steps have order 2 where the steps
+/// change smoothly, and 1 where they do not.
+///
+/// Sources: Liu, Ren, Lin, Zhao, Pseudo Numerical Methods for Diffusion Models on Manifolds, 2022
+/// (PNDM); Zhang, Chen, Fast Sampling of Diffusion Models with Exponential Integrator, 2023 (iPNDM);
+/// the code of k-diffusion, Crowson, 2022 (LMS).
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::LinearMultistep};
+/// let schedule = Edm::default();
+/// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 20)?, &LinearMultistep::lms(4)?)?;
+/// assert_eq!((plan.evaluations(), plan.memory()), (20, 4));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias(
+    "LMS",
+    "LMSDiscreteScheduler",
+    "IPNDMScheduler",
+    "ipndm_v",
+    "Adams-Bashforth"
+))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearMultistep {
+    order: usize,
+    coordinates: Coordinates,
+    even: bool,
+    analytic_start: bool,
+}
+
+impl LinearMultistep {
+    /// With the readings of the clock, in `sigma / alpha`.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 8.
+    pub fn lms(order: usize) -> Result<Self, Error> {
+        super::check_order(order, 8)?;
+        Ok(Self {
+            order,
+            coordinates: Coordinates::Ratio,
+            even: false,
+            analytic_start: false,
+        })
+    }
+
+    /// With the coefficients of equal steps, in `sigma / alpha`.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 8.
+    pub fn ipndm(order: usize) -> Result<Self, Error> {
+        Ok(Self {
+            even: true,
+            ..Self::lms(order)?
+        })
+    }
+
+    /// The same method in other coordinates.
+    #[must_use]
+    pub const fn in_coordinates(mut self, coordinates: Coordinates) -> Self {
+        self.coordinates = coordinates;
+        self
+    }
+
+    /// Takes the state for the noise where there is no signal, and the data for 0: the step from
+    /// there is `x_t = sigma_t x_s`, whatever the network says.
+    ///
+    /// This saves the network a question it can hardly answer, and gives up the law of point data.
+    /// The iPNDM of diffusers does so.
+    #[doc(alias("analytical first step", "AFS"))]
+    #[must_use]
+    pub const fn with_analytic_start(mut self) -> Self {
+        self.analytic_start = true;
+        self
+    }
+}
+
+/// Weights, in units of the step, of slopes as far apart as the step is long.
+pub(super) fn even_weights(order: usize) -> Vec<f64> {
+    let places: Vec<_> = (0..order).map(|i| -(i as f64)).collect();
+    weights(&places, &power_moments(order))
+}
+
+/// The integrals of `1, r, r^2, ..` over 0..1.
+fn power_moments(count: usize) -> Vec<f64> {
+    (1..=count).map(|k| 1.0 / k as f64).collect()
+}
+
+impl ReverseStep for LinearMultistep {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let (c, from, to) = (self.coordinates, path.from(), path.to());
+        if self.analytic_start && from.is_noise() {
+            let update = Update::new(0.0).with_model([to.sigma()]);
+            let stage = Stage::new(At::From, Parameterization::Noise).with_commit(update);
+            return Ok(vec![stage]);
+        }
+        if from.is_clean() || !(c.reaches(from) && c.reaches(to)) {
+            return Ok(c.straight_stage(path));
+        }
+        let whole = c.distance(from, to);
+        let known = |level: &_| c.reaches(*level) || self.analytic_start;
+        let visited: Vec<_> = path.visited().take_while(known).take(self.order).collect();
+        let weights = if self.even {
+            even_weights(visited.len())
+        } else {
+            let place = |&level: &_| c.distance(from, level) / whole;
+            let places: Vec<_> = visited.iter().map(place).collect();
+            weights(&places, &power_moments(places.len()))
+        };
+        let scale = c.way(from, to);
+        let model: Vec<_> = weights.iter().map(|w| scale * w).collect();
+        let update = Update::new(c.scale(to) / c.scale(from)).with_model(model);
+        Ok(vec![Stage::new(At::From, c.basis()).with_commit(update)])
+    }
+
+    fn name(&self) -> &str {
+        if self.even { "iPNDM" } else { "LMS" }
+    }
+
+    fn memory(&self) -> usize {
+        self.order
+    }
+
+    fn order(&self) -> u32 {
+        if self.even {
+            self.order.min(2) as u32
+        } else {
+            self.order as u32
+        }
+    }
+}

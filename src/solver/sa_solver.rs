@@ -1,0 +1,216 @@
+//! SA-Solver: stochastic Adams methods, predictor and corrector.
+
+use super::{
+    At, Coordinates, Path, ReverseStep, Stage, Update,
+    exponential::{Exponential, Slope, inner},
+};
+use crate::{Error, LogSnr, NoiseLevel, Spread};
+
+/// SA-Solver for the data, of predictor orders 1 to 8 and corrector orders 0 (none) to 8.
+///
+/// The reverse equation with stochasticity `tau`, `eta = tau^2`, and the polynomial `p` through the
+/// last predictions (in the corrector the newest is the one at the step's end):
+///
+/// ```text
+/// x_t = (sigma_t / sigma_s) e^(-eta h) x_s + std w
+///     + (1 + eta) sigma_t * integral of e^(-eta (lambda_t - lambda)) e^lambda p(lambda) d lambda
+/// std^2 = sigma_t^2 (1 - e^(-2 eta h))
+/// ```
+///
+/// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+(1+\eta)\sigma_t\int_{\lambda_s}^{\lambda_t}
+///   e^{-\eta(\lambda_t-\lambda)}e^{\lambda}p(\lambda)\,\mathrm d\lambda+\sigma_t
+///   \sqrt{1-e^{-2\eta h}}\,w$$
+///
+/// Predictor and corrector of a step share their noise. Both of order 2 take `alpha_t (1 + eta) h / 2`
+/// for the integral of the first power, as the authors do. `tau` acts within an interval of log-SNR
+/// and is 0 outside.
+///
+/// Source: SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models, Xue, Yi, Luo,
+/// Zhang, Sun, Li, Ma, 2023.
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::SaSolver};
+/// let schedule = Discrete::stable_diffusion()?;
+/// let solver = SaSolver::new(3, 4)?.with_tau(1.0)?;
+/// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20)?, &solver)?;
+/// assert_eq!(plan.evaluations(), 20);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("SASolverScheduler", "sa_solver", "stochastic Adams"))]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SaSolver {
+    predictor: usize,
+    corrector: usize,
+    eta: f64,
+    /// Log-SNR between which noise is added.
+    active: (f64, f64),
+    noise: f64,
+    lower_final: bool,
+}
+
+impl SaSolver {
+    /// With `tau = 1` everywhere.
+    ///
+    /// # Errors
+    ///
+    /// If the predictor's order is not 1 to 8 or the corrector's above 8.
+    pub fn new(predictor: usize, corrector: usize) -> Result<Self, Error> {
+        super::check_order(predictor, 8)?;
+        if corrector > 8 {
+            return Err(Error::range("corrector order", corrector as f64, "0 to 8"));
+        }
+        Ok(Self {
+            predictor,
+            corrector,
+            eta: 1.0,
+            active: (f64::NEG_INFINITY, f64::INFINITY),
+            noise: 1.0,
+            lower_final: false,
+        })
+    }
+
+    /// The stochasticity: 0 is the probability flow, 1 the reverse of the forward process.
+    ///
+    /// # Errors
+    ///
+    /// If `tau` is not 0 to 3.
+    pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
+        if !(0.0..=3.0).contains(&tau) {
+            return Err(Error::range("tau", tau, "0 to 3"));
+        }
+        self.eta = tau * tau;
+        Ok(self)
+    }
+
+    /// Adds noise only in steps that leave a level between these two, both included.
+    ///
+    /// # Errors
+    ///
+    /// If `from` is above `to`.
+    pub fn within(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
+        if from > to {
+            let allowed = format!("up to {}", to.get());
+            return Err(Error::range(
+                "first log-SNR with noise",
+                from.get(),
+                allowed,
+            ));
+        }
+        self.active = (from.get(), to.get());
+        Ok(self)
+    }
+
+    /// Multiplies the noise; anything but 1 changes the law of the result.
+    ///
+    /// # Errors
+    ///
+    /// If the factor is not 0 to 10.
+    #[doc(alias("s_noise"))]
+    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
+        self.noise = super::check_noise_factor(factor)?;
+        Ok(self)
+    }
+
+    /// Lowers the orders to the number of steps left.
+    #[doc(alias("lower_order_final"))]
+    #[must_use]
+    pub const fn lowering_final_orders(mut self) -> Self {
+        self.lower_final = true;
+        self
+    }
+
+    /// The step `from -> to` by a polynomial through predictions at `nodes`.
+    fn update(&self, from: NoiseLevel, to: NoiseLevel, nodes: &[NoiseLevel]) -> Update {
+        let snr = from.log_snr().get();
+        let is_active = self.active.0 <= snr && snr <= self.active.1;
+        let step = Exponential {
+            coordinates: Coordinates::Data,
+            from,
+            to,
+            eta: if is_active { self.eta } else { 0.0 },
+        };
+        let slope = if nodes.len() == 2 {
+            Slope::Interval
+        } else {
+            Slope::Exact
+        };
+        let mut update = step.update(nodes, &step.moments(nodes.len(), slope));
+        update.scale_noise(self.noise);
+        update
+    }
+
+    /// No more than `most` orders, nor than the predictions at hand and the steps left allow.
+    fn order_at(&self, path: &Path<'_>, index: usize, most: usize, extra: usize) -> usize {
+        let left = path.steps() - index + extra;
+        let most = if self.lower_final {
+            most.min(left)
+        } else {
+            most
+        };
+        let known = |i: &usize| path.levels().get(*i).copied().is_some_and(inner);
+        most.min((0..=index).rev().take_while(known).count() + extra)
+    }
+
+    /// The correction of the step before this one, without what that step already did to the state.
+    fn corrector(&self, path: &Path<'_>) -> Option<Update> {
+        let (from, to) = path.previous()?;
+        if self.corrector == 0 || !inner(from) {
+            return None;
+        }
+        let order = self.order_at(path, path.index() - 1, self.corrector, 1);
+        let nodes: Vec<_> = path.visited().take(order).collect();
+        Some(Update::new(1.0).with_model(self.update(from, to, &nodes).model))
+    }
+}
+
+impl ReverseStep for SaSolver {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let (from, to) = (path.from(), path.to());
+        let stage = Stage::new(At::From, Coordinates::Data.basis());
+        let before = self.corrector(path).unwrap_or(Update::new(1.0));
+        if !(inner(from) && inner(to)) {
+            let mut last = Coordinates::Data.straight(from, to).1;
+            if self.eta > 0.0 && from.is_noise() {
+                // The limit of the update, which keeps nothing of the state.
+                last = Update::new(0.0)
+                    .with_model([to.alpha()])
+                    .with_spread(Spread::Std(self.noise * to.sigma()));
+            }
+            return Ok(vec![stage.with_commit(before.then(&last))]);
+        }
+        let order = self.order_at(path, path.index(), self.predictor, 0);
+        let nodes: Vec<_> = path.visited().take(order).collect();
+        let step = self.update(from, to, &nodes);
+        let is_last = path.index() + 1 == path.steps();
+        if self.corrector == 0 || is_last {
+            return Ok(vec![stage.with_commit(before.then(&step))]);
+        }
+        // What predictor and corrector share, the scaling and the noise, is done to the state at once;
+        // each adds its predictions to that.
+        let shared = Update::new(step.state).with_spread(step.spread);
+        let predicted = Update::new(1.0).with_model(step.model);
+        Ok(vec![
+            stage
+                .with_commit(before.then(&shared))
+                .with_trial(predicted),
+        ])
+    }
+
+    fn name(&self) -> &str {
+        if self.eta == 0.0 {
+            "SA-Solver, deterministic"
+        } else {
+            "SA-Solver"
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.predictor.max(self.corrector)
+    }
+
+    /// With noise at most 2, on Gaussian data.
+    fn order(&self) -> u32 {
+        let most = if self.eta > 0.0 { 2 } else { 8 };
+        self.predictor.max(self.corrector).min(most) as u32
+    }
+}

@@ -1,0 +1,317 @@
+//! DPM-Solver and DPM-Solver++ with evaluations inside the step.
+
+use super::{
+    At, Coordinates, Path, ReverseStep, Stage,
+    exponential::{Exponential, Slope, inner},
+};
+use crate::{Error, NoiseLevel};
+
+/// Single-step DPM-Solver and DPM-Solver++ of orders 1 to 3, with levels of their own between the
+/// ends of a step.
+///
+/// In half log-SNR `lambda`, with fractions `r` of the step `h`, for the data (for the noise `alpha`
+/// and `sigma` change places and `h` its sign):
+///
+/// ```text
+/// order 2:  u = step to r h with m_0;
+///           x_t = (sigma_t/sigma_s) x_s + alpha_t (1 - e^-h) (m_0 + (m_1 - m_0) / (2 r))
+/// order 3:  u_1 = step to r_1 h with m_0;  u_2 = exact step to r_2 h with the line through m_0, m_1;
+///           x_t = exact step with the line through m_0 and m_2,  r_1 = 1/3, r_2 = 2/3
+/// ```
+///
+/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\alpha_t(1-e^{-h})\Big(m_0+\frac{m_1-m_0}{2r}\Big)$$
+///
+/// A step to or from an infinite log-SNR is that of [`Ddim`](super::Ddim).
+///
+/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, algorithms 1 and 2; DPM-Solver++, 2022;
+/// Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling, Zhang,
+/// Wei, Song, 2023 (the exact second order, RES).
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::SingleStep};
+/// let grid = Grid::uniform_time(&Cosine, 10)?;
+/// let plan = Plan::new(&Cosine, &grid, &SingleStep::noise(3)?)?;
+/// assert_eq!(plan.evaluations(), 28);            // the steps from noise and to the data have one
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("DPM-Solver-2", "DPM-Solver-3", "DPM++ 2S", "res_2s"))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct SingleStep {
+    coordinates: Coordinates,
+    /// One for all steps, or one for each of the first and the last for the rest.
+    orders: Vec<usize>,
+    fraction: f64,
+    slope: Slope,
+}
+
+impl SingleStep {
+    /// For the data, as DPM-Solver++.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn plus_plus(order: usize) -> Result<Self, Error> {
+        Self::with_orders(vec![order], Coordinates::Data)
+    }
+
+    /// For the noise, as DPM-Solver.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn noise(order: usize) -> Result<Self, Error> {
+        Self::with_orders(vec![order], Coordinates::Ratio)
+    }
+
+    /// DPM-Solver-fast for so many evaluations: steps of order 3, and lower ones at the end to use up
+    /// the rest. It makes [`steps`](Self::fast_steps) steps.
+    ///
+    /// # Errors
+    ///
+    /// If there are no evaluations.
+    #[doc(alias("DPM fast", "dpm_fast"))]
+    pub fn fast(evaluations: usize) -> Result<Self, Error> {
+        let steps = Self::fast_steps(evaluations);
+        let mut orders = vec![3; steps];
+        let lower: &[usize] = match evaluations % 3 {
+            0 => &[2, 1],
+            1 => &[1],
+            _ => &[2],
+        };
+        orders.truncate(steps.saturating_sub(lower.len()));
+        orders.extend_from_slice(lower);
+        if evaluations == 0 {
+            return Err(Error::range("number of evaluations", 0.0, "1 or more"));
+        }
+        Self::with_orders(orders, Coordinates::Ratio)
+    }
+
+    /// How many steps DPM-Solver-fast makes with so many evaluations.
+    pub const fn fast_steps(evaluations: usize) -> usize {
+        evaluations / 3 + 1
+    }
+
+    fn with_orders(orders: Vec<usize>, coordinates: Coordinates) -> Result<Self, Error> {
+        for &order in &orders {
+            super::check_order(order, 3)?;
+        }
+        Ok(Self {
+            coordinates,
+            orders,
+            fraction: 0.5,
+            slope: Slope::Midpoint,
+        })
+    }
+
+    /// Where the second evaluation of a step of order 2 lies, as a fraction in log-SNR.
+    ///
+    /// # Errors
+    ///
+    /// If the fraction is not 0.05 to 1.
+    pub fn with_fraction(mut self, fraction: f64) -> Result<Self, Error> {
+        if !(0.05..=1.0).contains(&fraction) {
+            let what = "fraction of the second evaluation";
+            return Err(Error::range(what, fraction, "0.05 to 1"));
+        }
+        self.fraction = fraction;
+        Ok(self)
+    }
+
+    /// Integrates the line through both predictions of a step of order 2 exactly, as RES does.
+    #[doc(alias("RES 2S", "refined exponential solver"))]
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        self.slope = Slope::Exact;
+        self
+    }
+}
+
+impl ReverseStep for SingleStep {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let (from, to) = (path.from(), path.to());
+        let last = self.orders.last().copied().unwrap_or(1);
+        let order = self.orders.get(path.index()).copied().unwrap_or(last);
+        if order == 1 || !(inner(from) && inner(to)) {
+            return Ok(self.coordinates.straight_stage(path));
+        }
+        let step = |to: NoiseLevel, nodes: &[NoiseLevel], slope| {
+            let step = Exponential {
+                coordinates: self.coordinates,
+                from,
+                to,
+                eta: 0.0,
+            };
+            step.update(nodes, &step.moments(nodes.len(), slope))
+        };
+        let between = |fraction| {
+            let snr = from.log_snr().toward(to.log_snr(), fraction);
+            path.level_at(snr).map(|level| (At::LogSnr(snr), level))
+        };
+        let stage = |at| Stage::new(at, self.coordinates.basis());
+        if order == 2 {
+            let (at, middle) = match self.fraction {
+                1.0 => (At::To, to),
+                fraction => between(fraction)?,
+            };
+            return Ok(vec![
+                stage(At::From).with_trial(step(middle, &[from], Slope::Exact)),
+                stage(at).with_commit(step(to, &[middle, from], self.slope)),
+            ]);
+        }
+        let ((at_1, first), (at_2, second)) = (between(1.0 / 3.0)?, between(2.0 / 3.0)?);
+        // The middle prediction has done its work with the second point.
+        let mut commit = step(to, &[second, from], Slope::Exact);
+        commit.model.insert(1, 0.0);
+        Ok(vec![
+            stage(At::From).with_trial(step(first, &[from], Slope::Exact)),
+            stage(at_1).with_trial(step(second, &[first, from], Slope::Exact)),
+            stage(at_2).with_commit(commit),
+        ])
+    }
+
+    fn name(&self) -> &str {
+        match (self.coordinates, self.orders.as_slice()) {
+            (Coordinates::Data, [1]) => "DPM-Solver++ 1",
+            (Coordinates::Data, [2]) => "DPM-Solver++ 2S",
+            (Coordinates::Data, [3]) => "DPM-Solver++ 3S",
+            (_, [1]) => "DPM-Solver-1",
+            (_, [2]) => "DPM-Solver-2",
+            (_, [3]) => "DPM-Solver-3",
+            _ => "DPM-Solver-fast",
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.orders.iter().copied().max().unwrap_or(1)
+    }
+
+    fn order(&self) -> u32 {
+        self.orders.iter().copied().min().unwrap_or(1) as u32
+    }
+}
+
+/// Single-step DPM-Solver and DPM-Solver++ whose inner evaluations are nodes of the grid: blocks of
+/// up to three nodes, each made from the state at its start.
+///
+/// The formulas are those of [`SingleStep`] with the fractions that the nodes have; each inner node
+/// is reached with the order of its place in the block, the block's end with the full one. One
+/// evaluation a node, as diffusers counts its steps.
+///
+/// Sources: as [`SingleStep`].
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::NodeBlocks};
+/// let schedule = Discrete::stable_diffusion()?;
+/// let grid = Grid::trailing(&schedule, 12)?;
+/// let plan = Plan::new(&schedule, &grid, &NodeBlocks::plus_plus(3)?)?;
+/// assert_eq!(plan.evaluations(), 12);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("DPMSolverSinglestepScheduler", "singlestep"))]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NodeBlocks {
+    coordinates: Coordinates,
+    order: usize,
+    lower_final: bool,
+}
+
+impl NodeBlocks {
+    /// For the data, as DPM-Solver++.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn plus_plus(order: usize) -> Result<Self, Error> {
+        super::check_order(order, 3)?;
+        Ok(Self {
+            coordinates: Coordinates::Data,
+            order,
+            lower_final: false,
+        })
+    }
+
+    /// For the noise, as DPM-Solver.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn noise(order: usize) -> Result<Self, Error> {
+        Ok(Self {
+            coordinates: Coordinates::Ratio,
+            ..Self::plus_plus(order)?
+        })
+    }
+
+    /// Cuts the last block, if it is full, so that the run ends with a step of order 1.
+    #[doc(alias("lower_order_final"))]
+    #[must_use]
+    pub const fn lowering_final_orders(mut self) -> Self {
+        self.lower_final = true;
+        self
+    }
+
+    /// The place in its block of every step of a run, from 1.
+    ///
+    /// Order 3 ends as `.. 3 1 2 1`, `.. 3 1` or `.. 3 1 2`; order 2 as `.. 2 1 1` or `.. 2 1`. There
+    /// is nothing between pure noise and the next node, nor between the last node and the data.
+    fn places(self, path: &Path<'_>) -> Vec<usize> {
+        let (steps, order) = (path.steps(), self.order);
+        let alone = usize::from(path.levels().first().is_some_and(|level| level.is_noise()));
+        let mut places = vec![1; alone];
+        places.extend((0..steps - alone).map(|i| i % order + 1));
+        let cut = self.lower_final && (steps - alone).is_multiple_of(order);
+        if let Some(last) = places.last_mut()
+            && (cut || path.end().is_clean())
+        {
+            *last = 1;
+        }
+        places
+    }
+}
+
+impl ReverseStep for NodeBlocks {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        if !(inner(path.from()) && inner(path.to())) {
+            return Ok(self.coordinates.straight_stage(path));
+        }
+        let places = self.places(path);
+        let place = |i: usize| places.get(i).copied().unwrap_or(1);
+        let nodes: Vec<_> = path.visited().take(place(path.index())).collect();
+        let step = Exponential {
+            coordinates: self.coordinates,
+            from: nodes.last().copied().unwrap_or(path.from()),
+            to: path.to(),
+            eta: 0.0,
+        };
+        let update = match nodes.as_slice() {
+            // Of three the middle one is left out, as in SingleStep.
+            [newest, _, oldest] => {
+                let moments = step.moments(2, Slope::Exact);
+                let mut update = step.update(&[*newest, *oldest], &moments);
+                update.model.insert(1, 0.0);
+                update
+            }
+            nodes => step.update(nodes, &step.moments(nodes.len(), Slope::Midpoint)),
+        };
+        let stage = Stage::new(At::From, self.coordinates.basis());
+        Ok(vec![match place(path.index() + 1) {
+            1 => stage.with_commit(update),
+            _ => stage.with_trial(update),
+        }])
+    }
+
+    fn name(&self) -> &str {
+        match self.coordinates {
+            Coordinates::Data => "DPM-Solver++ in blocks",
+            _ => "DPM-Solver in blocks",
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.order
+    }
+
+    fn order(&self) -> u32 {
+        self.order as u32
+    }
+}
