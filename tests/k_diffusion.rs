@@ -1,0 +1,201 @@
+//! The samplers of k-diffusion, replayed.
+
+use std::collections::VecDeque;
+
+use gaussian_diffusion::{
+    Denoiser, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, Point, Prediction, ReverseStep,
+    Sigma,
+    noise::{Interval, NoiseSource, Scale},
+    predicts,
+    schedule::Edm,
+    solver::{Ancestral, Churn, Ddim, DpmSde, DpmSolver, LinearMultistep, RungeKutta, SingleStep},
+};
+use ndarray::Array1;
+use serde_json::Value;
+
+fn list(value: &Value) -> Array1<f64> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect()
+}
+
+/// Normals as they were drawn, in order.
+struct Replay {
+    normals: VecDeque<Array1<f64>>,
+    /// Before churn, the reference draws one in every step, used or not: the levels of those draws.
+    every_step: Option<VecDeque<f64>>,
+}
+
+impl NoiseSource<Array1<f64>> for Replay {
+    fn add(
+        &mut self,
+        x: &mut Array1<f64>,
+        scale: Scale<'_, Array1<f64>>,
+        over: Option<Interval>,
+    ) -> Result<(), Error> {
+        let Scale::Same(std) = scale else {
+            unreachable!()
+        };
+        if let Some(sigmas) = &mut self.every_step {
+            while sigmas.pop_front().unwrap() != over.unwrap().from.sigma() {
+                self.normals.pop_front();
+            }
+        }
+        x.scaled_add(std, &self.normals.pop_front().unwrap());
+        Ok(())
+    }
+}
+
+/// EDM's preconditioning of an elementwise network, as the README of the reference has it.
+fn network() -> impl Denoiser<Array1<f64>, Sigma> {
+    predicts::x0(|x: &Array1<f64>, at: Point<Sigma>| {
+        let (s, d) = (at.level.sigma(), 0.5_f64);
+        let total = s * s + d * d;
+        let c = 1.0 / total.sqrt();
+        x.mapv(|x| {
+            let f = 0.8 * (c * x).tanh() + 0.2 * (2.0 * c * x + s.ln() / 4.0).cos();
+            d * d / total * x + s * d * c * f
+        })
+    })
+}
+
+fn solver(case: &Value) -> Box<dyn ReverseStep> {
+    let args = &case["args"];
+    let number = |key: &str, default: f64| args[key].as_f64().unwrap_or(default);
+    let eta = number("eta", 1.0);
+    let s_noise = number("s_noise", 1.0);
+    let churn = |inner: Box<dyn ReverseStep>| -> Box<dyn ReverseStep> {
+        let amount = number("s_churn", 0.0);
+        let range = (number("s_tmin", 0.0), number("s_tmax", 1e100));
+        Box::new(
+            Churn::new(inner, amount)
+                .unwrap()
+                .within(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
+                .unwrap()
+                .with_noise_factor(s_noise)
+                .unwrap(),
+        )
+    };
+    let ancestral = |inner: Box<dyn ReverseStep>| -> Box<dyn ReverseStep> {
+        Box::new(
+            Ancestral::new(inner, eta)
+                .unwrap()
+                .with_noise_factor(s_noise)
+                .unwrap(),
+        )
+    };
+    let sde = |order| {
+        let solver = DpmSolver::plus_plus(order).unwrap().with_eta(eta).unwrap();
+        let solver = solver.with_noise_factor(s_noise).unwrap();
+        // The second step of 3M takes the first difference with its exact integral.
+        match order == 3 || args["solver_type"] == "heun" {
+            true => Box::new(solver.heun()),
+            false => Box::new(solver),
+        }
+    };
+    let order = args["order"].as_u64().unwrap_or(4) as usize;
+    match case["sampler"].as_str().unwrap() {
+        "euler" => churn(Box::new(Ddim::default())),
+        "heun" => churn(Box::new(RungeKutta::heun())),
+        "dpm_2" => churn(Box::new(RungeKutta::dpm2())),
+        "lms" => Box::new(LinearMultistep::lms(order).unwrap()),
+        "dpmpp_2m" => Box::new(DpmSolver::plus_plus(2).unwrap()),
+        "euler_ancestral" => ancestral(Box::new(Ddim::default())),
+        "dpm_2_ancestral" => ancestral(Box::new(RungeKutta::dpm2())),
+        "dpmpp_2s_ancestral" => ancestral(Box::new(SingleStep::plus_plus(2).unwrap())),
+        "dpmpp_sde" => Box::new(
+            DpmSde::new(eta)
+                .unwrap()
+                .with_fraction(number("r", 0.5))
+                .unwrap()
+                .with_noise_factor(s_noise)
+                .unwrap(),
+        ),
+        "dpmpp_2m_sde" => sde(2),
+        "dpmpp_3m_sde" => sde(3),
+        "dpm_fast" => {
+            let inner = SingleStep::fast(args["n"].as_u64().unwrap() as usize).unwrap();
+            Box::new(Ancestral::new(inner, number("eta", 0.0)).unwrap().floored())
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn grid(case: &Value, schedule: &Edm) -> Grid<Sigma> {
+    if case["sampler"] == "dpm_fast" {
+        let bound = |key: &str| {
+            LogSnr::from_sigma(Sigma::new(case["args"][key].as_f64().unwrap()).unwrap())
+        };
+        let steps = SingleStep::fast_steps(case["args"]["n"].as_u64().unwrap() as usize);
+        let (from, to) = (bound("sigma_max"), bound("sigma_min"));
+        let nodes: Vec<_> = (0..steps)
+            .map(|i| i as f64 / steps as f64)
+            .map(|f| LogSnr::new(from.get() * (1.0 - f) + to.get() * f).unwrap())
+            .collect();
+        let end = schedule.level_at(to).unwrap();
+        return Grid::at_log_snrs(schedule, &nodes)
+            .unwrap()
+            .ending_at(end)
+            .unwrap();
+    }
+    let sigmas = list(&case["sigmas"]);
+    let sigmas: Vec<_> = sigmas.iter().map(|&s| Sigma::new(s).unwrap()).collect();
+    Grid::at(schedule, &sigmas).unwrap()
+}
+
+#[test]
+fn trajectories_agree_to_1e_9() {
+    let text = include_str!("reference/k_diffusion.json");
+    let reference: Value = serde_json::from_str(text).unwrap();
+    let schedule = Edm::default();
+    let (mut runs, mut calls) = (0, 0);
+    for case in reference.as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        if case["sampler"] == "dpm_adaptive" {
+            continue;
+        }
+        let plan = Plan::new(&schedule, &grid(case, &schedule), &solver(case)).unwrap();
+        let normals = case["noise"].as_array().unwrap().iter().map(list).collect();
+        let churns = ["euler", "heun", "dpm_2"]
+            .iter()
+            .any(|&name| case["sampler"] == name);
+        let every_step = churns.then(|| plan.levels().iter().map(|l| l.sigma()).collect());
+        let mut noise = Replay {
+            normals,
+            every_step,
+        };
+        let mut net = network();
+        let mut run = plan.start_from(list(&case["start"]), &mut noise).unwrap();
+        let off = |found: &Array1<f64>, expected: &Value| {
+            let expected = list(expected);
+            found
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| (a - b).abs() / b.abs().max(1.0))
+                .fold(0.0, f64::max)
+        };
+        let mut expected = case["calls"].as_array().unwrap().iter();
+        while let Some((x, at)) = run.pending() {
+            let call = expected.next().unwrap();
+            let sigma = call["sigma"].as_f64().unwrap();
+            assert!(
+                (at.level.sigma() / sigma - 1.0).abs() < 1e-12,
+                "{name}, {at:?} for {sigma}"
+            );
+            let off_x = off(x, &call["x"]);
+            assert!(off_x <= 1e-9, "{name}, x at {at:?}: {off_x:e}");
+            let answer = net.predict(x, at).unwrap();
+            assert!(off(&answer.value, &call["denoised"]) <= 1e-9, "{name}");
+            run.supply(answer, &mut noise).unwrap();
+            calls += 1;
+        }
+        assert!(expected.next().is_none(), "{name} has more calls");
+        let end = off(run.state(), &case["final"]);
+        assert!(end <= 1e-9, "{name}: {end:e}");
+        runs += 1;
+    }
+    assert_eq!((runs, calls), (42, 442));
+}
