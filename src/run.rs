@@ -54,15 +54,15 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
                 step: 0,
             });
         }
-        let mut run = Self {
+        let mut state = state;
+        renoise(&mut state, plan.stages().first(), noise)?;
+        Ok(Self {
             plan,
             state,
             trial: None,
             history: VecDeque::new(),
             done: 0,
-        };
-        run.renoise(noise)?;
-        Ok(run)
+        })
     }
 
     /// What the network is asked next: a state and what to tell it; `None` when the run has ended.
@@ -76,8 +76,8 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// # Errors
     ///
     /// If none is pending; if the answer has another shape, a NaN or an infinity, or lacks a variance
-    /// that the plan needs, or does not determine what the solver works with at this level. The run
-    /// then stands where it stood and can be answered again, unless the noise source failed.
+    /// that the plan needs, or does not determine what the solver works with at this level; or if the
+    /// noise source fails. The run then stands where it stood and can be answered again.
     pub fn supply<N>(&mut self, answer: Prediction<V>, noise: &mut N) -> Result<(), Error>
     where
         N: NoiseSource<V> + ?Sized,
@@ -85,7 +85,7 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         let planned = self.planned().ok_or(Error::Finished)?;
         let (stage, point) = (&planned.stage, &planned.point);
         let Prediction {
-            mut value,
+            value,
             parameterization,
             variance,
         } = answer;
@@ -96,36 +96,41 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             });
         }
         let std = match &stage.commit {
-            Some(commit) => deviation(commit.spread, variance, point.step)?,
+            Some(commit) => deviation(commit.spread, variance, &self.state, point.step)?,
             None => None,
         };
         let seen = self.trial.as_ref().unwrap_or(&self.state);
         let map = parameterization.to(stage.basis, point.level)?;
+        let misshapen = |error: Error| error.naming("the prediction of the network");
+        // Nothing of the run changes before all that can fail is done.
+        let mut state = self.state.clone();
         if self.plan.memory() == 1 && self.trial.is_none() && stage.trial.is_none() {
             // The conversion joins the update, and the prediction is read once.
-            if let Some(Update { state, model, .. }) = &stage.commit {
-                let newest = model.first().copied().unwrap_or(0.0);
-                let own = state + newest * map.state;
-                self.state
-                    .combine(own, &[(newest * map.prediction, &value)])?;
-            }
             if let Some(commit) = &stage.commit {
-                add_noise(&mut self.state, commit.spread, std.as_ref(), planned, noise)?;
+                let newest = commit.model.first().copied().unwrap_or(0.0);
+                let own = commit.state + newest * map.state;
+                state
+                    .combine(own, &[(newest * map.prediction, &value)])
+                    .map_err(misshapen)?;
+                add_noise(&mut state, commit.spread, std.as_ref(), planned, noise)?;
             }
+            renoise(&mut state, self.plan.stages().get(self.done + 1), noise)?;
         } else {
-            if parameterization != stage.basis {
-                value.combine(map.prediction, &[(map.state, seen)])?;
-            }
-            self.history.push_front(value);
-            let moved = self.advance(planned, std.as_ref(), noise);
+            let mut newest = seen.clone();
+            newest
+                .combine(map.state, &[(map.prediction, &value)])
+                .map_err(misshapen)?;
+            self.history.push_front(newest);
+            let moved = self.advance(&mut state, planned, std.as_ref(), noise);
             if moved.is_err() {
                 self.history.pop_front();
             }
             self.trial = moved?;
             self.history.truncate(self.plan.memory());
         }
+        self.state = state;
         self.done += 1;
-        self.renoise(noise)
+        Ok(())
     }
 
     /// The state as it stands.
@@ -152,10 +157,11 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         self.plan.stages().get(self.done)
     }
 
-    /// Applies the updates of a stage whose prediction is the newest of the history, and gives the
-    /// point of the next evaluation.
+    /// Applies the updates of a stage whose prediction is the newest of the history to the state, and
+    /// gives the point of the next evaluation.
     fn advance<N>(
-        &mut self,
+        &self,
+        state: &mut V,
         planned: &PlannedStage<T>,
         std: Option<&V>,
         noise: &mut N,
@@ -164,32 +170,41 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         N: NoiseSource<V> + ?Sized,
     {
         if let Some(commit) = &planned.stage.commit {
-            update(&mut self.state, commit, &self.history)?;
-            add_noise(&mut self.state, commit.spread, std, planned, noise)?;
+            update(state, commit, &self.history)?;
+            add_noise(state, commit.spread, std, planned, noise)?;
         }
-        let Some(next) = &planned.stage.trial else {
-            return Ok(None);
+        let trial = match &planned.stage.trial {
+            Some(next) => {
+                let mut trial = state.clone();
+                update(&mut trial, next, &self.history)?;
+                add_noise(&mut trial, next.spread, None, planned, noise)?;
+                Some(trial)
+            }
+            None => None,
         };
-        let mut trial = self.state.clone();
-        update(&mut trial, next, &self.history)?;
-        add_noise(&mut trial, next.spread, None, planned, noise)?;
-        Ok(Some(trial))
+        renoise(state, self.plan.stages().get(self.done + 1), noise)?;
+        Ok(trial)
     }
+}
 
-    /// The noise before the next evaluation.
-    fn renoise<N>(&mut self, noise: &mut N) -> Result<(), Error>
-    where
-        N: NoiseSource<V> + ?Sized,
-    {
-        let Some(planned) = self.planned() else {
-            return Ok(());
-        };
-        if let Some(before) = &planned.stage.renoise {
-            self.state.combine(before.state, &[])?;
-            add_noise(&mut self.state, before.spread, None, planned, noise)?;
-        }
-        Ok(())
+/// The noise before the evaluation of a stage.
+fn renoise<V, T, N>(
+    state: &mut V,
+    planned: Option<&PlannedStage<T>>,
+    noise: &mut N,
+) -> Result<(), Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let Some(planned) = planned else {
+        return Ok(());
+    };
+    if let Some(before) = &planned.stage.renoise {
+        state.combine(before.state, &[])?;
+        add_noise(state, before.spread, None, planned, noise)?;
     }
+    Ok(())
 }
 
 fn update<V: State>(x: &mut V, update: &Update, history: &VecDeque<V>) -> Result<(), Error> {
@@ -197,10 +212,11 @@ fn update<V: State>(x: &mut V, update: &Update, history: &VecDeque<V>) -> Result
     x.combine(update.state, &terms)
 }
 
-/// The deviation of every element, where the network gives it.
+/// The deviation of every element, where the network gives it, in the shape of the state.
 fn deviation<V: State>(
     spread: Spread,
     variance: Option<V>,
+    state: &V,
     step: usize,
 ) -> Result<Option<V>, Error> {
     let (offset, scale) = match spread {
@@ -213,10 +229,13 @@ fn deviation<V: State>(
         ),
     };
     let needed_by = "the learned variance of the sampler";
-    let mut std = variance.ok_or(Error::Missing {
+    let variance = variance.ok_or(Error::Missing {
         what: "the variance of a prediction",
         needed_by,
     })?;
+    let mut std = state.clone();
+    std.combine(0.0, &[(1.0, &variance)])
+        .map_err(|error| error.naming("the variance of a prediction"))?;
     std.exp_affine(offset, scale)?;
     if !std.is_finite() {
         return Err(Error::NotFinite {

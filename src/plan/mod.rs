@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use ndarray::{Array, ShapeBuilder};
 
 use crate::{
-    Denoiser, Error, Grid, NoiseLevel, Point, Run,
+    Denoiser, Error, Grid, NoiseLevel, Point, Run, Spread,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
-    solver::{At, Path, ReverseStep, Stage},
+    solver::{At, Path, ReverseStep, Stage, Update},
     state::{Real, State},
 };
 
@@ -70,7 +70,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// # Errors
     ///
     /// If the solver has no step between two levels of the grid, or asks the network at a level
-    /// that the schedule does not reach.
+    /// that the schedule does not reach; or if an update of its has a coefficient that is not finite,
+    /// takes more predictions than are kept, or needs the network's variance outside the commit.
     pub fn new<S, R>(schedule: &S, grid: &Grid<T>, solver: &R) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = T> + ?Sized,
@@ -78,6 +79,7 @@ impl<T: Copy + Debug> Plan<T> {
     {
         let levels: Vec<_> = grid.levels().collect();
         let level_at = |snr| schedule.level_at(snr);
+        let memory = solver.memory().max(1);
         let mut stages = Vec::with_capacity(grid.len());
         for (index, node) in grid.nodes().iter().enumerate() {
             let Some(path) = Path::new(&levels, index, &level_at) else {
@@ -106,10 +108,10 @@ impl<T: Copy + Debug> Plan<T> {
                     from,
                     to,
                 };
+                check_stage(&stage, memory.min(stages.len() + 1))?;
                 stages.push(PlannedStage { point, stage });
             }
         }
-        let memory = solver.memory().max(1);
         Ok(Self {
             name: solver.name().to_owned(),
             levels,
@@ -214,4 +216,52 @@ impl<T: Copy + Debug> Plan<T> {
     fn start(&self) -> NoiseLevel {
         self.levels.first().copied().unwrap_or(NoiseLevel::NOISE)
     }
+}
+
+/// Refuses a stage that a run with this many predictions could not carry out.
+fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error> {
+    let updates = [
+        (&stage.renoise, 0, false),
+        (&stage.commit, predictions, true),
+        (&stage.trial, predictions, false),
+    ];
+    for (update, predictions, may_learn) in updates {
+        let Some(Update {
+            state,
+            model,
+            spread,
+        }) = update
+        else {
+            continue;
+        };
+        if model.len() > predictions {
+            return Err(Error::range(
+                "number of predictions in an update",
+                model.len() as f64,
+                format!("0 to {predictions}, those that are kept"),
+            ));
+        }
+        let mut numbers = model.iter().chain([state]);
+        if let Some(bad) = numbers.find(|number| !number.is_finite()) {
+            return Err(Error::range(
+                "coefficient of an update",
+                *bad,
+                "a finite number",
+            ));
+        }
+        match spread {
+            Spread::Std(std) if !(*std >= 0.0 && std.is_finite()) => {
+                let allowed = "a finite number from 0 on";
+                return Err(Error::range("deviation of an update", *std, allowed));
+            }
+            Spread::Learned | Spread::LearnedRange { .. } if !may_learn => {
+                return Err(Error::Missing {
+                    what: "the variance of a prediction",
+                    needed_by: "noise outside the commit of a stage",
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
