@@ -378,7 +378,7 @@ impl GaussianMixture {
         let total = most + sum.ln();
         if needs_density && !total.is_finite() {
             let allowed = "a finite number: a point less far from the components";
-            return Err(Error::range("log-density", total, allowed));
+            return Err(Error::range("log-density", most, allowed));
         }
         Ok((seen, total))
     }
