@@ -76,7 +76,7 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         }
         let own = A::of(own);
         if own == A::of(0.0) {
-            self.fill(own);
+            self.fill(A::of(0.0));
         } else if own != A::of(1.0) {
             self.map_inplace(|y| *y = own * *y);
         }

@@ -37,8 +37,8 @@ fn levels_times_and_variances() {
         Sigma::new(NAN) => "sigma is NaN, allowed: a finite number from 0 on";
         Variance::new(-0.25) => "variance is -0.25, allowed: a finite number from 0 on";
         Variance::new(INF) => "variance is inf, allowed: a finite number from 0 on";
-        LogVariance::new(NAN) => "log-variance is NaN, allowed: a number below infinity";
-        LogVariance::new(INF) => "log-variance is inf, allowed: a number below infinity";
+        LogVariance::new(NAN) => "log-variance is NaN, allowed: a number up to 709";
+        LogVariance::new(INF) => "log-variance is inf, allowed: a number up to 709";
     }
 }
 
