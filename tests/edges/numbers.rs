@@ -222,10 +222,8 @@ fn table_moved(schedule: Discrete, t: f64) -> Result<(), TestCaseError> {
         moved.levels().iter().try_for_each(|&level| sound(level))?;
         prop_assert!(moved.levels()[moved.len() - 1].is_noise());
     }
-    if let Ok(shifted) = Shifted::new(schedule, t) {
-        if let Ok(level) = shifted.level(Step::new(0)) {
-            sound(level)?;
-        }
+    if let Ok(level) = Shifted::new(schedule, t).and_then(|moved| moved.level(Step::new(0))) {
+        sound(level)?;
     }
     Ok(())
 }
