@@ -7,7 +7,7 @@ use std::{borrow::Cow, error, fmt, sync::Arc};
 /// ```
 /// use gaussian_diffusion::schedule::Discrete;
 /// let error = Discrete::linear(1000, 1e-4, 1.5).unwrap_err();
-/// assert_eq!(error.to_string(), "betas[666] is 1.0000333333333333, allowed: above 0 and below 1");
+/// assert_eq!(error.to_string(), "betas[666] is 1.0000333333333333, allowed: 1e-300 to below 1");
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -110,6 +110,36 @@ impl Error {
     /// ```
     pub fn network(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         Self::Network(Arc::from(source.into()))
+    }
+
+    /// The same error of a shape, by the name its caller knows the array by.
+    pub(crate) fn naming(self, name: &'static str) -> Self {
+        match self {
+            Self::Shape {
+                expected, found, ..
+            } => Self::Shape {
+                what: name,
+                expected,
+                found,
+            },
+            other => other,
+        }
+    }
+
+    /// The same error of a shape, where the array that was found is the one that is right.
+    pub(crate) fn turned(self) -> Self {
+        match self {
+            Self::Shape {
+                what,
+                expected,
+                found,
+            } => Self::Shape {
+                what,
+                expected: found,
+                found: expected,
+            },
+            other => other,
+        }
     }
 
     #[cold]

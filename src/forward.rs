@@ -362,7 +362,7 @@ where
 {
     let index = t
         .index()
-        .ok_or_else(|| Error::range("step", t.get(), "a whole step"))?;
+        .ok_or_else(|| Error::range("step", t.get(), "a whole step below 2^53"))?;
     let before = match index {
         0 => NoiseLevel::CLEAN,
         _ => schedule.level(Step::new(index - 1))?,
@@ -373,13 +373,15 @@ where
 fn weighted<V: State>(x0: &V, eps: &V, pairs: &[(f64, f64)]) -> Result<V, Error> {
     let (clean, noise): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let mut x = x0.clone();
-    x.combine_items(&clean, &[(&noise, eps)])?;
+    x.combine_items(&clean, &[(&noise, eps)])
+        .map_err(|error| error.naming("eps"))?;
     Ok(x)
 }
 
 fn transit<V: State>(x: &V, by: Transition, eps: &V) -> Result<V, Error> {
     let mut next = x.clone();
-    next.combine(by.scale, &[(by.std, eps)])?;
+    next.combine(by.scale, &[(by.std, eps)])
+        .map_err(|error| error.naming("eps"))?;
     Ok(next)
 }
 
@@ -412,7 +414,8 @@ impl Bridge {
     #[doc(alias("q_posterior_mean"))]
     pub fn mean<V: State>(self, x_t: &V, x_0: &V) -> Result<V, Error> {
         let mut mean = x_t.clone();
-        mean.combine(self.state, &[(self.clean, x_0)])?;
+        mean.combine(self.state, &[(self.clean, x_0)])
+            .map_err(|error| error.naming("x_0"))?;
         Ok(mean)
     }
 

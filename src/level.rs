@@ -61,9 +61,10 @@ impl NoiseLevel {
         if alpha == 0.0 && sigma == 0.0 {
             return Err(Error::range("sigma", sigma, "above 0 where alpha is 0"));
         }
+        // A negative zero would turn up as a ratio of minus infinity.
         Ok(Self {
-            alpha,
-            sigma,
+            alpha: alpha.abs(),
+            sigma: sigma.abs(),
             residue: 0.0,
         })
     }

@@ -245,8 +245,8 @@ impl GaussianMixture {
     ///
     /// # Errors
     ///
-    /// If `x` has another dimension or is not finite, or at the clean level for a component with a
-    /// variance of 0; so for the two that follow.
+    /// If `x` has another dimension or is not finite or so far that the density is 0, or at the clean
+    /// level for a component with a variance of 0; so for the two that follow.
     pub fn log_density(&self, x: &[f64], level: NoiseLevel) -> Result<f64, Error> {
         let (_, log) = self.see(x, level, true)?;
         Ok(log)
@@ -297,7 +297,7 @@ impl GaussianMixture {
                 }
             };
             let gains = Array1::from_iter(component.variances.iter().zip(&noisy).map(gain));
-            let probability = if total.is_nan() {
+            let probability = if self.components.len() == 1 {
                 1.0
             } else {
                 (log - total).exp()
@@ -375,7 +375,12 @@ impl GaussianMixture {
             .iter()
             .fold(f64::NEG_INFINITY, |most, seen| most.max(seen.log));
         let sum: f64 = seen.iter().map(|seen| (seen.log - most).exp()).sum();
-        Ok((seen, most + sum.ln()))
+        let total = most + sum.ln();
+        if needs_density && !total.is_finite() {
+            let allowed = "a finite number: a point less far from the components";
+            return Err(Error::range("log-density", most, allowed));
+        }
+        Ok((seen, total))
     }
 }
 

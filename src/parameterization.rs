@@ -75,18 +75,21 @@ impl Parameterization {
     ///
     /// # Errors
     ///
-    /// For the score where there is no noise.
+    /// For the score where there is no noise, or where a coefficient is beyond an f64.
     pub fn components(self, level: NoiseLevel) -> Result<(f64, f64), Error> {
         let (alpha, sigma) = (level.alpha(), level.sigma());
-        Ok(match self {
+        let (clean, noise) = match self {
             Self::Noise => (0.0, 1.0),
             Self::X0 => (1.0, 0.0),
             Self::Velocity => (-sigma, alpha),
-            Self::Score if level.is_clean() => return Err(self.singular(level)),
             Self::Score => (0.0, -1.0 / sigma),
             Self::Flow => (-1.0, 1.0),
             Self::Mean(q) => (q.state * alpha + q.clean, q.state * sigma),
-        })
+        };
+        if !(clean.is_finite() && noise.is_finite()) {
+            return Err(self.singular(level));
+        }
+        Ok((clean, noise))
     }
 
     /// The map from this to `other` at `level`.
@@ -97,7 +100,8 @@ impl Parameterization {
     /// # Errors
     ///
     /// [`Error::Singular`] where this and `x` do not determine `x_0` and `eps`: a noise or score
-    /// prediction at zero SNR, a clean-data prediction where there is no noise.
+    /// prediction at zero SNR, a clean-data prediction where there is no noise; or where a coefficient
+    /// is beyond an f64.
     pub fn to(self, other: Self, level: NoiseLevel) -> Result<Linear, Error> {
         if self == other {
             return Ok(Linear::IDENTITY);
@@ -105,13 +109,15 @@ impl Parameterization {
         let (a, b) = self.components(level)?;
         let (c, d) = other.components(level)?;
         let determinant = self.determinant(level);
-        if determinant == 0.0 {
-            return Err(self.singular(level));
-        }
-        Ok(Linear {
+        let map = Linear {
             state: (c * b - d * a) / determinant,
             prediction: other.determinant(level) / determinant,
-        })
+        };
+        // A determinant of 0 among others.
+        if !(map.state.is_finite() && map.prediction.is_finite()) {
+            return Err(self.singular(level));
+        }
+        Ok(map)
     }
 
     /// `alpha b - sigma a` for the components `(a, b)`, written so that nothing cancels.

@@ -54,15 +54,15 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
                 step: 0,
             });
         }
-        let mut run = Self {
+        let mut state = state;
+        renoise(&mut state, plan.stages().first(), noise)?;
+        Ok(Self {
             plan,
             state,
             trial: None,
             history: VecDeque::new(),
             done: 0,
-        };
-        run.renoise(noise)?;
-        Ok(run)
+        })
     }
 
     /// What the network is asked next: a state and what to tell it; `None` when the run has ended.
@@ -76,8 +76,8 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// # Errors
     ///
     /// If none is pending; if the answer has another shape, a NaN or an infinity, or lacks a variance
-    /// that the plan needs, or does not determine what the solver works with at this level. The run
-    /// then stands where it stood and can be answered again, unless the noise source failed.
+    /// that the plan needs, or does not determine what the solver works with at this level; or if the
+    /// noise source fails. The run then stands where it stood and can be answered again.
     pub fn supply<N>(&mut self, answer: Prediction<V>, noise: &mut N) -> Result<(), Error>
     where
         N: NoiseSource<V> + ?Sized,
@@ -96,36 +96,58 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             });
         }
         let std = match &stage.commit {
-            Some(commit) => deviation(commit.spread, variance, point.step)?,
+            Some(commit) => deviation(commit.spread, variance, &self.state, point.step)?,
             None => None,
         };
-        let seen = self.trial.as_ref().unwrap_or(&self.state);
         let map = parameterization.to(stage.basis, point.level)?;
+        let misshapen = |error: Error| error.naming("the prediction of the network");
+        let next = self.plan.stages().get(self.done + 1);
         if self.plan.memory() == 1 && self.trial.is_none() && stage.trial.is_none() {
             // The conversion joins the update, and the prediction is read once.
-            if let Some(Update { state, model, .. }) = &stage.commit {
-                let newest = model.first().copied().unwrap_or(0.0);
-                let own = state + newest * map.state;
-                self.state
-                    .combine(own, &[(newest * map.prediction, &value)])?;
-            }
-            if let Some(commit) = &stage.commit {
-                add_noise(&mut self.state, commit.spread, std.as_ref(), planned, noise)?;
-            }
+            let step = |state: &mut V| {
+                if let Some(commit) = &stage.commit {
+                    let newest = commit.model.first().copied().unwrap_or(0.0);
+                    let own = commit.state + newest * map.state;
+                    let newest = [(newest * map.prediction, &value)];
+                    state.combine(own, &newest).map_err(misshapen)?;
+                    add_noise(state, commit.spread, std.as_ref(), planned, noise)?;
+                }
+                renoise(state, next, noise)
+            };
+            change(&mut self.state, planned.draws(next), step)?;
         } else {
             if parameterization != stage.basis {
-                value.combine(map.prediction, &[(map.state, seen)])?;
+                let seen = self.trial.as_ref().unwrap_or(&self.state);
+                value
+                    .combine(map.prediction, &[(map.state, seen)])
+                    .map_err(|error| misshapen(error.turned()))?;
             }
             self.history.push_front(value);
-            let moved = self.advance(planned, std.as_ref(), noise);
-            if moved.is_err() {
+            let history = &self.history;
+            let mut trial = None;
+            let step = |state: &mut V| {
+                if let Some(commit) = &stage.commit {
+                    update(state, commit, history).map_err(misshapen)?;
+                    add_noise(state, commit.spread, std.as_ref(), planned, noise)?;
+                }
+                if let Some(to_next) = &stage.trial {
+                    let mut x = state.clone();
+                    update(&mut x, to_next, history).map_err(misshapen)?;
+                    add_noise(&mut x, to_next.spread, None, planned, noise)?;
+                    trial = Some(x);
+                }
+                renoise(state, next, noise)
+            };
+            let changed = change(&mut self.state, planned.draws(next), step);
+            if changed.is_err() {
                 self.history.pop_front();
             }
-            self.trial = moved?;
+            changed?;
+            self.trial = trial;
             self.history.truncate(self.plan.memory());
         }
         self.done += 1;
-        self.renoise(noise)
+        Ok(())
     }
 
     /// The state as it stands.
@@ -151,45 +173,49 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     fn planned(&self) -> Option<&'p PlannedStage<T>> {
         self.plan.stages().get(self.done)
     }
+}
 
-    /// Applies the updates of a stage whose prediction is the newest of the history, and gives the
-    /// point of the next evaluation.
-    fn advance<N>(
-        &mut self,
-        planned: &PlannedStage<T>,
-        std: Option<&V>,
-        noise: &mut N,
-    ) -> Result<Option<V>, Error>
-    where
-        N: NoiseSource<V> + ?Sized,
-    {
-        if let Some(commit) = &planned.stage.commit {
-            update(&mut self.state, commit, &self.history)?;
-            add_noise(&mut self.state, commit.spread, std, planned, noise)?;
-        }
-        let Some(next) = &planned.stage.trial else {
-            return Ok(None);
-        };
-        let mut trial = self.state.clone();
-        update(&mut trial, next, &self.history)?;
-        add_noise(&mut trial, next.spread, None, planned, noise)?;
-        Ok(Some(trial))
+/// Changes the state, or leaves it as it was where that fails.
+///
+/// A combination is refused before anything is changed; what can fail later, and so needs a copy, is
+/// a source of noise.
+fn change<V: State>(
+    state: &mut V,
+    draws: bool,
+    step: impl FnOnce(&mut V) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if !draws {
+        return step(state);
     }
+    let mut changed = state.clone();
+    step(&mut changed)?;
+    *state = changed;
+    Ok(())
+}
 
-    /// The noise before the next evaluation.
-    fn renoise<N>(&mut self, noise: &mut N) -> Result<(), Error>
-    where
-        N: NoiseSource<V> + ?Sized,
-    {
-        let Some(planned) = self.planned() else {
-            return Ok(());
-        };
-        if let Some(before) = &planned.stage.renoise {
-            self.state.combine(before.state, &[])?;
-            add_noise(&mut self.state, before.spread, None, planned, noise)?;
+/// The noise before the evaluation of a stage.
+fn renoise<V, T, N>(
+    state: &mut V,
+    planned: Option<&PlannedStage<T>>,
+    noise: &mut N,
+) -> Result<(), Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let Some(planned) = planned else {
+        return Ok(());
+    };
+    if let Some(before) = &planned.stage.renoise {
+        state.combine(before.state, &[])?;
+        // This noise is no part of the way down, whose increments it must not share.
+        if let Spread::Std(std) = before.spread
+            && before.spread.draws()
+        {
+            noise.add(state, Scale::Same(std), None)?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn update<V: State>(x: &mut V, update: &Update, history: &VecDeque<V>) -> Result<(), Error> {
@@ -197,10 +223,11 @@ fn update<V: State>(x: &mut V, update: &Update, history: &VecDeque<V>) -> Result
     x.combine(update.state, &terms)
 }
 
-/// The deviation of every element, where the network gives it.
+/// The deviation of every element, where the network gives it, in the shape of the state.
 fn deviation<V: State>(
     spread: Spread,
     variance: Option<V>,
+    state: &V,
     step: usize,
 ) -> Result<Option<V>, Error> {
     let (offset, scale) = match spread {
@@ -213,10 +240,13 @@ fn deviation<V: State>(
         ),
     };
     let needed_by = "the learned variance of the sampler";
-    let mut std = variance.ok_or(Error::Missing {
+    let variance = variance.ok_or(Error::Missing {
         what: "the variance of a prediction",
         needed_by,
     })?;
+    let mut std = state.clone();
+    std.combine(0.0, &[(1.0, &variance)])
+        .map_err(|error| error.naming("the variance of a prediction"))?;
     std.exp_affine(offset, scale)?;
     if !std.is_finite() {
         return Err(Error::NotFinite {
@@ -237,7 +267,7 @@ fn add_noise<V, T, N>(
 where
     N: NoiseSource<V> + ?Sized,
 {
-    let over = Some(planned.interval());
+    let over = Some(planned.over);
     match (spread, std) {
         (_, Some(std)) => noise.add(x, Scale::PerElement(std), over),
         (Spread::Std(0.0), None) => Ok(()),

@@ -2,6 +2,21 @@
 
 use crate::Error;
 
+/// `2^53`: the whole numbers below it are exact in an f64.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// As many steps as an f32, which is what networks are told, tells apart.
+const MOST_STEPS: usize = 1 << 24;
+
+/// Refuses a number of steps of zero, and one that no memory holds.
+pub(crate) fn check_steps(steps: usize) -> Result<(), Error> {
+    if !(1..=MOST_STEPS).contains(&steps) {
+        let allowed = format!("1 to {MOST_STEPS}");
+        return Err(Error::range("number of steps", steps as f64, allowed));
+    }
+    Ok(())
+}
+
 /// A training step, counted from zero: what a discrete-time network is told.
 ///
 /// `Step::new(0)` is the least noisy step a network is trained on. Papers that count `t = 1..T`
@@ -45,9 +60,10 @@ impl Step {
         self.0
     }
 
-    /// The index of a whole step, `None` between steps.
+    /// The index of a whole step, `None` between steps and from 2^53 on, where an f64 no longer tells
+    /// neighbours apart.
     pub fn index(self) -> Option<usize> {
-        (self.0.fract() == 0.0).then_some(self.0 as usize)
+        (self.0.fract() == 0.0 && self.0 < EXACT).then_some(self.0 as usize)
     }
 
     /// The nearest whole step, ties to even.
@@ -133,16 +149,19 @@ pub trait Clock: Copy {
     /// The reading as a number.
     fn reading(self) -> f64;
 
-    /// The reading at `fraction` of the way from `self` to `other`, both ends exact.
+    /// The reading at `fraction` of the way from `self` to `other`, both ends exact; a fraction outside
+    /// 0 to 1 is that of the nearer end.
     fn toward(self, other: Self, fraction: f64) -> Self;
 }
 
 fn lerp(a: f64, b: f64, fraction: f64) -> f64 {
-    if fraction == 1.0 {
-        b
+    // Not a + (b - a) f, whose difference can overflow; a NaN goes nowhere.
+    let there = if fraction > 0.0 {
+        fraction.min(1.0)
     } else {
-        a + (b - a) * fraction
-    }
+        0.0
+    };
+    a * (1.0 - there) + b * there
 }
 
 impl Clock for Step {

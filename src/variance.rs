@@ -61,14 +61,10 @@ pub struct LogVariance(f64);
 impl LogVariance {
     /// # Errors
     ///
-    /// If `value` is NaN or positive infinity.
+    /// If `value` is NaN or above 709, beyond which the variance would be infinite.
     pub fn new(value: f64) -> Result<Self, Error> {
-        if !(value < f64::INFINITY) {
-            return Err(Error::range(
-                "log-variance",
-                value,
-                "a number below infinity",
-            ));
+        if !(value <= 709.0) {
+            return Err(Error::range("log-variance", value, "a number up to 709"));
         }
         Ok(Self(value))
     }

@@ -32,6 +32,10 @@ impl<D> Clip<D> {
     ///
     /// If a bound is NaN or `low` is not below `high`.
     pub fn new(inner: D, low: f64, high: f64) -> Result<Self, Error> {
+        if low.is_nan() {
+            let allowed = "any number, also infinite";
+            return Err(Error::range("lower bound of the clip", low, allowed));
+        }
         if !(low < high) {
             return Err(Error::range(
                 "upper bound of the clip",

@@ -114,7 +114,9 @@ impl<V: State> Prediction<V> {
     pub fn to(mut self, other: Parameterization, x: &V, level: NoiseLevel) -> Result<Self, Error> {
         let map = self.parameterization.to(other, level)?;
         if self.parameterization != other {
-            self.value.combine(map.prediction, &[(map.state, x)])?;
+            self.value
+                .combine(map.prediction, &[(map.state, x)])
+                .map_err(|error| error.naming("x"))?;
             self.parameterization = other;
         }
         Ok(self)

@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-use super::{Grid, check_count};
-use crate::{Error, LogSnr, Sigma, schedule::NoiseSchedule};
+use super::Grid;
+use crate::{Error, LogSnr, Sigma, schedule::NoiseSchedule, time::check_steps};
 
 /// The ends and the exponent of a [`Grid::karras_with`], in units of `sigma / alpha`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,17 +78,18 @@ impl<T: Copy + Debug> Grid<T> {
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {
-        check_count(n)?;
+        check_steps(n)?;
         let intervals = (n - 1).max(1);
-        let (from, to) = (
-            shape.max.powf(1.0 / shape.rho),
-            shape.min.powf(1.0 / shape.rho),
-        );
+        // In units of the largest, so that no power overflows.
+        let last = (shape.min / shape.max).powf(1.0 / shape.rho);
         let nodes = (0..n).map(|i| {
             let ratio = match i {
                 0 => shape.max,
                 i if i == intervals => shape.min,
-                i => (from + (to - from) * (i as f64 / intervals as f64)).powf(shape.rho),
+                i => {
+                    let fraction = i as f64 / intervals as f64;
+                    shape.max * (1.0 - fraction + last * fraction).powf(shape.rho)
+                }
             };
             Ok(LogSnr::from_sigma(Sigma::new(ratio)?))
         });

@@ -238,11 +238,3 @@ impl Grid<Step> {
         Self::new(nodes, self.end)
     }
 }
-
-/// Refuses a number of steps of zero.
-fn check_count(steps: usize) -> Result<(), Error> {
-    if steps == 0 {
-        return Err(Error::range("number of steps", 0.0, "1 or more"));
-    }
-    Ok(())
-}

@@ -1,19 +1,21 @@
 //! Even choices of training steps.
 
-use super::{Grid, check_count};
-use crate::{Error, Step, schedule::NoiseSchedule};
+use super::Grid;
+use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
 
 impl Grid<Step> {
     /// Every training step, from the last to the first, and then the data.
     ///
     /// # Errors
     ///
-    /// None for a valid schedule.
+    /// None for a schedule of up to 2^24 steps.
     pub fn every<S>(schedule: &S) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = Step> + ?Sized,
     {
-        let steps: Vec<_> = (0..total(schedule)).rev().map(Step::new).collect();
+        let total = total(schedule);
+        check_steps(total)?;
+        let steps: Vec<_> = (0..total).rev().map(Step::new).collect();
         Self::at(schedule, &steps)
     }
 
@@ -86,7 +88,7 @@ fn total_for<S>(schedule: &S, n: usize) -> Result<usize, Error>
 where
     S: NoiseSchedule<Time = Step> + ?Sized,
 {
-    check_count(n)?;
+    check_steps(n)?;
     let total = total(schedule);
     if n > total {
         let allowed = format!("1 to {total}, the steps of the schedule");

@@ -2,8 +2,12 @@
 
 use std::fmt::Debug;
 
-use super::{Grid, check_count};
-use crate::{Error, LogSnr, schedule::NoiseSchedule, time::Clock};
+use super::Grid;
+use crate::{
+    Error, LogSnr,
+    schedule::NoiseSchedule,
+    time::{Clock, check_steps},
+};
 
 impl<T: Copy + Debug> Grid<T> {
     /// `n` steps, even in time from the noisiest time of the schedule.
@@ -19,7 +23,7 @@ impl<T: Copy + Debug> Grid<T> {
         S: NoiseSchedule<Time = T> + ?Sized,
         T: Clock,
     {
-        check_count(n)?;
+        check_steps(n)?;
         let (noisiest, cleanest) = schedule.ends();
         let intervals = if schedule.level(cleanest)?.is_clean() {
             n
@@ -64,7 +68,7 @@ impl<T: Copy + Debug> Grid<T> {
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {
-        check_count(n)?;
+        check_steps(n)?;
         for (what, end) in [("first log-SNR", from), ("last log-SNR", to)] {
             if !end.get().is_finite() {
                 return Err(Error::range(what, end.get(), "a finite number"));

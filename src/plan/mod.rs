@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use ndarray::{Array, ShapeBuilder};
 
 use crate::{
-    Denoiser, Error, Grid, LogSnr, NoiseLevel, Point, Run,
+    Denoiser, Error, Grid, LogSnr, NoiseLevel, Point, Run, Spread,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
-    solver::{At, Path, ReverseStep, Stage},
+    solver::{At, Path, ReverseStep, Stage, Update},
     state::{Real, State},
 };
 
@@ -52,15 +52,20 @@ pub struct PlannedStage<T> {
     pub point: Point<T>,
     /// What is made of the answer.
     pub stage: Stage,
+    /// The levels that the noise of its updates lies between.
+    pub over: Interval,
 }
 
 impl<T> PlannedStage<T> {
-    /// The levels of the step.
-    pub(crate) fn interval(&self) -> Interval {
-        Interval {
-            from: self.point.from,
-            to: self.point.to,
-        }
+    /// Whether noise is drawn after the answer to this stage and before the next question.
+    pub(crate) fn draws(&self, next: Option<&Self>) -> bool {
+        let before_next = next.and_then(|next| next.stage.renoise.as_ref());
+        let updates = [
+            self.stage.commit.as_ref(),
+            self.stage.trial.as_ref(),
+            before_next,
+        ];
+        updates.into_iter().flatten().any(|u| u.spread.draws())
     }
 }
 
@@ -70,7 +75,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// # Errors
     ///
     /// If the solver has no step between two levels of the grid, or asks the network at a level
-    /// that the schedule does not reach.
+    /// that the schedule does not reach; or if an update of its has a coefficient that is not finite,
+    /// takes more predictions than are kept, or needs the network's variance outside the commit.
     pub fn new<S, R>(schedule: &S, grid: &Grid<T>, solver: &R) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = T> + ?Sized,
@@ -78,12 +84,15 @@ impl<T: Copy + Debug> Plan<T> {
     {
         let levels: Vec<_> = grid.levels().collect();
         let level_at = |snr| schedule.level_at(snr);
+        let memory = solver.memory().max(1);
         let mut stages = Vec::with_capacity(grid.len());
         for (index, node) in grid.nodes().iter().enumerate() {
             let Some(path) = Path::new(&levels, index, &level_at) else {
                 break;
             };
-            for stage in solver.stages(&path)? {
+            let planned = solver.stages(&path)?;
+            let count = planned.len();
+            for stage in planned {
                 let (level, time) = match stage.at {
                     At::From => (node.level, node.time),
                     At::To => match grid.nodes().get(index + 1) {
@@ -103,10 +112,15 @@ impl<T: Copy + Debug> Plan<T> {
                     from,
                     to,
                 };
-                stages.push(PlannedStage { point, stage });
+                check_stage(&stage, memory.min(stages.len() + 1))?;
+                let over = Interval { from, to };
+                stages.push(PlannedStage { point, stage, over });
+            }
+            let first = stages.len() - count;
+            if let Some(step) = stages.get_mut(first..) {
+                lay_out_noise(step);
             }
         }
-        let memory = solver.memory().max(1);
         Ok(Self {
             name: solver.name().to_owned(),
             levels,
@@ -213,6 +227,28 @@ impl<T: Copy + Debug> Plan<T> {
     }
 }
 
+/// Gives the noise of each stage of a step its interval: to the level of the next evaluation, from
+/// where the noise in the state ends.
+fn lay_out_noise<T>(step: &mut [PlannedStage<T>]) {
+    let mut targets: Vec<_> = step.iter().skip(1).map(|stage| stage.point.level).collect();
+    targets.extend(step.first().map(|stage| stage.point.to));
+    let mut reached = step.first().map(|stage| stage.point.from);
+    for (stage, to) in step.iter_mut().zip(targets) {
+        stage.over.to = to;
+        if let Some(from) = reached {
+            stage.over.from = from;
+        }
+        if stage
+            .stage
+            .commit
+            .as_ref()
+            .is_some_and(|u| u.spread.draws())
+        {
+            reached = Some(to);
+        }
+    }
+}
+
 /// What the network is told at a log-SNR; beyond the ends of its clock, the end.
 fn told_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Time, Error> {
     let (noisiest, cleanest) = schedule.ends();
@@ -224,4 +260,52 @@ fn told_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Ti
         schedule.time_at(snr)?
     };
     Ok(schedule.told(time))
+}
+
+/// Refuses a stage that a run with this many predictions could not carry out.
+fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error> {
+    let updates = [
+        (&stage.renoise, 0, false),
+        (&stage.commit, predictions, true),
+        (&stage.trial, predictions, false),
+    ];
+    for (update, predictions, may_learn) in updates {
+        let Some(Update {
+            state,
+            model,
+            spread,
+        }) = update
+        else {
+            continue;
+        };
+        if model.len() > predictions {
+            return Err(Error::range(
+                "number of predictions in an update",
+                model.len() as f64,
+                format!("0 to {predictions}, those that are kept"),
+            ));
+        }
+        let mut numbers = model.iter().chain([state]);
+        if let Some(bad) = numbers.find(|number| !number.is_finite()) {
+            return Err(Error::range(
+                "coefficient of an update",
+                *bad,
+                "a finite number",
+            ));
+        }
+        match spread {
+            Spread::Std(std) if !(*std >= 0.0 && std.is_finite()) => {
+                let allowed = "a finite number from 0 on";
+                return Err(Error::range("deviation of an update", *std, allowed));
+            }
+            Spread::Learned | Spread::LearnedRange { .. } if !may_learn => {
+                return Err(Error::Missing {
+                    what: "the variance of a prediction",
+                    needed_by: "noise outside the commit of a stage",
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -40,6 +40,9 @@ pub struct Discrete {
     original: Option<Vec<usize>>,
 }
 
+/// Below 1e-300, products of two scales would underflow.
+pub(super) const BETAS: &str = "1e-300 to below 1";
+
 impl Discrete {
     /// The schedule of these betas, in order of time.
     ///
@@ -61,6 +64,7 @@ impl Discrete {
         let last = alpha_bars.len().saturating_sub(1);
         let mut before = 1.0;
         let mut betas = Vec::with_capacity(alpha_bars.len());
+        let mut levels = Vec::with_capacity(alpha_bars.len());
         for (index, &alpha_bar) in alpha_bars.iter().enumerate() {
             let zero_end = index == last && alpha_bar == 0.0;
             if !(alpha_bar < before && (alpha_bar >= 1e-300 || zero_end)) {
@@ -68,44 +72,51 @@ impl Discrete {
                 return Err(Error::element("alpha_bars", index, alpha_bar, allowed));
             }
             betas.push((before - alpha_bar) / before);
+            levels.push(NoiseLevel::from_split_alpha_bar(alpha_bar, 0.0));
             before = alpha_bar;
         }
-        Self::build(betas, true)
+        Self::of_levels(betas, levels)
     }
 
     pub(super) fn build(betas: Vec<f64>, may_end_at_one: bool) -> Result<Self, Error> {
-        if betas.is_empty() {
-            return Err(Error::range("number of steps", 0.0, "1 or more"));
-        }
-        let last = betas.len() - 1;
+        let last = betas.len().saturating_sub(1);
         let mut levels = Vec::with_capacity(betas.len());
         // alpha_bar = high + low: an f64 alone would cost the posteriors of short steps two digits.
         let (mut high, mut low) = (1.0_f64, 0.0_f64);
         for (index, &beta) in betas.iter().enumerate() {
             let end = may_end_at_one && index == last && beta == 1.0;
-            // Below 1e-300, products of two scales would underflow.
             if !((1e-300..1.0).contains(&beta) || end) {
-                return Err(Error::element("betas", index, beta, "above 0 and below 1"));
+                return Err(Error::element("betas", index, beta, BETAS));
             }
             let keep = 1.0 - beta;
             let keep_low = (1.0 - keep) - beta;
             let product = high * keep;
             let rest = high.mul_add(keep, -product) + high * keep_low + low * keep;
-            let before = (high, low);
             high = product + rest;
             low = rest - (high - product);
             if !(high >= 1e-300 || end) {
                 return Err(Error::element("alpha_bars", index, high, "1e-300 to 1"));
             }
-            if !((high, low) < before) {
-                return Err(Error::element(
-                    "betas",
-                    index,
-                    beta,
-                    "large enough to leave a trace",
-                ));
-            }
             levels.push(NoiseLevel::from_split_alpha_bar(high, low));
+        }
+        Self::of_levels(betas, levels)
+    }
+
+    /// Refuses levels that are too close for their log-SNRs to tell them apart.
+    fn of_levels(betas: Vec<f64>, levels: Vec<NoiseLevel>) -> Result<Self, Error> {
+        if levels.is_empty() {
+            return Err(Error::range("number of steps", 0.0, "1 or more"));
+        }
+        for (index, pair) in levels.windows(2).enumerate() {
+            let (before, this) = (pair[0].log_snr().get(), pair[1].log_snr().get());
+            if !(this < before && pair[1].is_noisier_than(pair[0])) {
+                return Err(Error::NotMonotone {
+                    what: "levels",
+                    index: index + 1,
+                    before,
+                    this,
+                });
+            }
         }
         Ok(Self {
             betas,
@@ -193,7 +204,9 @@ impl Discrete {
             });
             next = step + 1;
         }
-        let mut short = Self::build(betas, true)?;
+        // Not from the betas, which round to 1 where a long step leaves less than 1e-16.
+        let levels = respacing.steps().iter().map(|&step| self.levels[step]);
+        let mut short = Self::of_levels(betas, levels.collect())?;
         let original = |&step: &usize| self.original.as_ref().map_or(step, |steps| steps[step]);
         short.original = Some(respacing.steps().iter().map(original).collect());
         Ok(short)

@@ -1,6 +1,6 @@
 //! Which steps of a schedule a shorter process keeps.
 
-use crate::Error;
+use crate::{Error, time::check_steps};
 
 /// An increasing subsequence of the steps of a discrete schedule.
 ///
@@ -26,11 +26,13 @@ impl Respacing {
     ///
     /// # Errors
     ///
-    /// If there are none, or they do not strictly increase, or one is not below `total`.
+    /// If there are none, or they do not strictly increase, or one is not below `total`, or `total` is
+    /// 0 or above 2^24; the last for all that follow.
     pub fn of_steps(total: usize, steps: impl Into<Vec<usize>>) -> Result<Self, Error> {
+        check_steps(total)?;
         let steps = steps.into();
         if steps.is_empty() {
-            return Err(Error::range("number of steps", 0.0, "1 or more"));
+            return Err(Error::range("number of steps kept", 0.0, "1 or more"));
         }
         let mut lowest = 0;
         for (index, &step) in steps.iter().enumerate() {
@@ -50,6 +52,7 @@ impl Respacing {
     ///
     /// If a section has fewer steps than its count, or no step is kept at all.
     pub fn of_sections(total: usize, counts: &[usize]) -> Result<Self, Error> {
+        check_steps(total)?;
         let mut steps = Vec::new();
         let mut start = 0;
         for (index, &count) in counts.iter().enumerate() {
@@ -86,6 +89,7 @@ impl Respacing {
     ///
     /// If the text has neither form, or no integer stride gives `N` steps, or the counts do not fit.
     pub fn parse(text: &str, total: usize) -> Result<Self, Error> {
+        check_steps(total)?;
         let unreadable = |allowed| Error::Parse {
             what: "respacing",
             text: text.to_owned(),

@@ -4,14 +4,25 @@
 
 use std::f64::consts::FRAC_PI_2;
 
-use super::Discrete;
-use crate::Error;
+use super::{Discrete, discrete::BETAS};
+use crate::{Error, time::check_steps};
 
-/// `count` numbers from `first` to `last`; the first alone where there is one.
-fn linspace(count: usize, first: f64, last: f64) -> impl Iterator<Item = f64> {
+/// The values of these steps, if there are neither too few nor too many of them.
+fn tabulated(steps: usize, value: impl Fn(usize) -> f64) -> Result<Vec<f64>, Error> {
+    check_steps(steps)?;
+    Ok((0..steps).map(value).collect())
+}
+
+/// The `i`th of `count` numbers from `first` to `last`; the first alone where there is one.
+fn linspace(count: usize, first: f64, last: f64) -> impl Fn(usize) -> f64 {
     let intervals = count.saturating_sub(1).max(1);
-    let at = move |i: usize| first + (last - first) * (i as f64 / intervals as f64);
-    (0..count).map(move |i| if i == intervals { last } else { at(i) })
+    move |i| {
+        if i == intervals {
+            last
+        } else {
+            first + (last - first) * (i as f64 / intervals as f64)
+        }
+    }
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -24,10 +35,10 @@ fn ln_sigmoid(x: f64) -> f64 {
 }
 
 fn check_beta(what: &'static str, beta: f64) -> Result<(), Error> {
-    if beta > 0.0 && beta < 1.0 {
+    if (1e-300..1.0).contains(&beta) {
         return Ok(());
     }
-    Err(Error::range(what, beta, "above 0 and below 1"))
+    Err(Error::range(what, beta, BETAS))
 }
 
 impl Discrete {
@@ -49,21 +60,18 @@ impl Discrete {
     #[doc(alias("linear"))]
     pub fn ddpm(steps: usize) -> Result<Self, Error> {
         let scale = 1000.0 / steps as f64;
-        Self::build(
-            linspace(steps, 1e-4, 0.02)
-                .map(|beta| scale * beta)
-                .collect(),
-            false,
-        )
+        let beta = linspace(steps, 1e-4, 0.02);
+        Self::build(tabulated(steps, |i| scale * beta(i))?, false)
     }
 
     /// Betas linear from `first` to `last`, both included.
     ///
     /// # Errors
     ///
-    /// If there are no steps, or a beta is not strictly between 0 and 1; so for all tables here.
+    /// If there are no steps or more than 2^24, or a beta is not strictly between 0 and 1; so for all
+    /// tables here.
     pub fn linear(steps: usize, first: f64, last: f64) -> Result<Self, Error> {
-        Self::build(linspace(steps, first, last).collect(), false)
+        Self::build(tabulated(steps, linspace(steps, first, last))?, false)
     }
 
     /// Roots of the betas linear from `sqrt(first)` to `sqrt(last)`.
@@ -78,8 +86,8 @@ impl Discrete {
     pub fn scaled_linear(steps: usize, first: f64, last: f64) -> Result<Self, Error> {
         check_beta("first beta", first)?;
         check_beta("last beta", last)?;
-        let roots = linspace(steps, first.sqrt(), last.sqrt());
-        Self::build(roots.map(|root| root * root).collect(), false)
+        let root = linspace(steps, first.sqrt(), last.sqrt());
+        Self::build(tabulated(steps, |i| root(i).powi(2))?, false)
     }
 
     /// The schedule of Stable Diffusion 1, 2 and XL:
@@ -129,7 +137,7 @@ impl Discrete {
             let (from, to) = ((count - i as f64) * unit, (count - (i + 1) as f64) * unit);
             (unit.sin() * (from + to).sin() / from.sin().powi(2)).min(max_beta)
         };
-        Self::build((0..steps).map(beta).collect(), false)
+        Self::build(tabulated(steps, beta)?, false)
     }
 
     /// Betas on a sigmoid of the line from -6 to 6, from near `first` to near `last`.
@@ -143,8 +151,9 @@ impl Discrete {
     /// Source: GeoDiff, Xu et al., 2022.
     #[doc(alias("GeoDiff"))]
     pub fn sigmoid(steps: usize, first: f64, last: f64) -> Result<Self, Error> {
-        let beta = |z| first + (last - first) * sigmoid(z);
-        Self::build(linspace(steps, -6.0, 6.0).map(beta).collect(), false)
+        let place = linspace(steps, -6.0, 6.0);
+        let beta = |i| first + (last - first) * sigmoid(place(i));
+        Self::build(tabulated(steps, beta)?, false)
     }
 
     /// The sigmoid schedule in `alpha_bar`, with its published constants: from -3 to 3, temperature
@@ -183,7 +192,10 @@ impl Discrete {
                 "a finite number above 0",
             ));
         }
-        if !(start < end && start.is_finite() && end.is_finite()) {
+        if !start.is_finite() {
+            return Err(Error::range("start", start, "a finite number"));
+        }
+        if !(start < end && end.is_finite()) {
             return Err(Error::range(
                 "end",
                 end,
@@ -203,7 +215,7 @@ impl Discrete {
             let step = difference(from, to) / (0.5 * to).cosh();
             (step / (difference(from, last) / (0.5 * last).cosh())).min(0.999)
         };
-        Self::build((0..steps).map(beta).collect(), false)
+        Self::build(tabulated(steps, beta)?, false)
     }
 
     /// The same beta at every step.
@@ -212,7 +224,7 @@ impl Discrete {
     ///
     /// As [`linear`](Self::linear).
     pub fn constant(steps: usize, beta: f64) -> Result<Self, Error> {
-        Self::build(vec![beta; steps], false)
+        Self::build(tabulated(steps, |_| beta)?, false)
     }
 
     /// Betas linear from `first` to `last` over the first `fraction` of the steps, then `last`.
@@ -227,8 +239,9 @@ impl Discrete {
             return Err(Error::range("fraction", fraction, "0 to 1"));
         }
         let rise = (steps as f64 * fraction) as usize;
-        let flat = std::iter::repeat_n(last, steps - rise);
-        Self::build(linspace(rise, first, last).chain(flat).collect(), false)
+        let rising = linspace(rise, first, last);
+        let beta = |i| if i < rise { rising(i) } else { last };
+        Self::build(tabulated(steps, beta)?, false)
     }
 
     /// `beta_i = 1 / (T - i)`: every step forgets the same amount of the data, and the last one all
@@ -242,7 +255,7 @@ impl Discrete {
     /// Maheswaranathan, Ganguli, 2015; "jsd" in the DDPM code.
     #[doc(alias("jsd"))]
     pub fn harmonic(steps: usize) -> Result<Self, Error> {
-        Self::build((0..steps).map(|i| 1.0 / (steps - i) as f64).collect(), true)
+        Self::build(tabulated(steps, |i| 1.0 / (steps - i) as f64)?, true)
     }
 
     /// `alpha_bar(u) = exp(-rate u)`: the same beta at every step, capped at 0.999.
@@ -284,6 +297,6 @@ impl Discrete {
             ln_sigmoid(location + scale * if v > 0.0 { -tail } else { tail })
         };
         let beta = |i| (-(ln_alpha_bar(i + 1) - ln_alpha_bar(i)).exp_m1()).min(0.999);
-        Self::build((0..steps).map(beta).collect(), false)
+        Self::build(tabulated(steps, beta)?, false)
     }
 }

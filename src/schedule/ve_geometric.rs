@@ -57,7 +57,7 @@ impl NoiseSchedule for VeGeometric {
         let sigma = match t {
             0.0 => self.min,
             1.0 => self.max,
-            _ => self.min * (t * self.log_range()).exp(),
+            _ => (self.min * (t * self.log_range()).exp()).min(self.max),
         };
         NoiseLevel::new(1.0, sigma)
     }

@@ -12,14 +12,15 @@ struct LinearBeta {
 
 impl LinearBeta {
     fn new(min: f64, max: f64) -> Result<Self, Error> {
-        if !(min > 0.0 && min.is_finite()) {
-            return Err(Error::range("min beta", min, "a finite number above 0"));
+        // The scales of the last level are then those of a level.
+        if !(1e-100..=690.0).contains(&min) {
+            return Err(Error::range("min beta", min, "1e-100 to 690"));
         }
-        if !(max >= min && max <= 1000.0) {
+        if !(min..=690.0).contains(&max) {
             return Err(Error::range(
                 "max beta",
                 max,
-                format!("{min} (the min beta) to 1000"),
+                format!("{min} (the min beta) to 690"),
             ));
         }
         Ok(Self { min, max })
@@ -67,7 +68,7 @@ pub struct VpLinear {
 impl VpLinear {
     /// # Errors
     ///
-    /// If `min_beta` is not positive, or `max_beta` is below it or above 1000.
+    /// If `min_beta` is not in 1e-100 to 690, or `max_beta` is below it or above 690.
     pub fn new(min_beta: f64, max_beta: f64) -> Result<Self, Error> {
         Ok(Self {
             beta: LinearBeta::new(min_beta, max_beta)?,
@@ -131,7 +132,7 @@ pub struct SubVp {
 impl SubVp {
     /// # Errors
     ///
-    /// If `min_beta` is not positive, or `max_beta` is below it or above 1000.
+    /// If `min_beta` is not in 1e-100 to 690, or `max_beta` is below it or above 690.
     pub fn new(min_beta: f64, max_beta: f64) -> Result<Self, Error> {
         Ok(Self {
             beta: LinearBeta::new(min_beta, max_beta)?,

@@ -74,13 +74,10 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
             }
             return Ok(());
         }
-        let mut own = own;
-        if own == 0.0 {
+        let own = A::of(own);
+        if own == A::of(0.0) {
             self.fill(A::of(0.0));
-            own = 1.0;
-        }
-        if own != 1.0 {
-            let own = A::of(own);
+        } else if own != A::of(1.0) {
             self.map_inplace(|y| *y = own * *y);
         }
         for (c, term) in terms {
