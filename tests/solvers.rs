@@ -4,7 +4,7 @@
 use gaussian_diffusion::{
     ReverseStep, laws,
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver,
+        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
         ExponentialAdams, LinearMultistep, NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep,
         UniPc,
     },
@@ -17,6 +17,7 @@ fn probability_flow() -> Vec<Box<dyn ReverseStep>> {
         Box::new(Pndm::runge_kutta()),
         Box::new(RungeKutta::dpm2()),
         Box::new(LinearMultistep::ipndm(4).unwrap()),
+        Box::new(LinearMultistep::gradient_estimation(2.0).unwrap()),
     ];
     for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
         all.push(Box::new(RungeKutta::heun().in_coordinates(c)));
@@ -72,6 +73,13 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
             DpmSolver::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
         ));
         all.push(Box::new(SaSolver::new(order, order).unwrap()));
+        all.push(Box::new(ErSde::new(order).unwrap()));
+        all.push(Box::new(
+            SingleStep::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
+        ));
+        all.push(Box::new(
+            SingleStep::plus_plus(order).unwrap().with_eta(0.5).unwrap(),
+        ));
     }
     all.push(Box::new(SaSolver::new(2, 0).unwrap()));
     all

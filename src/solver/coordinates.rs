@@ -1,7 +1,7 @@
 //! Coordinates in which the flow of a point of data is a straight line.
 
 use super::{At, Path, Stage, Update};
-use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma};
+use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, Spread};
 
 /// A way to draw the probability flow: `y = x / scale` against a clock `u`, with `dy/du` a prediction.
 ///
@@ -85,6 +85,19 @@ impl Coordinates {
     pub(super) fn straight_stage(self, path: &Path<'_>) -> Vec<Stage> {
         let (basis, update) = self.straight(path.from(), path.to());
         vec![Stage::new(At::From, basis).with_commit(update)]
+    }
+
+    /// The only stage of a step to or from an infinite log-SNR: the straight one, or with noise the
+    /// limit of the reverse equation, which keeps nothing of the state.
+    pub(super) fn end_stage(self, path: &Path<'_>, eta: f64, noise: f64) -> Vec<Stage> {
+        if eta == 0.0 || path.is_inverted() {
+            return self.straight_stage(path);
+        }
+        let to = path.to();
+        let update = Update::new(0.0)
+            .with_model([to.alpha()])
+            .with_spread(Spread::Std(noise * to.sigma()));
+        vec![Stage::new(At::From, Parameterization::X0).with_commit(update)]
     }
 
     /// The log-SNR at a reading of the clock.

@@ -1,7 +1,7 @@
 //! DPM-Solver and DPM-Solver++ with the predictions of earlier steps.
 
 use super::{
-    Coordinates, Ddim, Path, ReverseStep, Stage,
+    Coordinates, Path, ReverseStep, Stage,
     exponential::{Exponential, Slope, inner},
 };
 use crate::Error;
@@ -24,7 +24,7 @@ use crate::Error;
 /// `x_t = (alpha_t / alpha_s) x_s - (1 + eta) sigma_t (e^h - 1) e_0 - ..`, which for `eta > 0` does not
 /// keep the deviation of the forward process: the defect is `sigma_t (e^h - 1)^2` a step.
 ///
-/// A step to or from an infinite log-SNR is that of [`Ddim`]. Of the published third-order formula
+/// A step to or from an infinite log-SNR is that of [`Ddim`](super::Ddim). Of the published third-order formula
 /// the second difference has half the weight that the Taylor expansion gives it, so that it converges
 /// with order 2; [`ExponentialAdams`](super::ExponentialAdams) has the full one and order 3.
 ///
@@ -142,8 +142,7 @@ impl DpmSolver {
 impl ReverseStep for DpmSolver {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         if path.to().is_clean() || !inner(path.from()) {
-            // The limits of the update, which draw all of their noise anew for any eta above 0.
-            return Ddim::new(if self.eta > 0.0 { 1.0 } else { 0.0 })?.stages(path);
+            return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
         }
         let last = path.index() + 1 == path.steps();
         let order = match last && self.euler_final {

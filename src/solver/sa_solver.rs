@@ -4,7 +4,7 @@ use super::{
     At, Coordinates, Path, ReverseStep, Stage, Update,
     exponential::{Exponential, Slope, inner},
 };
-use crate::{Error, LogSnr, NoiseLevel, Spread};
+use crate::{Error, LogSnr, NoiseLevel};
 
 /// SA-Solver for the data, of predictor orders 1 to 8 and corrector orders 0 (none) to 8.
 ///
@@ -169,14 +169,11 @@ impl ReverseStep for SaSolver {
         let stage = Stage::new(At::From, Coordinates::Data.basis());
         let before = self.corrector(path).unwrap_or(Update::new(1.0));
         if !(inner(from) && inner(to)) {
-            let mut last = Coordinates::Data.straight(from, to).1;
-            if self.eta > 0.0 && from.is_noise() {
-                // The limit of the update, which keeps nothing of the state.
-                last = Update::new(0.0)
-                    .with_model([to.alpha()])
-                    .with_spread(Spread::Std(self.noise * to.sigma()));
+            let mut end = Coordinates::Data.end_stage(path, self.eta, self.noise);
+            if let Some(commit) = end.last_mut().and_then(|stage| stage.commit.as_mut()) {
+                *commit = before.then(commit);
             }
-            return Ok(vec![stage.with_commit(before.then(&last))]);
+            return Ok(end);
         }
         let order = self.order_at(path, path.index(), self.predictor, 0);
         let nodes: Vec<_> = path.visited().take(order).collect();

@@ -1,7 +1,7 @@
 //! DPM-Solver and DPM-Solver++ with evaluations inside the step.
 
 use super::{
-    At, Coordinates, Path, ReverseStep, Stage,
+    At, Coordinates, Path, ReverseStep, Stage, Update,
     exponential::{Exponential, Slope, inner},
 };
 use crate::{Error, NoiseLevel};
@@ -25,13 +25,14 @@ use crate::{Error, NoiseLevel};
 ///
 /// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, algorithms 1 and 2; DPM-Solver++, 2022;
 /// Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling, Zhang,
-/// Wei, Song, 2023 (the exact second order, RES).
+/// Wei, Song, 2023 (the exact second order, RES); SEEDS: Exponential SDE Solvers for Fast High-Quality
+/// Sampling from Diffusion Models, Gonzalez, Fernandez Pinto, Tran, Gherbi, Hajri, Masmoudi, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::SingleStep};
 /// let grid = Grid::uniform_time(&Cosine, 10)?;
 /// let plan = Plan::new(&Cosine, &grid, &SingleStep::noise(3)?)?;
-/// assert_eq!(plan.evaluations(), 28);            // the steps from noise and to the data have one
+/// assert_eq!(plan.evaluations(), 26);            // the steps from noise and to the data have one
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("DPM-Solver-2", "DPM-Solver-3", "DPM++ 2S", "res_2s"))]
@@ -42,6 +43,8 @@ pub struct SingleStep {
     orders: Vec<usize>,
     fraction: f64,
     slope: Slope,
+    eta: f64,
+    noise: f64,
 }
 
 impl SingleStep {
@@ -100,7 +103,78 @@ impl SingleStep {
             orders,
             fraction: 0.5,
             slope: Slope::Midpoint,
+            eta: 0.0,
+            noise: 1.0,
         })
+    }
+
+    /// The reverse stochastic equation, for the data: SEEDS. `eta = 1` reverses the forward process.
+    ///
+    /// The noises of the points inside a step and of its end are those of one path, as the equation
+    /// has them.
+    ///
+    /// # Errors
+    ///
+    /// If eta is not 0 to 10, or the solver is one for the noise.
+    #[doc(alias("SEEDS", "seeds_2", "seeds_3"))]
+    pub fn with_eta(mut self, eta: f64) -> Result<Self, Error> {
+        self.eta = super::check_eta(eta)?;
+        if eta > 0.0 && self.coordinates != Coordinates::Data {
+            return Err(Error::range("eta", eta, "0 for predictions of the noise"));
+        }
+        Ok(self)
+    }
+
+    /// Multiplies the noise; anything but 1 changes the law of the result.
+    ///
+    /// # Errors
+    ///
+    /// If the factor is not 0 to 10.
+    #[doc(alias("s_noise"))]
+    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
+        self.noise = super::check_noise_factor(factor)?;
+        Ok(self)
+    }
+
+    /// The stages of these updates, each from the start of the step to a point further on, and where
+    /// the network is asked for each.
+    fn staged(&self, path: &Path<'_>, points: Vec<(At, NoiseLevel, Update)>) -> Vec<Stage> {
+        let basis = self.coordinates.basis();
+        let last = points.len().saturating_sub(1);
+        // What the state has been multiplied by, and where its noise has been taken to.
+        let (mut scaled, mut reached) = (1.0, path.from());
+        let mut stages = Vec::with_capacity(points.len());
+        for (i, (at, level, update)) in points.into_iter().enumerate() {
+            let stage = Stage::new(at, basis);
+            if self.eta == 0.0 {
+                stages.push(match i == last {
+                    true => stage.with_commit(update),
+                    false => stage.with_trial(update),
+                });
+                continue;
+            }
+            // The path of the noise is the state's; the predictions are added at each point anew.
+            let on_the_way = self.exponential(reached, level).update(&[], &[]);
+            let mut walk = Update::new(update.state / scaled).with_spread(on_the_way.spread);
+            walk.scale_noise(self.noise);
+            (scaled, reached) = (update.state, level);
+            stages.push(match i == last {
+                true => stage.with_commit(walk.with_model(update.model)),
+                false => stage
+                    .with_commit(walk)
+                    .with_trial(Update::new(1.0).with_model(update.model)),
+            });
+        }
+        stages
+    }
+
+    fn exponential(&self, from: NoiseLevel, to: NoiseLevel) -> Exponential {
+        Exponential {
+            coordinates: self.coordinates,
+            from,
+            to,
+            eta: self.eta,
+        }
     }
 
     /// Where the second evaluation of a step of order 2 lies, as a fraction in log-SNR.
@@ -131,46 +205,52 @@ impl ReverseStep for SingleStep {
         let (from, to) = (path.from(), path.to());
         let last = self.orders.last().copied().unwrap_or(1);
         let order = self.orders.get(path.index()).copied().unwrap_or(last);
-        if order == 1 || !(inner(from) && inner(to)) {
-            return Ok(self.coordinates.straight_stage(path));
+        if !(inner(from) && inner(to)) {
+            return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
         }
         let step = |to: NoiseLevel, nodes: &[NoiseLevel], slope| {
-            let step = Exponential {
-                coordinates: self.coordinates,
-                from,
-                to,
-                eta: 0.0,
-            };
-            step.update(nodes, &step.moments(nodes.len(), slope))
+            let step = self.exponential(from, to);
+            (to, step.update(nodes, &step.moments(nodes.len(), slope)))
         };
         let between = |fraction| {
             let snr = from.log_snr().toward(to.log_snr(), fraction);
             path.level_at(snr).map(|level| (At::LogSnr(snr), level))
         };
-        let stage = |at| Stage::new(at, self.coordinates.basis());
-        if order == 2 {
-            let (at, middle) = match self.fraction {
-                1.0 => (At::To, to),
-                fraction => between(fraction)?,
-            };
-            return Ok(vec![
-                stage(At::From).with_trial(step(middle, &[from], Slope::Exact)),
-                stage(at).with_commit(step(to, &[middle, from], self.slope)),
-            ]);
-        }
-        let ((at_1, first), (at_2, second)) = (between(1.0 / 3.0)?, between(2.0 / 3.0)?);
-        // The middle prediction has done its work with the second point.
-        let mut commit = step(to, &[second, from], Slope::Exact);
-        commit.model.insert(1, 0.0);
-        Ok(vec![
-            stage(At::From).with_trial(step(first, &[from], Slope::Exact)),
-            stage(at_1).with_trial(step(second, &[first, from], Slope::Exact)),
-            stage(at_2).with_commit(commit),
-        ])
+        let updates = match order {
+            1 => vec![(At::From, step(to, &[from], Slope::Exact))],
+            2 => {
+                let (at, middle) = match self.fraction {
+                    1.0 => (At::To, to),
+                    fraction => between(fraction)?,
+                };
+                vec![
+                    (At::From, step(middle, &[from], Slope::Exact)),
+                    (at, step(to, &[middle, from], self.slope)),
+                ]
+            }
+            _ => {
+                let (at_1, first) = between(1.0 / 3.0)?;
+                let (at_2, second) = between(2.0 / 3.0)?;
+                let mut last = step(to, &[second, from], Slope::Exact);
+                // The middle prediction has done its work with the second point.
+                last.1.model.insert(1, 0.0);
+                vec![
+                    (At::From, step(first, &[from], Slope::Exact)),
+                    (at_1, step(second, &[first, from], Slope::Exact)),
+                    (at_2, last),
+                ]
+            }
+        };
+        let points = updates
+            .into_iter()
+            .map(|(at, (level, update))| (at, level, update));
+        Ok(self.staged(path, points.collect()))
     }
 
     fn name(&self) -> &str {
         match (self.coordinates, self.orders.as_slice()) {
+            (_, [2]) if self.eta > 0.0 => "SEEDS-2",
+            (_, [3]) if self.eta > 0.0 => "SEEDS-3",
             (Coordinates::Data, [1]) => "DPM-Solver++ 1",
             (Coordinates::Data, [2]) => "DPM-Solver++ 2S",
             (Coordinates::Data, [3]) => "DPM-Solver++ 3S",
@@ -185,8 +265,10 @@ impl ReverseStep for SingleStep {
         self.orders.iter().copied().max().unwrap_or(1)
     }
 
+    /// With noise at most 2, on Gaussian data.
     fn order(&self) -> u32 {
-        self.orders.iter().copied().min().unwrap_or(1) as u32
+        let most = if self.eta > 0.0 { 2 } else { 3 };
+        self.orders.iter().copied().min().unwrap_or(1).min(most) as u32
     }
 }
 
