@@ -1,5 +1,6 @@
 //! Gaussian noise as an argument: seeded and counter-based, or from any generator.
 
+mod brownian;
 mod normal;
 mod philox;
 mod rng;
@@ -12,6 +13,7 @@ use crate::{
     state::{Real, State, for_each_item, item_view},
 };
 
+pub use brownian::BrownianPath;
 pub use seeded::Noise;
 
 /// How strong the noise is.

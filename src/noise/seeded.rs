@@ -82,6 +82,29 @@ impl Noise {
         self
     }
 
+    /// The numbers of the next draw, for a batch of this shape.
+    pub(super) fn stream(&self, shape: &[usize]) -> Result<Keyed<'_>, Error> {
+        if let Keys::Items(seeds) = &self.keys {
+            let items = shape.first().copied().unwrap_or(1);
+            if seeds.len() != items {
+                let found = seeds.len();
+                return Err(Error::BatchLength {
+                    what: "seeds",
+                    expected: items,
+                    found,
+                });
+            }
+        }
+        Ok(Keyed {
+            keys: &self.keys,
+            draw: self.draw,
+            key: [0; 2],
+            item: 0,
+            next: 0,
+            odd: 0.0,
+        })
+    }
+
     /// Number of draws so far.
     pub fn draws(&self) -> u64 {
         self.draw
@@ -95,25 +118,7 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for Noise {
         scale: Scale<'_, Array<A, D>>,
         _over: Option<Interval>,
     ) -> Result<(), Error> {
-        if let Keys::Items(seeds) = &self.keys {
-            let items = x.shape().first().copied().unwrap_or(1);
-            if seeds.len() != items {
-                let found = seeds.len();
-                return Err(Error::BatchLength {
-                    what: "seeds",
-                    expected: items,
-                    found,
-                });
-            }
-        }
-        let mut stream = Keyed {
-            keys: &self.keys,
-            draw: self.draw,
-            key: [0; 2],
-            item: 0,
-            next: 0,
-            odd: 0.0,
-        };
+        let mut stream = self.stream(x.shape())?;
         add_stream(x, scale, &mut stream)?;
         self.draw = self.draw.wrapping_add(1);
         Ok(())
@@ -121,7 +126,7 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for Noise {
 }
 
 /// The numbers of one draw.
-struct Keyed<'a> {
+pub(super) struct Keyed<'a> {
     keys: &'a Keys,
     draw: u64,
     key: [u32; 2],
@@ -130,6 +135,14 @@ struct Keyed<'a> {
     next: u64,
     /// The second number of the last block.
     odd: f64,
+}
+
+impl Keyed<'_> {
+    /// Two numbers of the present item.
+    pub(super) fn block(&self, block: u32, draw: u64) -> [f64; 2] {
+        let counter = [block, self.item, draw as u32, (draw >> 32) as u32];
+        normal_pair(philox(counter, self.key))
+    }
 }
 
 impl Stream for Keyed<'_> {
@@ -149,9 +162,7 @@ impl Stream for Keyed<'_> {
         if element % 2 == 1 {
             return self.odd;
         }
-        let block = (element / 2) as u32;
-        let counter = [block, self.item, self.draw as u32, (self.draw >> 32) as u32];
-        let [even, odd] = normal_pair(philox(counter, self.key));
+        let [even, odd] = self.block((element / 2) as u32, self.draw);
         self.odd = odd;
         even
     }

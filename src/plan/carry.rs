@@ -142,8 +142,7 @@ impl<T: Copy + Debug> Plan<T> {
             worst = worst.max(distance(level, x, sources));
             Ok(vec![1.0])
         })?;
-        let last = self.levels.last().copied().unwrap_or(NoiseLevel::CLEAN);
-        Ok(worst.max(distance(last, &end, &sources)))
+        Ok(worst.max(distance(self.end(), &end, &sources)))
     }
 
     /// How much of the network's errors reaches the end: the largest error of the result for a

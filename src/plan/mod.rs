@@ -1,14 +1,15 @@
 //! The sampler as a table of numbers.
 
 mod carry;
+mod restart;
 mod table;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::ControlFlow};
 
 use ndarray::{Array, ShapeBuilder};
 
 use crate::{
-    Denoiser, Error, Grid, LogSnr, NoiseLevel, Point, Run, Spread,
+    Denoiser, Error, Grid, LogSnr, NoiseLevel, Parameterization, Point, Prediction, Run, Spread,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     solver::{At, Path, ReverseStep, Stage, Update},
@@ -16,6 +17,7 @@ use crate::{
 };
 
 pub use carry::{Affine, Moments};
+pub use restart::Restart;
 
 /// A sampler as a table: every coefficient of a run, computed before any network is asked.
 ///
@@ -54,6 +56,32 @@ pub struct PlannedStage<T> {
     pub stage: Stage,
     /// The levels that the noise of its updates lies between.
     pub over: Interval,
+}
+
+/// One evaluation of a run, as an observer sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a, V, T> {
+    /// Where the run stands: its step, what the network was told, from which level to which.
+    pub at: Point<T>,
+    /// What the network was shown.
+    pub x: &'a V,
+    /// What it answered.
+    pub prediction: &'a Prediction<V>,
+}
+
+impl<V: State, T> Observation<'_, V, T> {
+    /// The data as predicted: a preview of the result.
+    ///
+    /// # Errors
+    ///
+    /// If the answer does not determine the data at this level.
+    #[doc(alias("pred_original_sample", "denoised"))]
+    pub fn x0(&self) -> Result<V, Error> {
+        let prediction = self.prediction.clone();
+        Ok(prediction
+            .to(Parameterization::X0, self.x, self.at.level)?
+            .value)
+    }
 }
 
 impl<T> PlannedStage<T> {
@@ -170,10 +198,57 @@ impl<T: Copy + Debug> Plan<T> {
         D: Denoiser<V, T> + ?Sized,
         N: NoiseSource<V> + ?Sized,
     {
+        self.sample_observed(x, network, noise, |_| ControlFlow::Continue(()))
+    }
+
+    /// The same, with somebody looking on who may stop it: the state is then given as it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`sample`](Self::sample).
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use gaussian_diffusion::{Grid, Noise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
+    /// use ndarray::Array1;
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 10)?, &Ddim::default())?;
+    /// let mut net = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.9);
+    /// let mut noise = Noise::seeded(3);
+    /// let (mut previews, start) = (Vec::new(), plan.prior(4, &mut noise)?);
+    /// plan.sample_observed(start, &mut net, &mut noise, |seen| {
+    ///     previews.extend(seen.x0());
+    ///     if seen.at.step == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    /// })?;
+    /// assert_eq!(previews.len(), 5);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("callback", "callback_on_step_end", "preview"))]
+    pub fn sample_observed<V, D, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        noise: &mut N,
+        mut observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
         let mut run = self.start_from(x, noise)?;
         while let Some((x, at)) = run.pending() {
             let prediction = network.predict(x, at)?;
+            let seen = Observation {
+                at,
+                x,
+                prediction: &prediction,
+            };
+            let going = observe(seen);
             run.supply(prediction, noise)?;
+            if going.is_break() {
+                break;
+            }
         }
         Ok(run.into_state())
     }

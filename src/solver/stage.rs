@@ -43,7 +43,7 @@ impl Update {
     /// This update and then another of the same predictions, in one.
     ///
     /// Their noises are taken for independent.
-    pub(super) fn then(mut self, next: &Self) -> Self {
+    pub(crate) fn then(mut self, next: &Self) -> Self {
         self.state *= next.state;
         self.model.iter_mut().for_each(|c| *c *= next.state);
         let longer = self.model.len().max(next.model.len());
