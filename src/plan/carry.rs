@@ -115,9 +115,9 @@ impl<T: Copy + Debug> Plan<T> {
 
     /// How far the table is from the laws of the forward process: with exact predictions for the
     /// data `x_0 = 1`, the largest distance of mean from `alpha` and of deviation from `sigma`, where
-    /// the network is asked and at the end, relative to `alpha + sigma` there, or to the numbers added
-    /// up on the way, each by its weight in the result, where that is more: noise predictions near
-    /// zero SNR take differences of large ones.
+    /// the network is asked and at the end, relative to `alpha + sigma` there, or to the largest sum of
+    /// sizes on the way, by its weight in the result, where that is more: noise predictions near zero
+    /// SNR take differences of large numbers.
     ///
     /// A solver that is consistent with its schedule has a defect of the size of rounding errors.
     ///
@@ -268,11 +268,11 @@ impl Sources {
         }
     }
 
-    /// The numbers whose rounding errors are in a value, each by its weight.
+    /// The largest sum whose rounding error is in a value, by its weight there.
     fn rounding_in(&self, x: &Terms) -> f64 {
         let errors = self.rounding.iter().flatten();
-        let sum: f64 = errors.map(|&i| x.get(i).map_or(0.0, |c| c.abs())).sum();
-        sum / f64::EPSILON
+        let sizes = errors.map(|&i| x.get(i).map_or(0.0, |c| c.abs()));
+        sizes.fold(0.0, f64::max) / f64::EPSILON
     }
 
     /// Adds the noise of an update.
