@@ -31,9 +31,9 @@ impl Grid<Step> {
     /// The same levels, with the nearest whole step told to the network, ties to even.
     ///
     /// ```
-    /// use gaussian_diffusion::{Grid, schedule::Discrete};
+    /// use gaussian_diffusion::{Grid, Step, schedule::Discrete};
     /// let grid = Grid::karras(&Discrete::stable_diffusion()?, 10)?;
-    /// let told = |grid: &Grid<_>| grid.nodes()[1].time.get();
+    /// let told = |grid: &Grid<Step>| grid.nodes()[1].time.get();
     /// assert!((told(&grid) - 916.28).abs() < 0.01);
     /// assert_eq!(told(&grid.clone().telling_rounded()), 916.0);
     /// assert_eq!(grid.clone().telling_rounded().nodes()[1].level, grid.nodes()[1].level);
@@ -91,9 +91,9 @@ impl Grid<Step> {
     /// If a node lies between two steps of which one has no signal, or is outside the schedule.
     ///
     /// ```
-    /// use gaussian_diffusion::{Grid, schedule::Discrete};
+    /// use gaussian_diffusion::{Grid, Step, schedule::Discrete};
     /// let schedule = Discrete::stable_diffusion()?;
-    /// let sigma = |grid: &Grid<_>| grid.nodes()[1].level.noise_to_signal();
+    /// let sigma = |grid: &Grid<Step>| grid.nodes()[1].level.noise_to_signal();
     /// let grid = Grid::uniform_time(&schedule, 8)?;
     /// assert!((sigma(&grid) - 6.677998).abs() < 1e-5);
     /// assert!((sigma(&grid.interpolating_sigma(&schedule)?) - 6.678016).abs() < 1e-6);
