@@ -67,7 +67,8 @@ impl<T: Copy + Debug> Grid<T> {
     /// `n` steps along the published sigmas, the last of them replaced by the data.
     ///
     /// A published figure within 1 % of an end of the schedule is that end. The WebUI keeps the
-    /// last sigma and goes to the data from there: [`along`](Self::along) does so.
+    /// last sigma and goes to the data from there: so does [`along`](Self::along), on a schedule
+    /// that reaches the figures as printed.
     ///
     /// # Errors
     ///

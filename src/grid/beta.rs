@@ -49,9 +49,9 @@ impl Beta {
 impl SigmaCurve for Beta {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
         let Ends { max, min } = self.ends;
-        Ok(self.ends.fill(n, |f| {
-            min + inv_beta_reg(self.a, self.b, 1.0 - f) * (max - min)
-        }))
+        Ok(self
+            .ends
+            .fill(n, |f| min + quantile(self.a, self.b, 1.0 - f) * (max - min)))
     }
 }
 
@@ -92,9 +92,17 @@ impl Grid<Step> {
         let last = (total_for(schedule, n)? - 1) as f64;
         let step = |i: usize| {
             let p = 1.0 - i as f64 * (1.0 / n as f64);
-            Step::new((inv_beta_reg(a, b, p) * last).round_ties_even() as usize)
+            Step::new((quantile(a, b, p) * last).round_ties_even() as usize)
         };
         at_distinct(schedule, (0..n).map(step).collect())
+    }
+}
+
+/// The median of a symmetric distribution exactly, on which a tie may rest.
+fn quantile(a: f64, b: f64, p: f64) -> f64 {
+    match a == b && p == 0.5 {
+        true => 0.5,
+        false => inv_beta_reg(a, b, p),
     }
 }
 
