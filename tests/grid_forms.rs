@@ -205,6 +205,44 @@ fn tables_are_log_linear_between_their_rows() {
         assert_eq!((ays(n).len(), gits(n).len()), (n, n));
         assert!((ratios(&gits(n))[0] - 14.61464119).abs() < 1e-12);
     }
+    // The sums of the published tables, which have every number of steps from 2 to 20 but these.
+    let sums = [
+        1365.56370981,
+        1651.77334871,
+        1445.36503477,
+        1208.75628975,
+        982.38209777,
+        823.44662331,
+        687.67433934,
+        562.87145504,
+        557.64268806,
+        495.89965093,
+        472.09184746,
+        428.64208879,
+        398.3384866,
+        389.19221534,
+        379.05587748,
+    ];
+    for (place, expected) in sums.into_iter().enumerate() {
+        let gaps: &[usize] = match place {
+            0 => &[16, 18, 20],
+            7 => &[19],
+            _ => &[],
+        };
+        let coefficient = 0.8 + 0.05 * place as f64;
+        let mut sum = 0.0;
+        for n in 2..=20 {
+            let grid = Grid::gits_with(&schedule, n, coefficient).unwrap();
+            assert_eq!(grid.len(), n);
+            if !gaps.contains(&n) {
+                sum += ratios(&grid).iter().sum::<f64>() + 0.02916753;
+            }
+        }
+        assert!(
+            (sum - expected).abs() < 1e-9,
+            "{coefficient}: {sum} for {expected}"
+        );
+    }
     // The figures are of a model whose largest sigma is 14.6146, not 14.615.
     for model in [
         AlignYourSteps::StableDiffusion15,
@@ -485,6 +523,11 @@ fn what_is_told_is_chosen_apart_from_the_level() {
     }
     let ends = told(&grid.clone().telling_truncated());
     assert_eq!((ends[0], ends[9]), (999.0, 0.0));
+    // A whole step is told as itself, however its sigma was rounded.
+    for (k, level) in schedule.levels().iter().enumerate() {
+        let grid = Grid::at_sigmas(&schedule, &[level.noise_to_signal()]).unwrap();
+        assert_eq!(told(&grid.telling_truncated()), [k as f64]);
+    }
     let moved = grid.rounded(&schedule).unwrap();
     for node in moved.nodes() {
         assert_eq!(node.level, schedule.level(node.time).unwrap());
@@ -530,6 +573,18 @@ fn bad_input_is_refused_by_name() {
         (
             message(Grid::gits(&s, 0)),
             "number of steps is 0, allowed: 1 or more",
+        ),
+        (
+            message(Grid::gits_with(&s, 5, 1.22)),
+            "coefficient is 1.22, allowed: 0.80 to 1.50 in steps of 0.05",
+        ),
+        (
+            message(Grid::gits_with(&s, 5, 0.75)),
+            "coefficient is 0.75, allowed: 0.80 to 1.50 in steps of 0.05",
+        ),
+        (
+            message(Grid::gits_with(&s, 5, f64::NAN)),
+            "coefficient is NaN, allowed: 0.80 to 1.50 in steps of 0.05",
         ),
         (
             message(Grid::sgm_uniform(&s, 0)),

@@ -42,11 +42,10 @@ impl<T: Copy + Debug> Grid<T> {
         }
         let moved = |level: NoiseLevel| -> Result<(NoiseLevel, LogSnr), Error> {
             let snr = LogSnr::new(level.log_snr().get() - 2.0 * factor.ln())?;
-            let fixed = level.is_clean() || level.is_noise();
-            let level = if fixed {
-                level
-            } else {
-                schedule.level_at(snr)?
+            // A schedule need not know the data.
+            let level = match level.is_clean() {
+                true => level,
+                false => schedule.level_at(snr)?,
             };
             Ok((level, snr))
         };

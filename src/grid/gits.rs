@@ -2,17 +2,20 @@
 
 use std::fmt::Debug;
 
-use super::{Grid, check_count, table::Table};
+use super::{
+    Grid, check_count,
+    gits_table::{ROWS, SIGMAS},
+    table::Table,
+};
 use crate::{Error, schedule::NoiseSchedule};
 
 impl<T: Copy + Debug> Grid<T> {
-    /// `n` steps along the sigmas found by dynamic programming over the error of one large step, the
-    /// last of them replaced by the data.
+    /// `n` steps along the sigmas that dynamic programming found to keep the error of large steps
+    /// small, the last of them replaced by the data; for the published default coefficient, 1.20.
     ///
-    /// The published tables are for Stable Diffusion and 2 to 20 steps; these are the ones of
-    /// coefficient 1.20, the default. For more steps, even in the index and linear in `ln sigma`
-    /// between those of 20; for one, the largest alone. A figure within 1 % of an end of the
-    /// schedule is that end.
+    /// The published tables are for Stable Diffusion and 2 to 20 steps. For another number, even in
+    /// the index and linear in `ln sigma` along the next longer row, or the longest; for one step,
+    /// the largest sigma alone. A figure within 1 % of an end of the schedule is that end.
     ///
     /// # Errors
     ///
@@ -31,32 +34,34 @@ impl<T: Copy + Debug> Grid<T> {
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {
+        Self::gits_with(schedule, n, 1.2)
+    }
+
+    /// The same for another coefficient, one of 0.80, 0.85, .. 1.50: a smaller one gives more steps
+    /// to large sigmas.
+    ///
+    /// # Errors
+    ///
+    /// As [`gits`](Self::gits), or if the coefficient is none of these.
+    pub fn gits_with<S>(schedule: &S, n: usize, coefficient: f64) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = T> + ?Sized,
+    {
         check_count(n)?;
-        let row = n.clamp(2, ROWS.len() + 1) - 2;
-        Table(ROWS[row]).grid(schedule, n)
+        let place = (coefficient - 0.8) / 0.05;
+        let rows = match (place - place.round()).abs() < 1e-6 && place > -0.5 {
+            true => ROWS.get(place.round() as usize),
+            false => None,
+        };
+        let longer = rows.and_then(|rows| rows.iter().find(|row| row.len() + 1 >= n));
+        let longest = rows.and_then(|rows| rows.last());
+        let Some(row) = longer.or(longest) else {
+            let allowed = "0.80 to 1.50 in steps of 0.05";
+            return Err(Error::range("coefficient", coefficient, allowed));
+        };
+        let inner = row.iter().map(|&place| SIGMAS[place]);
+        let ends = (SIGMAS[0], SIGMAS[SIGMAS.len() - 1]);
+        let sigmas = [ends.0].into_iter().chain(inner).chain([ends.1]);
+        Table(sigmas.collect()).grid(schedule, n)
     }
 }
-
-/// The rows for 2, 3, .. 20 steps.
-#[rustfmt::skip]
-const ROWS: [&[f64]; 19] = [
-    &[14.61464119, 0.803307, 0.02916753],
-    &[14.61464119, 1.56271636, 0.52423614, 0.02916753],
-    &[14.61464119, 2.36326075, 0.92192322, 0.36617002, 0.02916753],
-    &[14.61464119, 2.84484982, 1.24153244, 0.59516323, 0.25053367, 0.02916753],
-    &[14.61464119, 5.85520077, 2.05039096, 0.95350921, 0.45573691, 0.17026083, 0.02916753],
-    &[14.61464119, 5.85520077, 2.45070267, 1.24153244, 0.64427125, 0.29807833, 0.09824532, 0.02916753],
-    &[14.61464119, 5.85520077, 2.45070267, 1.36964464, 0.803307, 0.45573691, 0.25053367, 0.09824532, 0.02916753],
-    &[14.61464119, 5.85520077, 2.84484982, 1.61558151, 0.95350921, 0.59516323, 0.36617002, 0.19894916, 0.09824532, 0.02916753],
-    &[14.61464119, 5.85520077, 2.84484982, 1.67050016, 1.08895338, 0.74807048, 0.50118381, 0.32104823, 0.19894916, 0.09824532, 0.02916753],
-    &[14.61464119, 5.85520077, 2.95596409, 1.84880662, 1.24153244, 0.83188516, 0.59516323, 0.41087446, 0.27464288, 0.17026083, 0.09824532, 0.02916753],
-    &[14.61464119, 5.85520077, 3.07277966, 1.98035145, 1.36964464, 0.95350921, 0.69515091, 0.50118381, 0.36617002, 0.25053367, 0.17026083, 0.09824532, 0.02916753],
-    &[14.61464119, 6.77309084, 3.46139455, 2.36326075, 1.56271636, 1.08895338, 0.803307, 0.59516323, 0.45573691, 0.34370604, 0.25053367, 0.17026083, 0.09824532, 0.02916753],
-    &[14.61464119, 6.77309084, 3.46139455, 2.45070267, 1.61558151, 1.162866, 0.86115354, 0.64427125, 0.50118381, 0.38853383, 0.29807833, 0.22545385, 0.17026083, 0.09824532, 0.02916753],
-    &[14.61464119, 7.49001646, 4.65472794, 3.07277966, 2.12350607, 1.51179266, 1.08895338, 0.83188516, 0.64427125, 0.50118381, 0.38853383, 0.29807833, 0.22545385, 0.17026083, 0.09824532, 0.02916753],
-    &[14.61464119, 7.49001646, 4.65472794, 3.07277966, 2.12350607, 1.51179266, 1.08895338, 0.83188516, 0.64427125, 0.50118381, 0.41087446, 0.32104823, 0.25053367, 0.19894916, 0.13792117, 0.09824532, 0.02916753],
-    &[14.61464119, 7.49001646, 4.65472794, 3.07277966, 2.12350607, 1.51179266, 1.08895338, 0.83188516, 0.64427125, 0.50118381, 0.41087446, 0.34370604, 0.27464288, 0.22545385, 0.17026083, 0.13792117, 0.09824532, 0.02916753],
-    &[14.61464119, 7.49001646, 4.65472794, 3.07277966, 2.19988537, 1.61558151, 1.20157266, 0.92192322, 0.72133851, 0.57119018, 0.45573691, 0.36617002, 0.29807833, 0.25053367, 0.19894916, 0.17026083, 0.13792117, 0.09824532, 0.02916753],
-    &[14.61464119, 7.49001646, 4.65472794, 3.07277966, 2.19988537, 1.61558151, 1.24153244, 0.95350921, 0.74807048, 0.59516323, 0.4783645, 0.38853383, 0.32104823, 0.27464288, 0.22545385, 0.19894916, 0.17026083, 0.13792117, 0.09824532, 0.02916753],
-    &[14.61464119, 7.49001646, 4.65472794, 3.07277966, 2.19988537, 1.61558151, 1.24153244, 0.95350921, 0.74807048, 0.59516323, 0.50118381, 0.41087446, 0.34370604, 0.29807833, 0.25053367, 0.22545385, 0.19894916, 0.17026083, 0.13792117, 0.09824532, 0.02916753],
-];

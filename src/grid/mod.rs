@@ -27,6 +27,7 @@ mod ddim;
 mod exponential;
 mod flow_shift;
 mod gits;
+mod gits_table;
 mod karras;
 mod kl_optimal;
 mod lcm;

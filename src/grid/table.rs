@@ -6,12 +6,12 @@ use super::Grid;
 use crate::{Error, schedule::NoiseSchedule};
 
 /// A falling list of sigmas, with its figures rounded for print.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Table(pub &'static [f64]);
+#[derive(Debug)]
+pub(super) struct Table(pub Vec<f64>);
 
 impl Table {
     /// `n` sigmas, even in the index and linear in `ln sigma` between the given ones.
-    pub fn sigmas(self, n: usize) -> Vec<f64> {
+    pub fn sigmas(&self, n: usize) -> Vec<f64> {
         let last = self.0.len() - 1;
         let sigma = |i: usize| {
             let scaled = i * last;
