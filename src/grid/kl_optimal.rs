@@ -48,6 +48,9 @@ impl SigmaCurve for KlOptimal {
 impl<T: Copy + Debug> Grid<T> {
     /// `n` nodes between the ends of the schedule along a [`KlOptimal`], and a step to the data.
     ///
+    /// The WebUI stops at the smallest sigma instead: `kl_optimal(schedule, n +
+    /// 1)?.without_final_step()`.
+    ///
     /// # Errors
     ///
     /// If `n` is 0, or an end of the schedule is clean or without signal: [`along`](Self::along)
