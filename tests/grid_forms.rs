@@ -160,6 +160,52 @@ fn curves_have_their_closed_forms() {
 }
 
 #[test]
+fn curves_reach_their_ends_to_the_bit() {
+    let (max, min) = (sigma(14.6), sigma(0.03));
+    let curves: [Box<dyn SigmaCurve>; 4] = [
+        Box::new(Karras::new(max, min, 7.0).unwrap()),
+        Box::new(PolyExponential::new(max, min, 1.3).unwrap()),
+        Box::new(Beta::new(max, min, 0.6, 0.6).unwrap()),
+        Box::new(KlOptimal::new(max, min).unwrap()),
+    ];
+    for curve in curves {
+        for n in 2..50 {
+            let sigmas = curve.sigmas(n).unwrap();
+            assert_eq!((sigmas[0], sigmas[n - 1]), (14.6, 0.03));
+        }
+    }
+}
+
+/// A schedule of someone's own, on which the data has no time.
+struct Bounded;
+
+impl NoiseSchedule for Bounded {
+    type Time = Sigma;
+
+    fn level(&self, t: Sigma) -> Result<NoiseLevel, Error> {
+        NoiseLevel::variance_exploding(t)
+    }
+
+    fn time_at(&self, snr: LogSnr) -> Result<Sigma, Error> {
+        assert!(snr.get().is_finite());
+        Sigma::new((-0.5 * snr.get()).exp())
+    }
+
+    fn ends(&self) -> (Sigma, Sigma) {
+        (sigma(10.0), sigma(0.1))
+    }
+}
+
+#[test]
+fn grids_need_no_time_of_the_data() {
+    let grid = Grid::karras(&Bounded, 3).unwrap();
+    let shifted = grid.shifted(&Bounded, 2.0).unwrap();
+    assert!(shifted.end().is_clean());
+    near(&told(&shifted)[..1], &[20.0], 1e-14, "shifted");
+    assert_eq!(Grid::sgm_uniform(&Bounded, 3).unwrap().len(), 3);
+}
+
+#[test]
 fn logit_normal_is_the_quantile_on_a_flow() {
     let expected = [
         0.9994472213630764,
