@@ -38,7 +38,7 @@ pub struct Beta {
 impl Beta {
     /// # Errors
     ///
-    /// If `min` is not positive, `max` is not above it, or `a` or `b` is not in 0.05 to 100.
+    /// If `min` is not positive, `max` is not above it, or `a` or `b` is not in 0.2 to 100.
     pub fn new(max: Sigma, min: Sigma, a: f64, b: f64) -> Result<Self, Error> {
         let ends = Ends::new(max, min)?;
         check_shape(a, b)?;
@@ -80,7 +80,7 @@ impl Grid<Step> {
     ///
     /// # Errors
     ///
-    /// If `n` is 0 or above `T`, a step comes twice, or `a` or `b` is not in 0.05 to 100.
+    /// If `n` is 0 or above `T`, a step comes twice, or `a` or `b` is not in 0.2 to 100.
     ///
     /// Source: Beta Sampling is All You Need, Lee et al., 2024.
     #[doc(alias("beta57", "beta_scheduler"))]
@@ -111,9 +111,9 @@ fn check_shape(a: f64, b: f64) -> Result<(), Error> {
         ("a of the beta distribution", a),
         ("b of the beta distribution", b),
     ] {
-        // Outside, quantiles run into the ends of the unit interval.
-        if !(0.05..=100.0).contains(&value) {
-            return Err(Error::range(what, value, "0.05 to 100"));
+        // Outside, quantiles crowd at the ends of the unit interval and lose their order.
+        if !(0.2..=100.0).contains(&value) {
+            return Err(Error::range(what, value, "0.2 to 100"));
         }
     }
     Ok(())
