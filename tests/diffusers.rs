@@ -16,7 +16,14 @@ fn cases() -> Vec<Value> {
         env!("CARGO_MANIFEST_DIR"),
         "/tests/reference/diffusers.json"
     );
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    // A case of another scheduler ends in NaN, which JSON does not know.
+    let text = std::fs::read_to_string(path)
+        .unwrap()
+        .replace("NaN", "null");
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let steps_only = ["DDPMScheduler", "DDIMScheduler", "DDIMInverseScheduler"];
+    let wanted = |case: &Value| steps_only.iter().any(|name| case["scheduler"] == *name);
+    all.into_iter().filter(wanted).collect()
 }
 
 fn numbers(value: &Value) -> Array2<f64> {

@@ -2,14 +2,16 @@
 
 use std::fmt::Debug;
 
-use super::Grid;
-use crate::{Error, LogSnr, Sigma, schedule::NoiseSchedule, time::check_steps};
+use super::{
+    Grid, SigmaCurve,
+    curve::{Ends, ends_of},
+};
+use crate::{Error, Sigma, schedule::NoiseSchedule};
 
-/// The ends and the exponent of a [`Grid::karras_with`], in units of `sigma / alpha`.
+/// The curve of [`Grid::karras_with`]: its ends, in units of `sigma / alpha`, and its exponent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Karras {
-    max: f64,
-    min: f64,
+    ends: Ends,
     rho: f64,
 }
 
@@ -18,21 +20,21 @@ impl Karras {
     ///
     /// If `min` is not positive, `max` is not above it, or `rho` is not in 1e-3 to 1e3.
     pub fn new(max: Sigma, min: Sigma, rho: f64) -> Result<Self, Error> {
-        let (max, min) = (max.get(), min.get());
-        if !(min > 0.0) {
-            return Err(Error::range("min sigma", min, "above 0"));
-        }
-        if !(max > min) {
-            return Err(Error::range(
-                "max sigma",
-                max,
-                format!("above {min}, the min sigma"),
-            ));
-        }
+        let ends = Ends::new(max, min)?;
         if !(1e-3..=1e3).contains(&rho) {
             return Err(Error::range("rho", rho, "1e-3 to 1e3"));
         }
-        Ok(Self { max, min, rho })
+        Ok(Self { ends, rho })
+    }
+}
+
+impl SigmaCurve for Karras {
+    fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        let Ends { max, min } = self.ends;
+        // In units of the largest, so that no power overflows.
+        let last = (min / max).powf(1.0 / self.rho);
+        let sigma = |f: f64| max * (1.0 - f + last * f).powf(self.rho);
+        Ok(self.ends.fill(n, sigma))
     }
 }
 
@@ -56,9 +58,7 @@ impl<T: Copy + Debug> Grid<T> {
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {
-        let (noisiest, cleanest) = schedule.ends();
-        let max = Sigma::new(schedule.level(noisiest)?.noise_to_signal())?;
-        let min = Sigma::new(schedule.level(cleanest)?.noise_to_signal())?;
+        let (max, min) = ends_of(schedule)?;
         Self::karras_with(schedule, n, Karras::new(max, min, 7.0)?)
     }
 
@@ -78,21 +78,6 @@ impl<T: Copy + Debug> Grid<T> {
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {
-        check_steps(n)?;
-        let intervals = (n - 1).max(1);
-        // In units of the largest, so that no power overflows.
-        let last = (shape.min / shape.max).powf(1.0 / shape.rho);
-        let nodes = (0..n).map(|i| {
-            let ratio = match i {
-                0 => shape.max,
-                i if i == intervals => shape.min,
-                i => {
-                    let fraction = i as f64 / intervals as f64;
-                    shape.max * (1.0 - fraction + last * fraction).powf(shape.rho)
-                }
-            };
-            Ok(LogSnr::from_sigma(Sigma::new(ratio)?))
-        });
-        Self::at_log_snrs(schedule, &nodes.collect::<Result<Vec<_>, _>>()?)
+        Self::along(schedule, n, &shape)
     }
 }

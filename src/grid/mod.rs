@@ -7,17 +7,57 @@
 //! | [`Grid::uniform_time`] | any | even in time |
 //! | [`Grid::uniform_log_snr`] | any | even in log-SNR |
 //! | [`Grid::karras`] | any | even in `sigma^(1/rho)` |
-//! | [`Grid::at`] | any | a list of your own |
+//! | [`Grid::quadratic_time`], [`Grid::sgm_uniform`] | any | even in the root of time; less the cleanest time |
+//! | [`Grid::exponential`], [`Grid::polyexponential`] | any | even in `ln sigma`, or in a power of it |
+//! | [`Grid::beta`], [`Grid::kl_optimal`] | any | quantiles of a beta distribution; even in `atan sigma` |
+//! | [`Grid::align_your_steps`], [`Grid::gits`] | any | published tables |
+//! | [`Grid::along`] | any | any [`SigmaCurve`]: [`VpCurve`], [`LinearQuadratic`], [`BongTangent`], [`LogitNormal`], .. |
+//! | [`Grid::ddim_uniform`], [`Grid::ddim_quadratic`], [`Grid::simple`], [`Grid::smoothstep`], [`Grid::beta_steps`], [`Grid::lcm`] | steps | other choices of training steps |
+//! | [`Grid::at`], [`Grid::at_sigmas`], [`Grid::at_log_snrs`] | any | a list of your own |
+//!
+//! Any of them can be [shifted](Grid::shifted) towards noise, [stretched](Grid::stretched), cut to a
+//! [part](Grid::part) or the [strength](Grid::strength) of image-to-image, and
+//! [end](Grid::ending_at) elsewhere.
 
+mod align_your_steps;
+mod beta;
+mod bong_tangent;
+mod curve;
+mod ddim;
+mod exponential;
+mod flow_shift;
+mod gits;
+mod gits_table;
 mod karras;
+mod kl_optimal;
+mod lcm;
+mod linear_quadratic;
+mod logit_normal;
+mod part;
+mod simple;
+mod smoothstep;
 mod strided;
+mod table;
+mod telling;
 mod uniform;
+mod vp;
 
 use std::fmt::Debug;
 
 use crate::{Error, LogSnr, NoiseLevel, Step, schedule::NoiseSchedule};
 
+pub use align_your_steps::AlignYourSteps;
+pub use beta::Beta;
+pub use bong_tangent::BongTangent;
+pub use curve::SigmaCurve;
+pub use exponential::PolyExponential;
+pub use flow_shift::{DynamicShift, flux2_mu};
 pub use karras::Karras;
+pub use kl_optimal::KlOptimal;
+pub use linear_quadratic::LinearQuadratic;
+pub use logit_normal::LogitNormal;
+pub use part::steps_for_strength;
+pub use vp::VpCurve;
 
 /// A noise level of a run and what the network is told there.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,26 +186,6 @@ impl<T: Copy + Debug> Grid<T> {
         Self::new(self.nodes, end)
     }
 
-    /// The same levels, with something else told to the network.
-    ///
-    /// # Errors
-    ///
-    /// If there is not one time per node.
-    pub fn telling(mut self, times: &[T]) -> Result<Self, Error> {
-        if times.len() != self.len() {
-            let (expected, found) = (self.len(), times.len());
-            return Err(Error::BatchLength {
-                what: "times to tell",
-                expected,
-                found,
-            });
-        }
-        for (node, &time) in self.nodes.iter_mut().zip(times) {
-            node.time = time;
-        }
-        Ok(self)
-    }
-
     /// The grid walked the other way, from its end to its start.
     ///
     /// At the end itself, which has no time of its own, the network is told that of the last node.
@@ -217,24 +237,14 @@ impl<T: Copy + Debug> Grid<T> {
     }
 }
 
-impl Grid<Step> {
-    /// The same grid with every node moved to the nearest whole step, in level and time.
-    ///
-    /// # Errors
-    ///
-    /// If two nodes meet.
-    pub fn rounded<S>(&self, schedule: &S) -> Result<Self, Error>
-    where
-        S: NoiseSchedule<Time = Step> + ?Sized,
-    {
-        let mut nodes = Vec::with_capacity(self.len());
-        for node in &self.nodes {
-            let step = schedule.time_at(node.level.log_snr())?.rounded();
-            nodes.push(Node {
-                level: schedule.level(step)?,
-                time: schedule.told(step),
-            });
-        }
-        Self::new(nodes, self.end)
+/// The levels at these falling steps, refused with the number of steps if one comes twice.
+fn at_distinct<S>(schedule: &S, steps: Vec<Step>) -> Result<Grid<Step>, Error>
+where
+    S: NoiseSchedule<Time = Step> + ?Sized,
+{
+    if let Some(twice) = steps.windows(2).find(|pair| pair[0] == pair[1]) {
+        let allowed = format!("few enough that step {} comes once", twice[0].get());
+        return Err(Error::range("number of steps", steps.len() as f64, allowed));
     }
+    Grid::at(schedule, &steps)
 }

@@ -62,6 +62,11 @@ impl Grid<Step> {
     /// `n` steps from `T - 1` to 0, both included, rounded to whole ones, ties to even; the last
     /// one alone for `n = 1`.
     ///
+    /// The multi-step solvers of diffusers take `n + 1` such steps and skip step 0:
+    /// [`discarding_penultimate`](Self::discarding_penultimate); likewise for
+    /// [`leading`](Self::leading). Its Euler, Heun and LMS do not round:
+    /// [`uniform_time`](Self::uniform_time).
+    ///
     /// # Errors
     ///
     /// If `n` is 0 or above `T`.
@@ -71,10 +76,13 @@ impl Grid<Step> {
     {
         let last = total_for(schedule, n)? - 1;
         let step = |i: usize| {
-            let passed = i as f64 * last as f64 / (n - 1).max(1) as f64;
-            Step::new((last as f64 - passed).round_ties_even() as usize)
+            // The products of numpy, on which the ties rest.
+            let stride = last as f64 / (n - 1).max(1) as f64;
+            Step::new((i as f64 * stride).round_ties_even() as usize)
         };
-        Self::at(schedule, &(0..n).map(step).collect::<Vec<_>>())
+        let rest = (0..n - 1).rev().map(step);
+        let steps: Vec<_> = [Step::new(last)].into_iter().chain(rest).collect();
+        Self::at(schedule, &steps)
     }
 }
 
@@ -84,7 +92,7 @@ fn total<S: NoiseSchedule<Time = Step> + ?Sized>(schedule: &S) -> usize {
 }
 
 /// The same, at least `n`.
-fn total_for<S>(schedule: &S, n: usize) -> Result<usize, Error>
+pub(super) fn total_for<S>(schedule: &S, n: usize) -> Result<usize, Error>
 where
     S: NoiseSchedule<Time = Step> + ?Sized,
 {

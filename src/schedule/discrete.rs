@@ -212,6 +212,42 @@ impl Discrete {
         Ok(short)
     }
 
+    /// The same schedule without the steps whose log-SNR is below this.
+    ///
+    /// For schedules that end in almost no signal, such as the cosine one, where a solver in log-SNR
+    /// would take its first step over a wide gap.
+    ///
+    /// # Errors
+    ///
+    /// If no step is left.
+    ///
+    /// Source: DPM-Solver, Lu et al., 2022, where half of it is -5.1.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{LogSnr, schedule::Discrete};
+    /// let schedule = Discrete::cosine(1000)?.reaching(LogSnr::new(2.0 * -5.1)?)?;
+    /// assert_eq!(schedule.len(), 996);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("lambda_min_clipped"))]
+    pub fn reaching(&self, lowest: LogSnr) -> Result<Self, Error> {
+        let count = self
+            .levels
+            .partition_point(|level| level.log_snr() >= lowest);
+        if count == 0 {
+            let allowed = format!(
+                "up to {}, the log-SNR of step 0",
+                self.levels[0].log_snr().get()
+            );
+            return Err(Error::range("lowest log-SNR", lowest.get(), allowed));
+        }
+        Ok(Self {
+            betas: self.betas[..count].to_vec(),
+            levels: self.levels[..count].to_vec(),
+            original: self.original.as_ref().map(|steps| steps[..count].to_vec()),
+        })
+    }
+
     /// Number of steps, `T`.
     #[doc(alias("num_train_timesteps", "num_timesteps"))]
     #[allow(clippy::len_without_is_empty, reason = "never empty")]
