@@ -66,18 +66,17 @@ fn averages_are_the_plain_loop() {
         assert_eq!(ema, again);
         // Refused, and unchanged.
         let error = ema.update(&Array2::zeros((1, 3))).unwrap_err();
-        assert_eq!(error.to_string(), "array has shape [2, 3], expected [1, 3]");
+        assert_eq!(error.to_string(), "array has shape [1, 3], expected [2, 3]");
         assert_eq!(ema, again);
     }
 }
 
-/// The average by the power rule, unrolled: weights of parameters near their time to gamma, the
-/// nearer the longer the run (first order: the error falls with 1 / n).
+/// The average by the power rule, unrolled: each update weighs as much as the profile does over its
+/// unit of time, exactly, since (1 - 1 / n)^(gamma + 1) telescopes.
 #[test]
 fn power_rule_weighs_by_a_power_of_time() {
     let gamma = 5.0;
     let rule = EmaRule::power(PowerProfile::new(gamma).unwrap());
-    let mut before = f64::INFINITY;
     for n in [100_usize, 200, 400] {
         let mut weights = vec![0.0; n];
         for i in 0..n {
@@ -86,16 +85,13 @@ fn power_rule_weighs_by_a_power_of_time() {
             weights[i] = 1.0 - decay;
         }
         assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-13);
-        // The integral of the profile over the unit of time of each update.
         let share = |i: f64| (i / n as f64).powf(gamma + 1.0);
         let worst = weights
             .iter()
             .enumerate()
             .map(|(i, w)| (w - (share(i as f64 + 1.0) - share(i as f64))).abs())
             .fold(0.0, f64::max);
-        // It is exact: (1 - 1 / n)^(gamma + 1) telescopes.
         assert!(worst < 1e-14, "{worst}");
-        before = before.min(worst);
     }
     // Mean and width of the profile by the midpoint rule.
     let profile = PowerProfile::new(gamma).unwrap();
@@ -201,7 +197,8 @@ mod post_hoc {
         found
     }
 
-    /// Against the average kept during training: a few thousandths of its size.
+    /// Against the average kept during training, of parameters that move between -8 and 8. Measured:
+    /// 9e-4 for the width 0.07, 4e-3 for 0.15, 4e-2 for 0.2, which is wide for these snapshots.
     #[test]
     fn averages_made_after_training_are_those_of_training() {
         let theta: Vec<f64> = walk(4096)
@@ -211,11 +208,11 @@ mod post_hoc {
             .collect();
         let found = snapshots(&theta);
         for (wanted, tolerance) in [
-            (0.05, 1e-10),
-            (0.1, 1e-10),
-            (0.07, 5e-3),
-            (0.15, 5e-3),
-            (0.2, 5e-3),
+            (0.05, 1e-12),
+            (0.1, 1e-12),
+            (0.07, 2e-3),
+            (0.15, 1e-2),
+            (0.2, 8e-2),
         ] {
             for end in [4096_usize, 3072] {
                 let mut ema = Ema::new(EmaRule::power(width(wanted)), array![0.0]);
@@ -224,7 +221,7 @@ mod post_hoc {
                 }
                 let made = found.average(width(wanted), end as u64).unwrap();
                 let off = (made[0] - ema.average()[0]).abs();
-                assert!(off < tolerance * 5.0, "{wanted} at {end}: {off}");
+                assert!(off < tolerance, "{wanted} at {end}: {off}");
             }
         }
         // A snapshot is itself, and nothing else.

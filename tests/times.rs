@@ -389,10 +389,19 @@ fn reweighting_has_no_bias() {
     let f = |t: f64| t * t * t.exp();
     for (name, sampler) in over_time() {
         // Those that draw every time, with weights of finite variance.
-        if ["logit-normal", "mode", "mode, ends", "cosmap", "uniform"].contains(&name) {
+        if ["mode", "mode, none", "cosmap", "uniform"].contains(&name) {
             unbiased(name, &*sampler, &uniform, f, exact);
         }
     }
+    // 1 / p has no mean under a logit-normal; to one within another it has.
+    let from = LogitNormal::new(0.0, 1.0).unwrap();
+    let wanted = LogitNormal::new(0.2, 0.8).unwrap();
+    let (mut exact, n) = (0.0, 200_000);
+    for i in 0..n {
+        let t = (f64::from(i) + 0.5) / f64::from(n);
+        exact += f(t) * wanted.density(time(t)) / f64::from(n);
+    }
+    unbiased("logit-normal", &from, &wanted, f, exact);
     let edm = LogNormal::edm();
     // E[sigma^2] under the log-normal, from log-uniform draws over 9 of its deviations.
     let wide = LogUniform::new(sigma(1e-5), sigma(1e4)).unwrap();
@@ -442,7 +451,8 @@ fn uniforms_are_uniform_one_by_one() {
         let pairs = Uniforms::Antithetic.draw(4, &mut rng);
         assert_eq!((pairs[0] + pairs[1], pairs[2] + pairs[3]), (1.0, 1.0));
     }
-    // Even spacing takes out most of the variance of the mean.
+    // Even spacing takes out most of the variance of a mean: by calculation, a factor of 205 for the
+    // strata and of 17 for the moved grid.
     let spread = |uniforms: Uniforms, rng: &mut StdRng| {
         let means: Vec<f64> = (0..500)
             .map(|_| uniforms.draw(16, rng).iter().map(|u| u * u).sum::<f64>() / 16.0)
@@ -451,8 +461,8 @@ fn uniforms_are_uniform_one_by_one() {
         means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / 500.0
     };
     let independent = spread(Uniforms::Independent, &mut rng);
-    assert!(spread(Uniforms::Stratified, &mut rng) < independent / 50.0);
-    assert!(spread(Uniforms::LowDiscrepancy, &mut rng) < independent / 50.0);
+    assert!(spread(Uniforms::Stratified, &mut rng) < independent / 100.0);
+    assert!(spread(Uniforms::LowDiscrepancy, &mut rng) < independent / 10.0);
 }
 
 #[test]

@@ -73,10 +73,14 @@ where
         self.inner
             .add(&mut channels, Scale::Same(self.strength), over)?;
         // A broadcast view is a State only once it is an array of its own.
-        let Some(offset) = channels.broadcast(x.raw_dim()) else {
-            return Ok(());
-        };
-        let offset = offset.to_owned();
+        let offset = channels
+            .broadcast(x.raw_dim())
+            .ok_or_else(|| Error::Shape {
+                what: "offset",
+                expected: x.shape().to_vec(),
+                found: channels.shape().to_vec(),
+            })?
+            .to_owned();
         match scale {
             Scale::Same(std) => x.combine(1.0, &[(std, &offset)]),
             Scale::PerItem(stds) => x.combine_items(&vec![1.0; stds.len()], &[(stds, &offset)]),

@@ -12,8 +12,11 @@ use crate::{Error, State};
 /// $$\min_x\int\Big(\sum_ix_i\,p_{\gamma_i,t_i}(\tau)-p_{\gamma,t}(\tau)\Big)^2\mathrm d\tau,\qquad
 ///   \sum_j\langle p_i,p_j\rangle x_j=\langle p_i,p\rangle$$
 ///
-/// Snapshots of two averages (relative widths 0.05 and 0.10) over the run give any width between to
-/// a relative error of the weights below a percent.
+/// With 16 snapshots each of the widths 0.05 and 0.10 over a run, a test finds the widths 0.07 and
+/// 0.15 to a thousandth of the range of the parameters, and 0.2 to a hundredth.
+///
+/// As published, the factors are not made to add up to 1; they do so as far as the fit is good (to 1e-3
+/// with 8 snapshots of each width, 1e-4 with 16).
 ///
 /// Source: Analyzing and Improving the Training Dynamics of Diffusion Models, Karras, Aittala,
 /// Lehtinen, Hellsten, Aila, Laine, 2024, section 3.
@@ -34,7 +37,7 @@ use crate::{Error, State};
 ///     }
 /// }
 /// let wider = snapshots.average(PowerProfile::of_relative_width(0.07)?, 64)?;
-/// assert!((57.0..58.5).contains(&wider[0]));
+/// assert!((wider[0] - 59.65).abs() < 0.1);            // 59.65 if kept all along
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

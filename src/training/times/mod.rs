@@ -49,9 +49,9 @@ pub use uniforms::Uniforms;
 /// ```
 /// use gaussian_diffusion::{
 ///     rand::{SeedableRng, rngs::StdRng},
-///     training::times::{LogitNormal, TimeSampler, UniformTime, Uniforms},
+///     training::times::{Mode, TimeSampler, UniformTime, Uniforms},
 /// };
-/// let sampler = LogitNormal::new(0.0, 1.0)?;
+/// let sampler = Mode::new(1.29)?;
 /// let draws = sampler.draw(Uniforms::Stratified, 8, &mut StdRng::seed_from_u64(0))?;
 /// // Weights with which the mean loss is that of uniform times.
 /// let weights = draws.weights_for(&UniformTime::default());
@@ -139,7 +139,9 @@ impl<T: Copy + Debug> Draws<T> {
     ///
     /// $$\mathbb E_{t\sim p}\Big[\tfrac{q(t)}{p(t)}\,\ell(t)\Big]=\mathbb E_{t\sim q}[\ell(t)]$$
     ///
-    /// Holds where the sampler draws every time that `wanted` does.
+    /// Holds where the sampler draws every time that `wanted` does. Rare draws have large weights: from
+    /// a logit-normal to uniform times the mean is right but its variance infinite, so that a
+    /// sampler with heavier tails ([`Mode`], [`CosMap`]) is the better start.
     #[doc(alias("importance_weights"))]
     pub fn weights_for<S: TimeSampler<Time = T> + ?Sized>(&self, wanted: &S) -> Vec<f64> {
         self.times
