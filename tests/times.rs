@@ -465,6 +465,69 @@ fn uniforms_are_uniform_one_by_one() {
     assert!(spread(Uniforms::LowDiscrepancy, &mut rng) < independent / 10.0);
 }
 
+/// Bounds that are steps belong to what is drawn.
+#[test]
+fn truncated_steps() {
+    let step = Step::new;
+    let some = Truncated::new(UniformStep::new(10).unwrap(), step(3), step(6)).unwrap();
+    let shares: Vec<f64> = (0..10).map(|t| some.density(step(t))).collect();
+    for (t, share) in shares.iter().enumerate() {
+        let wanted = if (3..=6).contains(&t) { 0.25 } else { 0.0 };
+        assert!((share - wanted).abs() < 1e-15, "{t}: {share}");
+    }
+    for u in [1e-300, 0.249, 0.251, 0.499, 0.751, 1.0 - f64::EPSILON / 2.0] {
+        let wanted = 3 + (4.0 * u) as usize;
+        assert_eq!(some.quantile(u).unwrap(), step(wanted), "{u}");
+    }
+    let one = Truncated::new(warm(9), step(4), step(4)).unwrap();
+    assert_eq!(one.quantile(0.3).unwrap(), step(4));
+    assert!((one.density(step(4)) - 1.0).abs() < 1e-14);
+}
+
+#[cfg(feature = "laws")]
+mod laws {
+    use super::*;
+    use gaussian_diffusion::laws;
+    use proptest::prelude::*;
+
+    #[test]
+    fn of_every_sampler() {
+        for (name, sampler) in over_time() {
+            laws::time_sampler(&sampler, 100).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        for (name, sampler) in over_sigma() {
+            laws::time_sampler(&sampler, 100).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        laws::time_sampler(&warm(7), 100).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn of_any_parameters(
+            mean in -5.0..5.0, std in 0.05..3.0, scale in -0.95..1.7, steps in 1_usize..40,
+            low in 0.01..0.4, high in 0.6..0.99,
+        ) {
+            let normal = LogNormal::new(mean, std).unwrap();
+            laws::time_sampler(&normal, 50).unwrap();
+            let ends = (normal.quantile(low).unwrap(), normal.quantile(high).unwrap());
+            laws::time_sampler(&Truncated::new(normal, ends.0, ends.1).unwrap(), 50).unwrap();
+            laws::time_sampler(&LogUniform::new(ends.0, ends.1).unwrap(), 50).unwrap();
+            laws::time_sampler(&Cosine::new(SigmaData::new(std).unwrap()), 50).unwrap();
+            let mode = Mode::new(scale).unwrap();
+            laws::time_sampler(&mode, 50).unwrap();
+            laws::time_sampler(&Truncated::new(mode, time(low), time(high)).unwrap(), 50).unwrap();
+            laws::time_sampler(&LogitNormal::new(0.2 * mean, std).unwrap(), 50).unwrap();
+            let all = UniformStep::new(steps).unwrap();
+            laws::time_sampler(&all, 50).unwrap();
+            let last = Step::new(steps - 1);
+            let some = Truncated::new(warm(steps), Step::new(steps / 3), last).unwrap();
+            laws::time_sampler(&some, 50).unwrap();
+        }
+    }
+}
+
 #[test]
 fn samplers_refuse_what_is_out_of_range() {
     fn message<S>(made: Result<S, Error>) -> String {

@@ -208,6 +208,10 @@ impl TimeSampler for LossSecondMoment {
         self.cumulative[t.get() as usize]
     }
 
+    fn cdf_before(&self, t: Step) -> f64 {
+        self.cdf(t) - self.density(t)
+    }
+
     fn density(&self, t: Step) -> f64 {
         let share = t.index().and_then(|index| self.shares.get(index));
         share.copied().unwrap_or(0.0)

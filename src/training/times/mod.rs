@@ -43,8 +43,9 @@ pub use uniforms::Uniforms;
 ///
 /// # Laws
 ///
-/// `quantile` and `cdf` are inverse to one another, and `density` is the derivative of `cdf` by the
-/// reading of the clock; over steps it is the probability of the step.
+/// Checked by `laws::time_sampler` (feature `laws`): `quantile` and `cdf` are inverse to one another,
+/// and `density` is the derivative of `cdf` by the reading of the clock; over steps it is the
+/// probability of the step.
 ///
 /// ```
 /// use gaussian_diffusion::{
@@ -76,6 +77,12 @@ pub trait TimeSampler {
 
     /// The share of draws up to this time.
     fn cdf(&self, t: Self::Time) -> f64;
+
+    /// The share of draws before this time: less than [`cdf`](Self::cdf) where the time itself has a
+    /// share, as a step has.
+    fn cdf_before(&self, t: Self::Time) -> f64 {
+        self.cdf(t)
+    }
 
     /// The density at a time, per unit of the clock's reading; 0 where no time is drawn.
     fn density(&self, t: Self::Time) -> f64;
@@ -112,6 +119,10 @@ macro_rules! forward_sampler {
 
             fn cdf(&self, t: Self::Time) -> f64 {
                 (**self).cdf(t)
+            }
+
+            fn cdf_before(&self, t: Self::Time) -> f64 {
+                (**self).cdf_before(t)
             }
 
             fn density(&self, t: Self::Time) -> f64 {

@@ -3,7 +3,7 @@
 use super::{TimeSampler, check_share, uniforms::open};
 use crate::{Clock, Error};
 
-/// The times of a continuous sampler that lie between two ends, in the same proportions.
+/// The times of a sampler that lie between two ends, in the same proportions.
 ///
 /// $$p'(t)=\frac{p(t)}{F(b)-F(a)}\quad\text{for } a\le t\le b$$
 ///
@@ -32,7 +32,7 @@ where
     ///
     /// If less than a millionth of the inner sampler's draws lie between the ends.
     pub fn new(inner: S, low: S::Time, high: S::Time) -> Result<Self, Error> {
-        let below = inner.cdf(low);
+        let below = inner.cdf_before(low);
         let mass = inner.cdf(high) - below;
         if !(mass >= 1e-6) {
             return Err(Error::range("share between the ends", mass, "1e-6 or more"));
@@ -72,6 +72,10 @@ where
 
     fn cdf(&self, t: S::Time) -> f64 {
         ((self.inner.cdf(t) - self.below) / self.mass).clamp(0.0, 1.0)
+    }
+
+    fn cdf_before(&self, t: S::Time) -> f64 {
+        ((self.inner.cdf_before(t) - self.below) / self.mass).clamp(0.0, 1.0)
     }
 
     fn density(&self, t: S::Time) -> f64 {

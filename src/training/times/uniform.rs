@@ -101,6 +101,10 @@ impl TimeSampler for UniformStep {
         ((t.get().floor() + 1.0) / self.count as f64).min(1.0)
     }
 
+    fn cdf_before(&self, t: Step) -> f64 {
+        self.cdf(t) - self.density(t)
+    }
+
     fn density(&self, t: Step) -> f64 {
         match t.index() {
             Some(index) if index < self.count => 1.0 / self.count as f64,
