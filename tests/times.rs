@@ -294,15 +294,14 @@ fn importance_follows_the_second_moment() {
         assert!(!sampler.is_warm());
         assert_eq!(all.map(|t| sampler.density(t)), [third; 3]);
     }
-    // The eleventh loss of step 0 pushes out its first.
+    // The eleventh loss of step 2, 10, pushes out its first, 0.
     sampler.update(&all, &[1.0, 2.0, 9.0]).unwrap();
     assert!(sampler.is_warm());
-    sampler.update(&[Step::new(0)], &[7.0]).unwrap();
-    let roots = [
-        ((9.0 + 49.0) / 10.0_f64).sqrt(),
-        2.0,
-        ((0..10).map(|x| f64::from(x * x)).sum::<f64>() / 10.0).sqrt(),
-    ];
+    sampler.update(&[Step::new(2)], &[10.0]).unwrap();
+    let kept: Vec<f64> = (1..=10).map(f64::from).collect();
+    assert_eq!(sampler.history()[2], kept);
+    let square: f64 = kept.iter().map(|x| x * x).sum::<f64>() / 10.0;
+    let roots = [1.0, 2.0, square.sqrt()];
     let total: f64 = roots.iter().sum();
     for (t, root) in all.iter().zip(roots) {
         let wanted = root / total * 0.999 + 0.001 / 3.0;
@@ -310,6 +309,11 @@ fn importance_follows_the_second_moment() {
     }
     assert!((sampler.cdf(Step::new(1)) + sampler.density(Step::new(2)) - 1.0).abs() < 1e-15);
     assert_eq!(sampler.cdf(Step::new(2)), 1.0);
+    // One full history is not enough.
+    let mut half = LossSecondMoment::new(2).unwrap().remembering(1).unwrap();
+    half.update(&[Step::new(0)], &[3.0]).unwrap();
+    assert!(!half.is_warm());
+    assert_eq!(half.density(Step::new(0)), 0.5);
     // Losses of zero everywhere leave nothing to prefer.
     let zeros = LossSecondMoment::new(2)
         .unwrap()
