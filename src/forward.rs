@@ -345,7 +345,7 @@ fn per_item<T: Copy, U: Clone>(
     }
 }
 
-fn levels<'t, S: NoiseSchedule + ?Sized>(
+pub(crate) fn levels<'t, S: NoiseSchedule + ?Sized>(
     schedule: &S,
     t: impl Into<PerItem<'t, S::Time>>,
     items: usize,

@@ -28,6 +28,7 @@ mod gaussian;
 mod posterior;
 mod variance;
 
+mod monomial;
 mod parameterization;
 
 pub mod schedule;
@@ -53,6 +54,8 @@ pub mod laws;
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
+#[doc = include_str!("../docs/training.md")]
+pub mod training_guide {}
 #[doc = include_str!("../docs/precision.md")]
 pub mod precision {}
 #[doc = include_str!("../docs/papers.md")]
@@ -68,7 +71,7 @@ pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
 pub use mixture::GaussianMixture;
 pub use noise::Noise;
-pub use parameterization::{Linear, Parameterization};
+pub use parameterization::{Linear, Parameterization, SigmaData};
 pub use plan::Plan;
 pub use posterior::{Bridge, Generalized, Markov, Posterior};
 pub use run::Run;

@@ -1,6 +1,6 @@
 //! What a network says, and the linear maps from one way of saying it to another.
 
-use crate::{Bridge, Error, NoiseLevel};
+use crate::{Bridge, Error, NoiseLevel, monomial::Monomial};
 
 /// What the output of a network stands for.
 ///
@@ -15,11 +15,13 @@ use crate::{Bridge, Error, NoiseLevel};
 /// | `Score` | 0 | -1/sigma | gradient of the log-density |
 /// | `Flow` | -1 | 1 | flow-matching velocity, where alpha = 1 - t and sigma = t |
 /// | `Mean` | state alpha + clean | state sigma | mean of `x_s` under a posterior |
+/// | `Edm` | sigma / (d n) | -alpha d / n | EDM's raw network, with d = sigma_data, n = hypot(sigma, alpha d) |
 ///
 /// Sources: Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast Sampling of
 /// Diffusion Models, Salimans, Ho, 2022 (velocity); Score-Based Generative Modeling through
 /// Stochastic Differential Equations, Song et al., 2021 (score); Flow Straight and Fast, Liu, Gong,
-/// Liu, 2023, and Flow Matching for Generative Modeling, Lipman et al., 2023 (flow).
+/// Liu, 2023, and Flow Matching for Generative Modeling, Lipman et al., 2023 (flow); Elucidating the
+/// Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila, Laine, 2022 (EDM).
 ///
 /// ```
 /// use gaussian_diffusion::{NoiseLevel, Parameterization::{Noise, X0}};
@@ -51,6 +53,47 @@ pub enum Parameterization {
     /// The mean of the less noisy `x_s` under this posterior step.
     #[doc(alias("previous_x", "previous_mean"))]
     Mean(Bridge),
+    /// The output `F` of a network under EDM's preconditioning, which has unit variance for data of
+    /// deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
+    /// with the other sign.
+    #[doc(alias("preconditioned"))]
+    Edm(SigmaData),
+}
+
+/// The standard deviation of an element of the data, which EDM's preconditioning is told.
+///
+/// ```
+/// use gaussian_diffusion::SigmaData;
+/// assert_eq!(SigmaData::new(0.5)?.get(), 0.5);
+/// assert!(SigmaData::new(0.0).is_err());
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct SigmaData(f64);
+
+impl SigmaData {
+    /// 0.5, the value of the EDM paper.
+    pub const EDM: Self = Self(0.5);
+
+    /// # Errors
+    ///
+    /// If `value` is not in 1e-6 to 1e6.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        if !(1e-6..=1e6).contains(&value) {
+            return Err(Error::range("sigma_data", value, "1e-6 to 1e6"));
+        }
+        Ok(Self(value))
+    }
+
+    /// The deviation as a number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    /// Deviation of `x`: `hypot(sigma, alpha sigma_data)`.
+    pub(crate) fn noisy(self, level: NoiseLevel) -> f64 {
+        level.sigma().hypot(level.alpha() * self.0)
+    }
 }
 
 /// A linear map on a network's answer: `state * x + prediction * p`.
@@ -85,6 +128,10 @@ impl Parameterization {
             Self::Score => (0.0, -1.0 / sigma),
             Self::Flow => (-1.0, 1.0),
             Self::Mean(q) => (q.state * alpha + q.clean, q.state * sigma),
+            Self::Edm(data) => {
+                let norm = data.noisy(level);
+                (sigma / (data.0 * norm), -alpha * data.0 / norm)
+            }
         };
         if !(clean.is_finite() && noise.is_finite()) {
             return Err(self.singular(level));
@@ -130,6 +177,22 @@ impl Parameterization {
             Self::Score => -alpha / sigma,
             Self::Flow => alpha + sigma,
             Self::Mean(q) => -sigma * q.clean,
+            Self::Edm(data) => -data.noisy(level) / data.0,
+        }
+    }
+
+    /// What turns an error in these terms into that of `x_0`, but for its sign: the size of
+    /// [`to`](Self::to)`(X0).prediction`, `sigma / D`, with the powers of the scales kept apart.
+    pub(crate) fn x0_jacobian(self, level: NoiseLevel) -> Monomial {
+        let (alpha, sigma) = (level.alpha(), level.sigma());
+        match self {
+            Self::Noise => Monomial::new(1.0, -1.0, 1.0),
+            Self::X0 => Monomial::new(1.0, 0.0, 0.0),
+            Self::Velocity => Monomial::new(1.0 / (alpha * alpha + sigma * sigma), 0.0, 1.0),
+            Self::Score => Monomial::new(1.0, -1.0, 2.0),
+            Self::Flow => Monomial::new(1.0 / (alpha + sigma), 0.0, 1.0),
+            Self::Mean(q) => Monomial::new(1.0 / q.clean, 0.0, 0.0),
+            Self::Edm(data) => Monomial::new(data.0 / data.noisy(level), 0.0, 1.0),
         }
     }
 
@@ -141,6 +204,7 @@ impl Parameterization {
             Self::Score => "a conversion of a score prediction",
             Self::Flow => "a conversion of a flow prediction",
             Self::Mean(_) => "a conversion of a mean prediction",
+            Self::Edm(_) => "a conversion of an EDM prediction",
         };
         Error::Singular {
             what,

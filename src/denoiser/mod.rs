@@ -1,11 +1,14 @@
 //! The network's side: what it is asked, what it answers, and corrections of the answer.
 
 mod clip;
+mod preconditioned;
+pub mod preconditioning;
 pub mod predicts;
 
 use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 pub use clip::Clip;
+pub use preconditioned::Preconditioned;
 
 /// What a network is asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,6 +14,7 @@
 mod solver;
 mod state;
 pub mod strategies;
+mod time_sampler;
 
 use std::fmt::{self, Debug};
 
@@ -26,6 +27,7 @@ use crate::{
 
 pub use solver::{measured_order, reverse_step};
 pub use state::state;
+pub use time_sampler::time_sampler;
 
 /// A law that an implementation breaks.
 #[derive(Debug, Clone)]

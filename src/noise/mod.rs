@@ -17,7 +17,7 @@ pub use brownian::BrownianPath;
 pub use seeded::Noise;
 
 /// How strong the noise is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub enum Scale<'a, V> {
     /// One deviation for all.
     Same(f64),
@@ -26,6 +26,15 @@ pub enum Scale<'a, V> {
     /// One deviation per element.
     PerElement(&'a V),
 }
+
+// Derived, these would ask the same of `V`.
+impl<V> Clone for Scale<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Scale<'_, V> {}
 
 /// The two noise levels a draw of a sampler lies between.
 ///

@@ -1,8 +1,33 @@
 //! What a training loop needs besides the network.
 //!
-//! The target of a network is [`ForwardProcess::target`](crate::ForwardProcess::target); this is the
-//! distance to it.
+//! | to | use |
+//! |---|---|
+//! | draw the times of a batch | [`times`] |
+//! | noise the data | [`ForwardProcess::draw_jump`](crate::ForwardProcess::draw_jump), [`OffsetNoise`], [`InputPerturbation`] |
+//! | know what the network should say | [`ForwardProcess::target`](crate::ForwardProcess::target) |
+//! | measure the distance to it, per item | [`squared_error`], [`absolute_error`], [`huber_error`] |
+//! | weigh it by noise level | [`Weight`], [`weighted_mean`] |
+//! | average parameters | [`Ema`], [`EmaRule`], [`PowerProfile`] |
+//!
+//! A whole training step is in the [training guide](crate::training_guide).
 
+mod ema;
+mod form;
+mod input_perturbation;
 mod loss;
+mod offset_noise;
+#[cfg(feature = "post-hoc-ema")]
+mod post_hoc;
+mod power_profile;
+pub mod times;
+mod weight;
 
-pub use loss::squared_error;
+pub use ema::{Ema, EmaRule};
+pub use input_perturbation::InputPerturbation;
+pub use loss::{absolute_error, huber_error, squared_error, weighted_mean};
+pub use offset_noise::OffsetNoise;
+#[cfg(feature = "post-hoc-ema")]
+#[cfg_attr(docsrs, doc(cfg(feature = "post-hoc-ema")))]
+pub use post_hoc::PostHoc;
+pub use power_profile::PowerProfile;
+pub use weight::Weight;

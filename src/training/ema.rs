@@ -1,0 +1,170 @@
+//! Running averages of parameters.
+
+use super::PowerProfile;
+use crate::{Error, state::State};
+
+/// How much of the average an update keeps.
+///
+/// Updates count from 1. Every rule but the constant one keeps nothing at the first, so that the
+/// average starts at the parameters that are trained.
+///
+/// ```
+/// use gaussian_diffusion::training::EmaRule;
+/// let rule = EmaRule::ramped(0.9999)?;
+/// assert_eq!((rule.decay(1), rule.decay(2), rule.decay(1_000_000)), (0.0, 2.0 / 11.0, 0.9999));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EmaRule {
+    kind: Kind,
+    max: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Constant,
+    Ramped,
+    WarmUp { inverse_gamma: f64, power: f64 },
+    Power(PowerProfile),
+}
+
+impl EmaRule {
+    /// The same decay always.
+    ///
+    /// # Errors
+    ///
+    /// If it is not from 0 to below 1.
+    pub fn constant(decay: f64) -> Result<Self, Error> {
+        Self::new(Kind::Constant, decay)
+    }
+
+    /// `(1 + n) / (10 + n)` after `n` updates, up to a greatest decay.
+    ///
+    /// # Errors
+    ///
+    /// If `max` is not from 0 to below 1.
+    pub fn ramped(max: f64) -> Result<Self, Error> {
+        Self::new(Kind::Ramped, max)
+    }
+
+    /// `1 - (1 + n / inverse_gamma)^-power` after `n` updates, up to a greatest decay.
+    ///
+    /// With `inverse_gamma` 1, a power of 2/3 reaches 0.999 after 31,600 updates, 3/4 after 10,000.
+    ///
+    /// # Errors
+    ///
+    /// If `inverse_gamma` or `power` is not in 1e-6 to 1e12, or `max` not from 0 to below 1.
+    #[doc(alias("inv_gamma"))]
+    pub fn warm_up(inverse_gamma: f64, power: f64, max: f64) -> Result<Self, Error> {
+        for (what, value) in [("inverse gamma", inverse_gamma), ("power", power)] {
+            if !(1e-6..=1e12).contains(&value) {
+                return Err(Error::range(what, value, "1e-6 to 1e12"));
+            }
+        }
+        let kind = Kind::WarmUp {
+            inverse_gamma,
+            power,
+        };
+        Self::new(kind, max)
+    }
+
+    /// `(1 - 1 / n)^(gamma + 1)` at update `n`: parameters weighted by a power of their time.
+    ///
+    /// Source: Analyzing and Improving the Training Dynamics of Diffusion Models, Karras, Aittala,
+    /// Lehtinen, Hellsten, Aila, Laine, 2024.
+    pub const fn power(profile: PowerProfile) -> Self {
+        Self {
+            kind: Kind::Power(profile),
+            max: 1.0,
+        }
+    }
+
+    fn new(kind: Kind, max: f64) -> Result<Self, Error> {
+        if !(0.0..1.0).contains(&max) {
+            return Err(Error::range("decay", max, "0 to below 1"));
+        }
+        Ok(Self { kind, max })
+    }
+
+    /// The share of the old average in the one after this update; updates count from 1.
+    pub fn decay(self, update: u64) -> f64 {
+        let before = update.saturating_sub(1) as f64;
+        let decay = match self.kind {
+            Kind::Constant => self.max,
+            _ if update <= 1 => 0.0,
+            Kind::Ramped => (1.0 + before) / (10.0 + before),
+            Kind::WarmUp {
+                inverse_gamma,
+                power,
+            } => -(-power * (before / inverse_gamma).ln_1p()).exp_m1(),
+            Kind::Power(profile) => {
+                ((profile.gamma() + 1.0) * (-1.0 / update as f64).ln_1p()).exp()
+            }
+        };
+        decay.min(self.max)
+    }
+}
+
+/// A running average of parameters, `average <- decay average + (1 - decay) parameters`.
+///
+/// For a network of many tensors, one for each.
+///
+/// ```
+/// use gaussian_diffusion::training::{Ema, EmaRule};
+/// use ndarray::array;
+/// let mut ema = Ema::new(EmaRule::constant(0.9)?, array![0.0]);
+/// ema.update(&array![1.0])?;
+/// ema.update(&array![1.0])?;
+/// assert!((ema.average()[0] - 0.19_f64).abs() < 1e-15);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("EMAModel", "exponential moving average"))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ema<V> {
+    rule: EmaRule,
+    average: V,
+    updates: u64,
+}
+
+impl<V: State> Ema<V> {
+    /// Starts from these parameters.
+    pub fn new(rule: EmaRule, parameters: V) -> Self {
+        Self::resumed(rule, parameters, 0)
+    }
+
+    /// Goes on from a saved average of this many updates.
+    pub fn resumed(rule: EmaRule, average: V, updates: u64) -> Self {
+        Self {
+            rule,
+            average,
+            updates,
+        }
+    }
+
+    /// Takes in the parameters after a training step.
+    ///
+    /// # Errors
+    ///
+    /// If they have another shape; the average is then unchanged.
+    pub fn update(&mut self, parameters: &V) -> Result<(), Error> {
+        let decay = self.rule.decay(self.updates.saturating_add(1));
+        self.average.combine(decay, &[(1.0 - decay, parameters)])?;
+        self.updates = self.updates.saturating_add(1);
+        Ok(())
+    }
+
+    /// The average.
+    pub fn average(&self) -> &V {
+        &self.average
+    }
+
+    /// The average, by value.
+    pub fn into_average(self) -> V {
+        self.average
+    }
+
+    /// Number of updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+}
