@@ -70,8 +70,8 @@ impl Digits {
         let mut places: Vec<usize> = (0..self.len()).collect();
         places.shuffle(&mut StdRng::seed_from_u64(seed));
         let (held_out, train) = places.split_at(self.len() / 5);
-        // A covariance and a vote of three neighbours need some digits.
-        if held_out.len() < 3 {
+        // A covariance needs two, and the pictures show some.
+        if held_out.len() < 2 {
             return Err(format!("{} digits are too few to hold some out", self.len()).into());
         }
         Ok((self.select(train), self.select(held_out)))

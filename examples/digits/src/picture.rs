@@ -2,9 +2,14 @@
 
 use std::{fs::File, io::BufWriter, path::Path};
 
+use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
 use ndarray::{Array2, ArrayView1};
 
-use crate::{Outcome, data::SIDE};
+use crate::{
+    Outcome,
+    data::{CLASSES, Digits, SIDE},
+    sample::Drawn,
+};
 
 /// A pixel of a digit is a square of so many pixels of the picture.
 const SCALE: usize = 6;
@@ -13,8 +18,50 @@ const TILE: usize = SIDE * SCALE;
 /// Between the digits: neither ink nor paper.
 const GREY: u8 = 90;
 
-/// Writes rows of digits as a picture.
-pub fn write(path: &Path, rows: &[Vec<ArrayView1<f32>>]) -> Outcome<()> {
+/// Some digits at ten times, from the first step to the last: the same noise, more and more of it.
+pub fn forward(
+    path: &Path,
+    schedule: &Discrete,
+    digits: &Digits,
+    noise: &mut Noise,
+) -> Outcome<()> {
+    let last = schedule.len() - 1;
+    let times: Vec<Step> = (0..10).map(|i| Step::new(i * last / 9)).collect();
+    let x0 = digits.select(&[0, 1, 2, 3]).pixels;
+    let (start, eps) = schedule.draw_jump(&x0, times[0], noise)?;
+    let mut columns = vec![start];
+    for &time in &times[1..] {
+        columns.push(schedule.jump(&x0, time, &eps)?);
+    }
+    let row = |i| columns.iter().map(|x| x.row(i)).collect();
+    write(path, &(0..x0.nrows()).map(row).collect::<Vec<_>>())
+}
+
+/// For each digit and run a row of states and a row of the digits expected to come of them.
+pub fn generation(path: &Path, runs: &[&Drawn]) -> Outcome<()> {
+    let watched = runs.iter().flat_map(|run| run.frames.first());
+    let digits = watched.map(|frame| frame.state.nrows()).min().unwrap_or(0);
+    let mut rows: Vec<Vec<_>> = Vec::new();
+    for i in 0..digits {
+        for run in runs {
+            rows.push(run.frames.iter().map(|frame| frame.state.row(i)).collect());
+            rows.push(run.frames.iter().map(|frame| frame.x0.row(i)).collect());
+        }
+    }
+    write(path, &rows)
+}
+
+/// A row for each class, of digits whose classes go round.
+pub fn classes(path: &Path, pixels: &Array2<f32>, per_class: usize) -> Outcome<()> {
+    let row = |class| {
+        (0..per_class)
+            .map(|i| pixels.row(i * CLASSES + class))
+            .collect()
+    };
+    write(path, &(0..CLASSES).map(row).collect::<Vec<_>>())
+}
+
+fn write(path: &Path, rows: &[Vec<ArrayView1<f32>>]) -> Outcome<()> {
     let sheet = sheet(rows);
     let (height, width) = sheet.dim();
     let write = || -> Outcome<()> {

@@ -52,6 +52,7 @@ pub fn train(
 
         let (xt, eps) = schedule.draw_jump(&x0, &times, &mut noise)?;
         let target = schedule.target(Parameterization::Velocity, &x0, &times, &eps)?;
+        // The gradient has to flow through the loss, so that it is candle's.
         let loss = loss::mse(&network.forward(&xt, &times, &labels)?, &tensor(&target)?)?;
 
         optimizer.set_learning_rate(rate(batch as f64 / batches as f64));
@@ -70,15 +71,15 @@ fn rate(done: f64) -> f64 {
     RATE * (done / 0.02).min(1.0) * 0.5 * (1.0 + (PI * done).cos())
 }
 
-/// Mean loss at ten times spread over the schedule.
-pub fn loss(
+/// The mean loss at ten times spread over the schedule, by the crate's own measure.
+pub fn mean_loss(
     network: &Network,
     schedule: &Discrete,
     digits: &Digits,
     noise: &mut Noise,
 ) -> Outcome<f64> {
-    let mut sum = 0.0;
     const TIMES: usize = 10;
+    let mut sum = 0.0;
     for i in 0..TIMES {
         let step = Step::new((2 * i + 1) * schedule.len() / (2 * TIMES));
         let (xt, eps) = schedule.draw_jump(&digits.pixels, step, noise)?;
