@@ -3,6 +3,12 @@
 //! What the crate does is in [`train`] (noised digits and what the network should say of them),
 //! [`network`] (the network as a denoiser) and [`sample`] (a plan, run).
 
+// No panic on any data; tests may.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod data;
 mod measure;
 mod network;
@@ -29,7 +35,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Train a small network on 8x8 handwritten digits, draw new ones by DDPM and by DDIM, and measure
 /// how good they are.
 ///
-/// Training takes about a minute on two cores. Its weights are saved as weights.safetensors, and the
+/// Training takes about a minute. Its weights are saved as weights.safetensors, and the
 /// pictures are
 ///
 ///   forward.png     digits on their way to noise
@@ -85,6 +91,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Outcome<()> {
+    // Matrices of this size are multiplied sooner by one thread than by several that wait for each
+    // other, the more so beside other programs.
+    gemm::set_threading_threshold(usize::MAX);
+
     let schedule = Discrete::cosine(1000)?;
     // Before training, so that a number of steps which the schedule does not have is refused at once.
     let grid = |option: &str, steps| {
