@@ -1,0 +1,122 @@
+//! Drawing digits, and watching some of them come about.
+
+use std::time::{Duration, Instant};
+
+use gaussian_diffusion::{Denoiser, Noise, Plan, Step};
+use indicatif::{ProgressBar, ProgressStyle};
+use ndarray::{Array2, Axis, Slice};
+
+use crate::{Outcome, data::PIXELS, network::Network};
+
+/// Digits watched on their way, and moments at which they are.
+const WATCHED: usize = 4;
+const FRAMES: usize = 12;
+
+/// What a run of a sampler gave.
+#[derive(Debug)]
+pub struct Drawn {
+    /// Name of the solver, and the number of steps it took.
+    pub solver: String,
+    pub steps: usize,
+    /// One row per digit.
+    pub pixels: Array2<f32>,
+    /// The first digits on their way.
+    pub frames: Vec<Frame>,
+    /// Time spent in the network.
+    pub network: Duration,
+    /// Time spent in the sampler: the updates of the state and their noise.
+    pub sampler: Duration,
+}
+
+/// A moment of a run.
+#[derive(Debug)]
+pub struct Frame {
+    /// The noisy states.
+    pub state: Array2<f32>,
+    /// The digits that the network expected to come of them.
+    pub x0: Array2<f32>,
+}
+
+/// Draws a digit of each of these classes.
+///
+/// `plan.sample(start, &mut denoiser, &mut noise)` would do; this is its loop, with a bar, a clock and
+/// an eye on the first digits.
+pub fn draw(
+    plan: &Plan<Step>,
+    network: &Network,
+    asked: &[usize],
+    noise: &mut Noise,
+) -> Outcome<Drawn> {
+    let denoiser = network.asked_for(asked);
+    let mut denoiser = Denoiser::<Array2<f32>, Step>::clipped(denoiser, -1.0, 1.0)?;
+    let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len}, {eta} left")?;
+    let bar = ProgressBar::new(plan.steps() as u64).with_style(style);
+    bar.set_prefix(plan.name().to_owned());
+    let shown: Vec<usize> = (0..FRAMES)
+        .map(|i| i * (plan.steps() - 1) / (FRAMES - 1))
+        .collect();
+    let (mut frames, mut in_network, mut in_sampler) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+
+    let start = plan.prior((asked.len(), PIXELS), noise)?;
+    let mut run = plan.start_from(start, noise)?;
+    while let Some((x, at)) = run.pending() {
+        let clock = Instant::now();
+        let answer = denoiser.predict(x, at)?;
+        in_network += clock.elapsed();
+
+        if shown.contains(&at.step) {
+            let (state, x0) = (first(x), first(&answer.value));
+            frames.push(Frame { state, x0 });
+        }
+
+        let clock = Instant::now();
+        run.supply(answer, noise)?;
+        in_sampler += clock.elapsed();
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(Drawn {
+        solver: plan.name().to_owned(),
+        steps: plan.steps(),
+        pixels: run.into_state(),
+        frames,
+        network: in_network,
+        sampler: in_sampler,
+    })
+}
+
+fn first(x: &Array2<f32>) -> Array2<f32> {
+    let rows = Slice::from(..WATCHED.min(x.nrows()));
+    x.slice_axis(Axis(0), rows).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use gaussian_diffusion::{Grid, schedule::Discrete, solver::Ddim};
+
+    use super::*;
+
+    #[test]
+    fn a_watched_run_is_the_run_of_the_plan() {
+        let schedule = Discrete::cosine(1000).unwrap();
+        let grid = Grid::trailing(&schedule, 20).unwrap();
+        let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+        let network = Network::seeded(1).unwrap();
+        let asked = [3, 1, 4, 1, 5];
+        let drawn = draw(&plan, &network, &asked, &mut Noise::seeded(2)).unwrap();
+
+        let mut noise = Noise::seeded(2);
+        let start = plan.prior((5, PIXELS), &mut noise).unwrap();
+        let net = network.asked_for(&asked);
+        let mut net = Denoiser::<Array2<f32>, Step>::clipped(net, -1.0, 1.0).unwrap();
+        let frames = &drawn.frames;
+        assert_eq!((frames.len(), frames[0].state.nrows()), (FRAMES, WATCHED));
+        assert_eq!(frames[0].state, first(&start));
+        assert_eq!(
+            drawn.pixels,
+            plan.sample(start, &mut net, &mut noise).unwrap()
+        );
+        // The last prediction is what is drawn.
+        assert_eq!(frames[FRAMES - 1].x0, first(&drawn.pixels));
+    }
+}
