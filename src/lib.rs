@@ -44,6 +44,7 @@ pub mod noise;
 
 pub mod denoiser;
 pub mod forward;
+pub mod likelihood;
 mod mixture;
 mod run;
 pub mod training;
@@ -53,6 +54,8 @@ pub mod laws;
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
+#[doc = include_str!("../docs/likelihood.md")]
+pub mod guide_to_likelihood {}
 #[doc = include_str!("../docs/precision.md")]
 pub mod precision {}
 #[doc = include_str!("../docs/papers.md")]
