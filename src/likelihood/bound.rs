@@ -213,6 +213,23 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         })
     }
 
+    /// The same with this variance of `p(x_0 | x_1)`.
+    ///
+    /// The clipped variance of the last step is made for sampling from steps that all are short. The
+    /// bound meets the likelihood of continuous data, as steps grow many, with the one that
+    /// `x_0 = (x_1 - sigma eps) / alpha` has, `sigma^2 / alpha^2` of the last level.
+    ///
+    /// # Errors
+    ///
+    /// If the variance is 0.
+    pub fn with_last_variance(mut self, variance: Variance) -> Result<Self, Error> {
+        if variance.get() == 0.0 {
+            return Err(Error::range("variance of the decoder", 0.0, "above 0"));
+        }
+        self.last.spread = Spread::Std(variance.std());
+        Ok(self)
+    }
+
     /// The steps with a divergence, the noisiest first.
     pub fn steps(&self) -> &[BoundStep<T>] {
         &self.steps
