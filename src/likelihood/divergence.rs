@@ -1,7 +1,10 @@
 //! The divergence of a network's answer, exact or by random probes.
 
+use std::fmt;
+
 use ndarray::{Array, Dimension};
 
+use super::elements;
 use crate::{
     Error, GaussianMixture, Point, Prediction,
     noise::{NoiseSource, Scale},
@@ -88,10 +91,19 @@ where
 /// # let _ = net;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Hutchinson<V, F> {
     probes: Vec<V>,
     network: F,
+}
+
+// Closures have no such form, and a constructor that can fail needs it.
+impl<V, F> fmt::Debug for Hutchinson<V, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hutchinson")
+            .field("probes", &self.probes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<A: Real, D: Dimension, F> Hutchinson<Array<A, D>, F> {
@@ -163,6 +175,9 @@ where
         x: &Array<A, D>,
         at: Point<T>,
     ) -> Result<(Prediction<Array<A, D>>, DivergenceOf), Error> {
+        for probe in &self.probes {
+            elements::check_shape("probe", probe, x)?;
+        }
         let (prediction, products) = (self.network)(x, at, &self.probes)?;
         if products.len() != self.probes.len() {
             return Err(Error::BatchLength {
@@ -173,10 +188,9 @@ where
         }
         let mut all = Vec::with_capacity(products.len());
         for (probe, product) in self.probes.iter().zip(&products) {
-            super::elements::check_shape("product with the Jacobian", product, x)?;
-            super::elements::check_shape("state", x, probe)?;
+            elements::check_shape("product with the Jacobian", product, x)?;
             let mut pairs = probe.iter().zip(product);
-            let dot = super::elements::sum_items(x.items(), item_len(x), |_| {
+            let dot = elements::sum_items(x.items(), item_len(x), |_| {
                 Ok(pairs.next().map_or(0.0, |(v, w)| v.get() * w.get()))
             })?;
             all.push(dot);
