@@ -4,8 +4,8 @@ use ndarray::{Array, Array1, Dimension};
 
 use crate::{
     Error, Linear, Markov, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization, Posterior,
-    Prediction, Step,
-    forward::PerItem,
+    Prediction, Spread, Step, Variance,
+    forward::{PerItem, neighbours, per_item},
     gaussian_kl,
     likelihood::{BitsPerDim, Decoder, elements},
     state::{Real, State, item_len},
@@ -120,16 +120,22 @@ impl<C: Decoder> HybridLoss<C> {
         elements::check_shape("noise", eps, x_0)?;
         elements::check_shape("prediction", &prediction.value, x_0)?;
         let (items, length) = (x_0.items(), item_len(x_0));
+        let t = t.into();
+        if let (Parameterization::Mean(_), PerItem::Each(_)) = (prediction.parameterization, t) {
+            return Err(Error::Missing {
+                what: "one time for the batch",
+                needed_by: "the target of a mean under one posterior",
+            });
+        }
         let place = |t| self.place(schedule, t, prediction);
-        let places = crate::forward::per_item(t.into(), items, place)?;
+        let places = per_item(t, items, place)?;
         // Every step of a fixed variance is fixed, and of a learned one learned.
         let variance = match self.variance {
             ModelVariance::FixedSmall | ModelVariance::FixedLarge => None,
             ModelVariance::Learned | ModelVariance::LearnedRange => {
-                Some(elements::learned(prediction, crate::Spread::Learned)?)
+                elements::learned(prediction, Spread::Learned)?
             }
-        }
-        .flatten();
+        };
         if let Some(variance) = variance {
             elements::check_shape("variance of the prediction", variance, x_0)?;
         }
@@ -164,9 +170,12 @@ impl<C: Decoder> HybridLoss<C> {
                 }
             }
         }
-        if simple.iter().chain(&vlb).any(|sum| sum.is_nan()) {
-            let what = "the hybrid loss";
-            return Err(Error::NotFinite { what, step: 0 });
+        let sums = places.iter().zip(simple.iter().zip(&vlb));
+        for (place, (simple, vlb)) in sums {
+            if simple.is_nan() || vlb.is_nan() {
+                let (what, step) = ("the hybrid loss", place.step);
+                return Err(Error::NotFinite { what, step });
+            }
         }
         Ok(HybridTerms {
             simple: simple.into(),
@@ -199,7 +208,7 @@ impl<C: Decoder> HybridLoss<C> {
     where
         S: NoiseSchedule<Time = Step> + ?Sized,
     {
-        let (to, level) = crate::forward::neighbours(schedule, t)?;
+        let (to, level) = neighbours(schedule, t)?;
         let last = to.is_clean();
         let previous = match last.then(|| schedule.level(Step::new(1))) {
             Some(Ok(one)) => Some((one, level)),
@@ -233,7 +242,7 @@ struct Place {
     last: bool,
     /// Of the posterior: coefficient of `x_0`, and variance.
     clean: f64,
-    variance: crate::Variance,
+    variance: Variance,
     /// Log-variance of the model as offset and scale of what the network says.
     log_variance: (f64, f64),
     /// The target as coefficients of `x_0` and of `eps`.
