@@ -5,14 +5,12 @@ use std::fmt::Debug;
 use ndarray::{Array, Dimension};
 
 use super::{
-    Continuous, Decoder, Estimate, InNats, LogDensity, Nats,
-    elements::{Element, noised, per_item, prior},
+    BoundStep, Decoder, Estimate, InNats, Nats,
+    elements::{noised, prior},
 };
 use crate::{
-    Bridge, Denoiser, Error, Grid, Markov, ModelVariance, NoiseLevel, Point, Posterior, Prediction,
-    Spread, Variance, gaussian_kl,
+    Denoiser, Error, Grid, ModelVariance, NoiseLevel, Point, Spread, Variance,
     noise::NoiseSource,
-    plan::{Affine, Moments},
     rand::{Rng, RngCore},
     state::Real,
 };
@@ -33,7 +31,7 @@ use crate::{
 /// Works on any grid that ends at the data, whole or respaced, with any [`ModelVariance`]. Fixed
 /// variances of the last step are clipped as [`ModelVariance::spread`] says. All numbers are nats per
 /// item, summed over its elements; the total is a [`LogProbability`](super::LogProbability) or a
-/// [`LogDensity`], as the decoder has it. Each term is drawn with one noise; averages over draws and
+/// [`LogDensity`](super::LogDensity), as the decoder has it. Each term is drawn with one noise; averages over draws and
 /// items are for [`Estimate::of`].
 ///
 /// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation 5.
@@ -58,24 +56,12 @@ use crate::{
 #[doc(alias("ELBO", "VLB", "calc_bpd_loop", "bits per dimension"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariationalBound<T, D> {
-    start: NoiseLevel,
+    pub(super) start: NoiseLevel,
     /// The steps that reach noise.
-    steps: Vec<BoundStep<T>>,
+    pub(super) steps: Vec<BoundStep<T>>,
     /// The step that reaches the data.
-    last: BoundStep<T>,
+    pub(super) last: BoundStep<T>,
     decoder: D,
-}
-
-/// A step of the bound: two Gaussians, and where the network is asked.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct BoundStep<T> {
-    /// What the network is asked about.
-    pub point: Point<T>,
-    /// `q(x_s | x_t, x_0)`.
-    pub posterior: Bridge,
-    /// The deviation of `p(x_s | x_t)`, or where the network says it.
-    pub spread: Spread,
 }
 
 /// The terms of the bound for each item, in nats.
@@ -101,82 +87,6 @@ impl<L: InNats> BoundTerms<L> {
         items
             .map(|(i, last)| L::of_nats(last.nats() - divergence(i)))
             .collect()
-    }
-}
-
-impl<T> BoundStep<T> {
-    fn new(
-        point: Point<T>,
-        previous: Option<(NoiseLevel, NoiseLevel)>,
-        variance: ModelVariance,
-    ) -> Result<Self, Error> {
-        let (from, to) = (point.from, point.to);
-        Ok(Self {
-            posterior: Markov.bridge(from, to)?,
-            spread: variance.spread(from, to, previous)?,
-            point,
-        })
-    }
-
-    /// `KL(q(x_s | x_t, x_0) || p(x_s | x_t))` of each item, in nats, for an `x_t` and an answer of
-    /// your own.
-    ///
-    /// Infinite for the step to the data, whose posterior is a point.
-    ///
-    /// # Errors
-    ///
-    /// If a shape differs, a needed variance is missing, the prediction does not determine the data,
-    /// or holds a NaN.
-    pub fn divergence<A: Real, D: Dimension>(
-        &self,
-        x_0: &Array<A, D>,
-        x_t: &Array<A, D>,
-        prediction: &Prediction<Array<A, D>>,
-    ) -> Result<Vec<Nats>, Error> {
-        let sums = self.sum(x_0, x_t, prediction, |element| Ok(self.element(element)))?;
-        Ok(sums.into_iter().map(Nats::of).collect())
-    }
-
-    /// `log p(x_0 | x_1)` of each item under a decoder, for the step to the data.
-    ///
-    /// # Errors
-    ///
-    /// As [`divergence`](Self::divergence), or if the decoder refuses the data.
-    pub fn reconstruction<A: Real, D: Dimension, C: Decoder>(
-        &self,
-        x_0: &Array<A, D>,
-        x_t: &Array<A, D>,
-        prediction: &Prediction<Array<A, D>>,
-        decoder: &C,
-    ) -> Result<Vec<C::Likelihood>, Error> {
-        let sums = self.sum(x_0, x_t, prediction, |element| {
-            let Element {
-                x_0,
-                predicted,
-                log_variance,
-            } = element;
-            Ok(decoder.log_likelihood(x_0, predicted, log_variance)?.get())
-        })?;
-        let likelihood = |sum| C::Likelihood::of_nats(Nats::of(sum));
-        Ok(sums.into_iter().map(likelihood).collect())
-    }
-
-    fn sum<A: Real, D: Dimension>(
-        &self,
-        x_0: &Array<A, D>,
-        x_t: &Array<A, D>,
-        prediction: &Prediction<Array<A, D>>,
-        f: impl Fn(Element) -> Result<f64, Error>,
-    ) -> Result<Vec<f64>, Error> {
-        let Point { level, step, .. } = self.point;
-        per_item(x_0, x_t, prediction, level, self.spread, step, f)
-    }
-
-    /// The means differ only by what they say of `x_0`.
-    fn element(&self, element: Element) -> f64 {
-        let distance = self.posterior.clean * (element.x_0 - element.predicted);
-        let model = element.log_variance.exp();
-        gaussian_kl(distance, self.posterior.variance(), 0.0, model)
     }
 }
 
@@ -270,7 +180,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         let prior = self.prior(x_0)?;
         let mut steps = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
-            steps.push(step_divergence(step, x_0, network, noise)?);
+            steps.push(step.draw(x_0, network, noise)?);
         }
         Ok(BoundTerms {
             prior,
@@ -324,7 +234,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         let mut terms: Vec<Vec<Nats>> = vec![Vec::with_capacity(draws); prior.len()];
         for _ in 0..draws {
             let drawn = match self.steps.get(rng.random_range(0..count)) {
-                Some(step) => step_divergence(step, x_0, network, noise)?,
+                Some(step) => step.draw(x_0, network, noise)?,
                 None => {
                     let found = self.draw_reconstruction(x_0, network, noise)?;
                     found.into_iter().map(|found| -found.nats()).collect()
@@ -357,100 +267,4 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         self.last
             .reconstruction(x_0, &x_t, &prediction, &self.decoder)
     }
-}
-
-fn step_divergence<T, A, D, N, S>(
-    step: &BoundStep<T>,
-    x_0: &Array<A, D>,
-    network: &mut N,
-    noise: &mut S,
-) -> Result<Vec<Nats>, Error>
-where
-    T: Copy,
-    A: Real,
-    D: Dimension,
-    N: Denoiser<Array<A, D>, T> + ?Sized,
-    S: NoiseSource<Array<A, D>> + ?Sized,
-{
-    let x_t = noised(x_0, step.point.level, noise)?;
-    let prediction = network.predict(&x_t, step.point)?;
-    step.divergence(x_0, &x_t, &prediction)
-}
-
-impl<T: Copy + Debug> VariationalBound<T, Continuous> {
-    /// The exact expectation of every term for one-dimensional data of these moments and a network
-    /// that is affine at every level: nothing is drawn, and the shape of the data does not matter.
-    ///
-    /// # Errors
-    ///
-    /// If the bound needs a variance from the network.
-    ///
-    /// ```
-    /// use gaussian_diffusion::{Grid, ModelVariance, Variance, schedule::Discrete};
-    /// use gaussian_diffusion::plan::{Affine, Moments};
-    /// use gaussian_diffusion::likelihood::{Continuous, VariationalBound};
-    /// let grid = Grid::every(&Discrete::cosine(1000)?)?;
-    /// let bound = VariationalBound::new(&grid, ModelVariance::FixedSmall, Continuous)?;
-    /// let variance = Variance::new(0.25)?;
-    /// let terms = bound.expected(Moments { mean: 0.4, variance: 0.25 }, |level| {
-    ///     Affine::of_gaussian(0.4, variance, level)
-    /// })?;
-    /// // The entropy of the data, which no bound undercuts.
-    /// let entropy = 0.5 * (std::f64::consts::TAU * std::f64::consts::E * 0.25).ln();
-    /// let gap = -terms.total()[0].nats().get() - entropy;
-    /// assert!(gap > 0.0 && gap < 0.02);
-    /// # Ok::<(), gaussian_diffusion::Error>(())
-    /// ```
-    pub fn expected(
-        &self,
-        data: Moments,
-        network: impl Fn(NoiseLevel) -> Affine,
-    ) -> Result<BoundTerms<LogDensity>, Error> {
-        let one = |nats| vec![Nats::of(nats)];
-        let prior = Variance::of_std(self.start.alpha().hypot(self.start.sigma()));
-        let own = Variance::of_std(self.start.sigma());
-        let away = self.start.alpha() * data.mean.hypot(data.variance.sqrt());
-        let mut steps = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let error = expected_error(data, network(step.point.level), step.point.level);
-            let distance = step.posterior.clean * error.sqrt();
-            let model = fixed(step.spread)?.0;
-            steps.push(one(gaussian_kl(
-                distance,
-                step.posterior.variance(),
-                0.0,
-                model,
-            )));
-        }
-        let level = self.last.point.level;
-        let error = expected_error(data, network(level), level).sqrt();
-        let (_, log_variance) = fixed(self.last.spread)?;
-        let last = Continuous.log_likelihood(error, 0.0, log_variance)?;
-        Ok(BoundTerms {
-            prior: one(gaussian_kl(away, own, 0.0, prior)),
-            steps,
-            reconstruction: vec![LogDensity::of_nats(last)],
-        })
-    }
-}
-
-fn fixed(spread: Spread) -> Result<(Variance, crate::LogVariance), Error> {
-    match spread {
-        Spread::Std(std) => {
-            let variance = Variance::of_std(std);
-            Ok((variance, variance.ln()))
-        }
-        Spread::Learned | Spread::LearnedRange { .. } => Err(Error::Missing {
-            what: "the variance of the network",
-            needed_by: "the expected bound",
-        }),
-    }
-}
-
-/// `E (x_0 - slope x_t - offset)^2`.
-fn expected_error(data: Moments, network: Affine, level: NoiseLevel) -> f64 {
-    let Affine { slope, offset } = network;
-    let kept = 1.0 - slope * level.alpha();
-    let bias = data.mean * kept - offset;
-    bias * bias + kept * kept * data.variance + (slope * level.sigma()).powi(2)
 }

@@ -4,16 +4,10 @@ use std::fmt::Debug;
 
 use ndarray::{Array, Dimension};
 
-use super::{
-    Divergence, DivergenceOf, Estimate, InNats, LogDensity, Nats,
-    elements::{check_shape, sum_items},
-    normal::LN_SQRT_TAU,
-    runge_kutta::{Solution, integrate},
-};
+use super::{elements::check_shape, runge_kutta::integrate};
 use crate::{
     Denoiser, Error, Linear, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
-    Prediction,
-    state::{Real, State, item_len},
+    Prediction, state::Real,
 };
 
 /// The deterministic flow between data and noise that has the marginals of the process, and the
@@ -62,9 +56,9 @@ use crate::{
 #[doc(alias("PF-ODE", "neural ODE", "continuous normalizing flow", "inversion"))]
 pub struct ProbabilityFlow<'s, S: NoiseSchedule + ?Sized> {
     schedule: &'s S,
-    noisiest: NoiseLevel,
-    cleanest: NoiseLevel,
-    tolerance: f64,
+    pub(super) noisiest: NoiseLevel,
+    pub(super) cleanest: NoiseLevel,
+    pub(super) tolerance: f64,
 }
 
 impl<S: NoiseSchedule + ?Sized> Debug for ProbabilityFlow<'_, S> {
@@ -86,21 +80,6 @@ pub struct Latent<V> {
     /// The largest error of an element, as estimated from the sum of all steps' errors, in the unit
     /// of the state.
     pub error: f64,
-    /// Number of network evaluations.
-    pub evaluations: usize,
-}
-
-/// The log-density of each item.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct FlowLikelihood<V> {
-    /// The log-density in nats, with the standard error of the probes (0 where the divergence is
-    /// exact, infinite for a single probe).
-    pub log_density: Vec<Estimate<LogDensity>>,
-    /// The error of the integration, as estimated from the sum of all steps' errors.
-    pub integration_error: Vec<Nats>,
-    /// The state at the noise end.
-    pub latent: V,
     /// Number of network evaluations.
     pub evaluations: usize,
 }
@@ -224,118 +203,8 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
         })
     }
 
-    /// The log-density of each item of the data.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode), or if there is not one divergence for each item.
-    #[doc(alias("log_prob", "likelihood"))]
-    pub fn log_density<A, D, N>(
-        &self,
-        x_0: &Array<A, D>,
-        network: &mut N,
-    ) -> Result<FlowLikelihood<Array<A, D>>, Error>
-    where
-        A: Real,
-        D: Dimension,
-        N: Divergence<Array<A, D>, S::Time> + ?Sized,
-    {
-        let (items, length) = (x_0.items(), item_len(x_0));
-        let exact = network.probes().is_none();
-        let sums = network.probes().unwrap_or(1);
-        let ends = (noise_share(self.cleanest), noise_share(self.noisiest));
-        // The elements of y, and then an integral for each probe and item.
-        let mut z = scaled(x_0, 1.0 / scale(self.cleanest));
-        let elements = z.len();
-        z.resize(elements + sums * items, 0.0);
-        let slopes = |u: f64, z: &[f64]| {
-            let (shown, point) = self.seen(x_0, u, z)?;
-            let (prediction, divergence) = network.predict(&shown, point)?;
-            let (mut slopes, map) = flow(&shown, &prediction, point.level)?;
-            let lists = match divergence {
-                DivergenceOf::Exact(list) => vec![list],
-                DivergenceOf::Probed(lists) => lists,
-            };
-            if lists.len() != sums {
-                let what = "divergences";
-                return Err(Error::BatchLength {
-                    what,
-                    expected: sums,
-                    found: lists.len(),
-                });
-            }
-            for list in lists {
-                if list.len() != items {
-                    let what = "divergence";
-                    return Err(Error::BatchLength {
-                        what,
-                        expected: items,
-                        found: list.len(),
-                    });
-                }
-                let of_flow =
-                    |p: f64| scale(point.level) * (map.state * length as f64 + map.prediction * p);
-                slopes.extend(list.into_iter().map(of_flow));
-            }
-            Ok(slopes)
-        };
-        let found = integrate(slopes, ends, z, self.tolerance)?;
-        let (y, integrals) = found.value.split_at(elements);
-        let (own, _) = self.prior(&found, items, length)?;
-        let volume = length as f64 * scale(self.cleanest).ln();
-        let mut log_density = Vec::with_capacity(items);
-        for (i, own) in own.iter().enumerate() {
-            let samples = integrals.iter().skip(i).step_by(items);
-            let samples: Vec<_> = samples
-                .map(|integral| LogDensity::of_nats(Nats::of(own + integral - volume)))
-                .collect();
-            let estimate = Estimate::of(&samples)?;
-            log_density.push(match exact {
-                true => Estimate::exact(estimate.value),
-                false => estimate,
-            });
-        }
-        Ok(FlowLikelihood {
-            log_density,
-            integration_error: self.errors(&found, items, length)?,
-            latent: like(x_0, y, scale(self.noisiest)),
-            evaluations: found.evaluations,
-        })
-    }
-
-    /// The log-density of each `y` at the noise end, in nats, and the variance it has there.
-    fn prior(
-        &self,
-        found: &Solution,
-        items: usize,
-        length: usize,
-    ) -> Result<(Vec<f64>, f64), Error> {
-        let level = self.noisiest;
-        let std = level.alpha().hypot(level.sigma()) / scale(level);
-        let log = |j: usize| {
-            let z = found.value.get(j).map_or(0.0, |y| y / std);
-            Ok(-0.5 * z * z - LN_SQRT_TAU - std.ln())
-        };
-        Ok((sum_items(items, length, log)?, std * std))
-    }
-
-    /// What the errors of all steps do to each log-density.
-    fn errors(&self, found: &Solution, items: usize, length: usize) -> Result<Vec<Nats>, Error> {
-        let (_, variance) = self.prior(found, 0, 0)?;
-        let (y, z) = (&found.value, &found.error);
-        let own = sum_items(items, length, |j| {
-            let pair = y.get(j).zip(z.get(j));
-            Ok(pair.map_or(0.0, |(y, error)| y.abs() * error / variance))
-        })?;
-        let total = |(i, own): (usize, &f64)| {
-            let integrals = z.iter().skip(items * length + i).step_by(items.max(1));
-            Nats::of(integrals.fold(*own, |worst, error| worst.max(own + error)))
-        };
-        Ok(own.iter().enumerate().map(total).collect())
-    }
-
     /// What the network is shown at `u`, and what it is told.
-    fn seen<A: Real, D: Dimension>(
+    pub(super) fn seen<A: Real, D: Dimension>(
         &self,
         shape: &Array<A, D>,
         u: f64,
@@ -356,27 +225,27 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
     }
 }
 
-fn scale(level: NoiseLevel) -> f64 {
+pub(super) fn scale(level: NoiseLevel) -> f64 {
     level.alpha() + level.sigma()
 }
 
-fn noise_share(level: NoiseLevel) -> f64 {
+pub(super) fn noise_share(level: NoiseLevel) -> f64 {
     level.sigma() / scale(level)
 }
 
-fn scaled<A: Real, D: Dimension>(x: &Array<A, D>, by: f64) -> Vec<f64> {
+pub(super) fn scaled<A: Real, D: Dimension>(x: &Array<A, D>, by: f64) -> Vec<f64> {
     x.iter().map(|x| x.get() * by).collect()
 }
 
 /// Numbers in logical order as an array of this shape.
-fn like<A: Real, D: Dimension>(shape: &Array<A, D>, y: &[f64], by: f64) -> Array<A, D> {
+pub(super) fn like<A: Real, D: Dimension>(shape: &Array<A, D>, y: &[f64], by: f64) -> Array<A, D> {
     let mut x = shape.clone();
     x.iter_mut().zip(y).for_each(|(x, y)| *x = A::of(y * by));
     x
 }
 
 /// `eps - x_0` as numbers in logical order, and how it was made of state and prediction.
-fn flow<A: Real, D: Dimension>(
+pub(super) fn flow<A: Real, D: Dimension>(
     x: &Array<A, D>,
     prediction: &Prediction<Array<A, D>>,
     level: NoiseLevel,

@@ -14,20 +14,27 @@
 //! dimension. The derivation of the bound is in [`guide_to_likelihood`](crate::guide_to_likelihood).
 
 mod bound;
+mod bound_step;
 mod continuous;
 mod decoder;
 mod divergence;
 pub(crate) mod elements;
+mod estimate;
+mod expected;
 mod flow;
+mod flow_density;
 mod normal;
 mod runge_kutta;
 mod step;
 mod units;
 
-pub use bound::{BoundStep, BoundTerms, VariationalBound};
+pub use bound::{BoundTerms, VariationalBound};
+pub use bound_step::BoundStep;
 pub use continuous::{ContinuousBound, ContinuousTerms};
 pub use decoder::{Continuous, Decoder, Discretized};
 pub use divergence::{Divergence, DivergenceOf, Exact, Hutchinson};
-pub use flow::{FlowLikelihood, Latent, ProbabilityFlow};
+pub use estimate::Estimate;
+pub use flow::{Latent, ProbabilityFlow};
+pub use flow_density::FlowLikelihood;
 pub use step::step_log_density;
-pub use units::{BitsPerDim, Estimate, InNats, LogDensity, LogProbability, Nats};
+pub use units::{BitsPerDim, InNats, LogDensity, LogProbability, Nats};
