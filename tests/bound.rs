@@ -6,7 +6,7 @@ use gaussian_diffusion::{
     NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Posterior, Prediction, Sigma, Step,
     Time, Variance,
     likelihood::{
-        Continuous, ContinuousBound, Decoder, Discretized, Estimate, InNats, LogDensity, Nats,
+        Continuous, ContinuousBound, Decoder, Discretized, Estimate, LogDensity, Nats,
         VariationalBound,
     },
     plan::{Affine, Moments},

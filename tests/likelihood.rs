@@ -6,8 +6,8 @@ use gaussian_diffusion::{
     Denoiser, Error, GaussianMixture, Grid, LogSnr, ModelVariance, Noise, NoiseLevel,
     NoiseSchedule, Parameterization, Plan, Point, Prediction, Step, Time,
     likelihood::{
-        BitsPerDim, Estimate, Exact, Hutchinson, InNats, LogDensity, LogProbability, Nats,
-        ProbabilityFlow, step_log_density,
+        BitsPerDim, Estimate, Exact, Hutchinson, LogDensity, LogProbability, Nats, ProbabilityFlow,
+        step_log_density,
     },
     predicts,
     rand::{SeedableRng, rngs::StdRng},
@@ -210,12 +210,14 @@ fn the_terms_of_a_prediction_do_not_matter() {
     }
 }
 
+type Answer = (Prediction<Array2<f64>>, Vec<Array2<f64>>);
+
 /// Predicts the data; products with the symmetric Jacobian by central differences.
 fn with_products(
     x: &Array2<f64>,
     at: Point<Time>,
     probes: &[Array2<f64>],
-) -> Result<(Prediction<Array2<f64>>, Vec<Array2<f64>>), Error> {
+) -> Result<Answer, Error> {
     let h = 1e-5;
     let mut data = data();
     let mut mean = |x: &Array2<f64>| Ok::<_, Error>(data.predict(x, at)?.value);

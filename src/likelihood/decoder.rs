@@ -33,7 +33,7 @@ pub trait Decoder {
 /// ```
 /// use gaussian_diffusion::{LogVariance, likelihood::{Continuous, Decoder}};
 /// let found = Continuous.log_likelihood(1.0, 1.0, LogVariance::new(0.0)?)?;
-/// assert_eq!(found.get(), -0.5 * std::f64::consts::TAU.ln());
+/// assert!((found.get() + 0.5 * std::f64::consts::TAU.ln()).abs() < 1e-15);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,9 +72,9 @@ impl Decoder for Continuous {
 /// let pixels = Discretized::images();
 /// let level = |i: f64| 2.0 * i / 255.0 - 1.0;
 /// let variance = LogVariance::new(-9.0)?;
-/// assert!((pixels.log_likelihood(level(128.0), level(128.0), variance)?.get() + 1.38).abs() < 0.01);
+/// assert!((pixels.log_likelihood(level(128.0), level(128.0), variance)?.get() + 1.29).abs() < 0.01);
 /// // Far in the tail, where probabilities are below the range of numbers.
-/// assert!((pixels.log_likelihood(level(0.0), 0.9, variance)?.get() + 14_593.7).abs() < 0.1);
+/// assert!((pixels.log_likelihood(level(0.0), 0.9, variance)?.get() + 14_571.8).abs() < 0.1);
 /// assert!(pixels.log_likelihood(0.5, 0.5, variance).is_err());       // no level
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```

@@ -84,7 +84,7 @@ where
 /// use ndarray::Array2;
 /// let x0 = Array2::<f64>::zeros((4, 3));
 /// let net = |x: &Array2<f64>, _: Point<Time>, probes: &[Array2<f64>]| {
-///     let products = probes.iter().map(|probe| probe * 0.5).collect();
+///     let products: Vec<_> = probes.iter().map(|probe| probe * 0.5).collect();
 ///     Ok::<_, Error>((Prediction::x0(x * 0.5), products))
 /// };
 /// let net = Hutchinson::rademacher(&x0, 8, &mut Noise::seeded(0), net)?;

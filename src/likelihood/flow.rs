@@ -43,14 +43,13 @@ use crate::{
 /// use ndarray::array;
 /// let mut data = GaussianMixture::isotropic(&[(1.0, &[-1.0][..], 0.1), (1.0, &[1.0][..], 0.1)])?;
 /// let flow = ProbabilityFlow::between(&RectifiedFlow, Time::new(1.0)?, Time::new(1e-4)?)?;
-/// let x = array![[0.8]];
+/// let x = array![[0.8_f64]];
 /// let found = flow.log_density(&x, &mut data)?;
 /// let expected = data.log_density(&[0.8], NoiseLevel::new(0.9999, 1e-4)?)?;
 /// assert!((found.log_density[0].value.nats().get() - expected).abs() < 1e-6);
 ///
 /// let latent = flow.encode(&x, &mut data)?.value;
 /// assert!((flow.decode(&latent, &mut data)?.value[[0, 0]] - 0.8).abs() < 1e-6);
-/// # use gaussian_diffusion::likelihood::InNats;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("PF-ODE", "neural ODE", "continuous normalizing flow", "inversion"))]
@@ -184,7 +183,8 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
         N: Denoiser<Array<A, D>, S::Time> + ?Sized,
     {
         let slopes = |u: f64, y: &[f64]| {
-            let (shown, point) = self.seen(x, u, y)?;
+            let point = self.point(u)?;
+            let shown = like(x, y, scale(point.level));
             let prediction = network.predict(&shown, point)?;
             Ok(flow(&shown, &prediction, point.level)?.0)
         };
@@ -203,25 +203,19 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
         })
     }
 
-    /// What the network is shown at `u`, and what it is told.
-    pub(super) fn seen<A: Real, D: Dimension>(
-        &self,
-        shape: &Array<A, D>,
-        u: f64,
-        y: &[f64],
-    ) -> Result<(Array<A, D>, Point<S::Time>), Error> {
+    /// What the network is asked about at `u`.
+    pub(super) fn point(&self, u: f64) -> Result<Point<S::Time>, Error> {
         let ends = [self.noisiest, self.cleanest];
         let level = match ends.into_iter().find(|end| noise_share(*end) == u) {
             Some(end) => end,
             None => {
                 let [low, high] = ends.map(|end| end.log_snr().get());
-                let snr = (2.0 * ((1.0 - u) / u).ln()).clamp(low, high);
+                let snr = (2.0 * ((1.0 - u) / u).ln()).max(low).min(high);
                 self.schedule.level_at(LogSnr::new(snr)?)?
             }
         };
         let time = self.schedule.time_at(level.log_snr())?;
-        let point = Point::new(self.schedule.told(time), level, self.cleanest);
-        Ok((like(shape, y, scale(level)), point))
+        Ok(Point::new(self.schedule.told(time), level, self.cleanest))
     }
 }
 

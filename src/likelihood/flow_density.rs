@@ -55,7 +55,8 @@ impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
         let elements = z.len();
         z.resize(elements + sums * items, 0.0);
         let slopes = |u: f64, z: &[f64]| {
-            let (shown, point) = self.seen(x_0, u, z)?;
+            let point = self.point(u)?;
+            let shown = like(x_0, z, scale(point.level));
             let (prediction, divergence) = network.predict(&shown, point)?;
             let (mut slopes, map) = flow(&shown, &prediction, point.level)?;
             let lists = match divergence {
