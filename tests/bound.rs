@@ -12,7 +12,7 @@ use gaussian_diffusion::{
     plan::{Affine, Moments},
     predicts,
     rand::{SeedableRng, rngs::StdRng},
-    schedule::{Cosine, Discrete, Edm, LogSnrLinear, Respacing, VpLinear},
+    schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Respacing, VpLinear},
     solver::Ddim,
 };
 use ndarray::{Array0, Array1, Array2, Array4, Axis, ShapeBuilder, array, concatenate};
@@ -346,9 +346,12 @@ fn every_term_has_its_closed_expectation_also_for_a_wrong_network() {
 #[test]
 fn drawn_steps_estimate_the_whole_bound_and_know_their_error() {
     let schedule = Discrete::cosine(10).unwrap();
-    let bound = gaussian_bound(&schedule);
+    let grid = Grid::every(&schedule).unwrap();
+    // With discrete data every term is above 0, and none makes up for another.
+    let pixels = Discretized::images();
+    let bound = VariationalBound::new(&grid, ModelVariance::FixedLarge, pixels).unwrap();
     let (mut noise, mut rng) = (Noise::seeded(5), StdRng::seed_from_u64(6));
-    let x_0 = array![[0.7]];
+    let x_0 = array![[level_of(200)]];
     let (mut whole, mut drawn, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3000 {
         let terms = bound
@@ -794,6 +797,54 @@ fn the_discrete_bound_tends_to_the_continuous_integral() {
             .sum()
     };
     assert!((finer / integral - 1.0).abs() < 0.02, "{finer} {integral}");
+}
+
+#[test]
+fn the_prior_has_the_variance_of_noised_data() {
+    let x_0 = array![[0.7], [-2.0]];
+    let by_hand = |level: NoiseLevel, x: f64| {
+        let (a2, s2) = (level.alpha().powi(2), level.sigma().powi(2));
+        let total = a2 + s2;
+        0.5 * ((a2 * x * x + s2) / total - 1.0 - (s2 / total).ln())
+    };
+    let edm = Edm::new(Sigma::new(0.1).unwrap(), Sigma::new(2.0).unwrap()).unwrap();
+    let flow = Grid::at(&RectifiedFlow, &[Time::new(0.7).unwrap()]).unwrap();
+    let karras = Grid::karras(&edm, 3).unwrap();
+    let of_edm = VariationalBound::new(&karras, ModelVariance::FixedSmall, Continuous).unwrap();
+    let of_flow = VariationalBound::new(&flow, ModelVariance::FixedSmall, Continuous).unwrap();
+    for (i, x) in x_0.iter().enumerate() {
+        let level = NoiseLevel::new(1.0, 2.0).unwrap();
+        check(
+            "EDM",
+            of_edm.prior(&x_0).unwrap()[i].get(),
+            by_hand(level, *x),
+            1e-13,
+        );
+        let level = NoiseLevel::new(1.0 - 0.7, 0.7).unwrap();
+        check(
+            "flow",
+            of_flow.prior(&x_0).unwrap()[i].get(),
+            by_hand(level, *x),
+            1e-13,
+        );
+    }
+}
+
+/// The decoder of the continuous bound sees `z_0 / alpha`, whose error does not depend on the data.
+#[test]
+fn the_continuous_reconstruction_is_an_entropy() {
+    let schedule = LogSnrLinear::new(LogSnr::new(-6.0).unwrap(), LogSnr::new(0.0).unwrap());
+    let schedule = schedule.unwrap();
+    let bound = ContinuousBound::in_log_snr(&schedule, Continuous).unwrap();
+    let x_0 = Array2::from_elem((4000, 1), 5.0);
+    let (mut noise, mut rng) = (Noise::seeded(30), StdRng::seed_from_u64(31));
+    let terms = bound
+        .estimate(&x_0, &mut two_modes(), &mut noise, &mut rng, 1)
+        .unwrap();
+    let found = Estimate::of(&terms.reconstruction).unwrap();
+    let off = found.value.nats().get() + entropy(1.0);
+    // Five standard errors of sqrt(1/2) / sqrt(4000).
+    assert!(off.abs() < 5.0 * 0.0112, "{off}");
 }
 
 #[test]
