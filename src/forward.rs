@@ -329,7 +329,7 @@ pub trait ForwardProcess: NoiseSchedule {
 
 impl<S: NoiseSchedule + ?Sized> ForwardProcess for S {}
 
-fn per_item<T: Copy, U: Clone>(
+pub(crate) fn per_item<T: Copy, U: Clone>(
     t: PerItem<'_, T>,
     items: usize,
     f: impl Fn(T) -> Result<U, Error>,
@@ -356,7 +356,7 @@ where
     per_item(t.into(), items, |t| schedule.level(t))
 }
 
-fn neighbours<S>(schedule: &S, t: Step) -> Result<(NoiseLevel, NoiseLevel), Error>
+pub(crate) fn neighbours<S>(schedule: &S, t: Step) -> Result<(NoiseLevel, NoiseLevel), Error>
 where
     S: NoiseSchedule<Time = Step> + ?Sized,
 {

@@ -45,6 +45,7 @@ pub mod noise;
 
 pub mod denoiser;
 pub mod forward;
+pub mod likelihood;
 mod mixture;
 mod run;
 pub mod training;
@@ -56,6 +57,8 @@ pub mod laws;
 pub mod guide {}
 #[doc = include_str!("../docs/training.md")]
 pub mod training_guide {}
+#[doc = include_str!("../docs/likelihood.md")]
+pub mod likelihood_guide {}
 #[doc = include_str!("../docs/precision.md")]
 pub mod precision {}
 #[doc = include_str!("../docs/papers.md")]

@@ -1,5 +1,7 @@
 //! Mixtures of Gaussians: data for which everything is known in closed form.
 
+mod divergence;
+
 use ndarray::{Array, Array1, Array2, Dimension};
 
 use crate::{

@@ -107,6 +107,18 @@ impl Spread {
     /// No noise.
     pub const NONE: Self = Self::Std(0.0);
 
+    /// The log-variance as `offset + scale * v` of what the network says, for the likelihoods.
+    pub(crate) fn log_variance_map(self) -> (f64, f64) {
+        match self {
+            Self::Std(std) => (2.0 * std.ln(), 0.0),
+            Self::Learned => (0.0, 1.0),
+            Self::LearnedRange { min, max } => {
+                let (min, max) = (min.get(), max.get());
+                (0.5 * (min + max), 0.5 * (max - min))
+            }
+        }
+    }
+
     /// Whether the update draws noise.
     pub fn draws(self) -> bool {
         self != Self::NONE

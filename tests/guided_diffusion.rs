@@ -3,8 +3,10 @@
 use std::f64::consts::LN_2;
 
 use gaussian_diffusion::{
-    Denoiser, ForwardProcess, LogVariance, Markov, ModelVariance, NoiseSchedule, Parameterization,
-    Point, Posterior, Prediction, Spread, Step, Variance, gaussian_kl, predicts,
+    Denoiser, ForwardProcess, Grid, LogVariance, Markov, ModelVariance, NoiseSchedule,
+    Parameterization, Point, Posterior, Prediction, Spread, Step, Variance, gaussian_kl,
+    likelihood::{Continuous, VariationalBound},
+    predicts,
     schedule::{Discrete, Respacing},
 };
 use ndarray::Array2;
@@ -118,11 +120,23 @@ fn log_variance(spread: Spread, x: &Array2<f64>) -> Array2<f64> {
     }
 }
 
+fn bound(schedule: &Discrete, choice: ModelVariance) -> VariationalBound<Step, Continuous> {
+    let grid = Grid::every(schedule).unwrap();
+    VariationalBound::new(&grid, choice, Continuous).unwrap()
+}
+
+/// How many divergences of the file belong to steps to the data.
+fn first_steps(reference: &Value) -> usize {
+    let cases = reference["cases"].as_array().unwrap().iter();
+    let rows = cases.flat_map(|case| case["steps"].as_array().unwrap());
+    2 * rows.filter(|row| row["index"] == 0).count()
+}
+
 #[test]
 fn posteriors_models_and_divergences_agree_to_1e_9() {
     let reference = reference();
     let x0 = batch(&reference["levels"]).mapv(|level| 2.0 * level / 255.0 - 1.0);
-    let (mut steps, mut divergences, mut priors) = (0, 0, 0);
+    let (mut steps, mut divergences, mut priors, mut terms) = (0, 0, 0, 0);
     for case in reference["cases"].as_array().unwrap() {
         let schedule = schedule(case);
         let told: Vec<f64> = (0..schedule.len())
@@ -202,11 +216,31 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
                 check(&format!("{name}: divergence"), bits, expected);
                 divergences += 1;
             }
+            // The same by the bound, whose last step is the decoder's. Where the reference clips, it
+            // clips the x0 that a predicted mean implies and not the mean.
+            if index > 0 {
+                let bound = bound(&schedule, choice);
+                let step = &bound.steps()[schedule.len() - 1 - index];
+                let clip = row["clip"] == true && case["mean"] != "PREVIOUS_X";
+                let mut answer = network(case, clip).predict(&x, point).unwrap();
+                answer.variance = Some(x.mapv(|x| 0.3 * (x + 0.5).sin()));
+                let found = step.divergence(&x0, &x, &answer).unwrap();
+                for (found, expected) in found.iter().zip(list(&row["kl_bits_per_dim"])) {
+                    let bits = found.per_dim(x.ncols()).unwrap().get();
+                    check(&format!("{name}: term of the bound"), bits, expected);
+                    terms += 1;
+                }
+            }
             steps += 1;
         }
         let last = schedule.level(schedule.ends().0).unwrap();
         let prior = list(&case["prior_bits_per_dim"]);
-        for (row, expected) in x0.rows().into_iter().zip(prior) {
+        let of_bound = bound(&schedule, ModelVariance::FixedSmall)
+            .prior(&x0)
+            .unwrap();
+        for ((row, expected), found) in x0.rows().into_iter().zip(prior).zip(of_bound) {
+            let bits = found.per_dim(row.len()).unwrap().get();
+            check("prior of the bound", bits, expected);
             let sigma2 = Variance::new(last.sigma().powi(2)).unwrap();
             let one = Variance::new(1.0).unwrap();
             let sum: f64 = row
@@ -218,4 +252,5 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
         }
     }
     assert_eq!((steps, divergences, priors), (120, 240, 30));
+    assert_eq!(terms, 240 - first_steps(&reference));
 }

@@ -14,6 +14,7 @@
 mod ema;
 mod form;
 mod input_perturbation;
+mod learned_variance;
 mod loss;
 mod offset_noise;
 #[cfg(feature = "post-hoc-ema")]
@@ -24,6 +25,7 @@ mod weight;
 
 pub use ema::{Ema, EmaRule};
 pub use input_perturbation::InputPerturbation;
+pub use learned_variance::{HybridLoss, HybridTerms};
 pub use loss::{absolute_error, huber_error, squared_error, weighted_mean};
 pub use offset_noise::OffsetNoise;
 #[cfg(feature = "post-hoc-ema")]

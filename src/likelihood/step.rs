@@ -1,0 +1,110 @@
+//! The log-density of one step of a stochastic sampler.
+
+use ndarray::{Array, Dimension};
+
+use super::{
+    Continuous, Decoder, InNats, LogDensity, Nats,
+    elements::{check_shape, checked, learned, sum_items},
+};
+use crate::{
+    Error, Prediction, Spread,
+    plan::PlannedStage,
+    state::{Real, State, item_len},
+};
+
+/// `log p(x_s | x_t)` of each item for a step of a plan that was taken from `x_t` to `x_s` with this
+/// answer of the network; `None` for a step that draws nothing, which has no density.
+///
+/// `sum over the elements of ln N(x_s; state * x_t + model * prediction, std^2)`, in nats per item.
+///
+/// $$\log p(x_s\mid x_t)=\sum_j\ln\mathcal N\big(x_{s,j};\ \mu_j,\ \texttt{std}_j^2\big)$$
+///
+/// Asked again with the answer of a changed network it gives the numerator of the importance ratio
+/// of policy gradients on samplers. The sum is not divided by the number of elements.
+///
+/// # Errors
+///
+/// If a shape differs or a needed variance is missing; if the step is more than one Gaussian given one
+/// answer, as those of multi-step, multi-stage and churning solvers are.
+///
+/// Source: Training Diffusion Models with Reinforcement Learning, Black, Janner, Du, Kostrikov,
+/// Levine, 2024, section 4.3.
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Noise, Plan, Prediction, likelihood::step_log_density};
+/// use gaussian_diffusion::{schedule::Discrete, solver::Ddpm};
+/// use ndarray::Array2;
+/// let schedule = Discrete::cosine(100)?;
+/// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 4)?, &Ddpm::default())?;
+/// let mut noise = Noise::seeded(1);
+/// let start: Array2<f64> = plan.prior((2, 3), &mut noise)?;
+/// let mut run = plan.start_from(start, &mut noise)?;
+/// for planned in plan.stages() {
+///     let Some((x, _)) = run.pending() else { break };
+///     let (before, answer) = (x.clone(), Prediction::noise(x.mapv(|x| 0.9 * x)));
+///     run.supply(answer.clone(), &mut noise)?;
+///     let found = step_log_density(planned, &before, &answer, run.state())?;
+///     assert_eq!(found.is_some(), !planned.point.to.is_clean());
+/// }
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("log_prob", "DDPO"))]
+pub fn step_log_density<T, A: Real, D: Dimension>(
+    planned: &PlannedStage<T>,
+    x_t: &Array<A, D>,
+    prediction: &Prediction<Array<A, D>>,
+    x_s: &Array<A, D>,
+) -> Result<Option<Vec<LogDensity>>, Error> {
+    check_shape("state after the step", x_s, x_t)?;
+    check_shape("prediction", &prediction.value, x_t)?;
+    let (stage, point) = (&planned.stage, &planned.point);
+    let commit = match &stage.commit {
+        Some(commit)
+            if commit.model.len() <= 1 && stage.trial.is_none() && stage.renoise.is_none() =>
+        {
+            commit
+        }
+        _ => {
+            return Err(Error::Missing {
+                what: "a step that is one Gaussian given one prediction",
+                needed_by: "its log-density",
+            });
+        }
+    };
+    if commit.spread == Spread::NONE {
+        return Ok(None);
+    }
+    let variance = learned(prediction, commit.spread)?;
+    if let Some(variance) = variance {
+        check_shape("variance of the prediction", variance, x_t)?;
+    }
+    let newest = commit.model.first().copied().unwrap_or(0.0);
+    let map = prediction.parameterization.to(stage.basis, point.level)?;
+    let (own, model) = (commit.state + newest * map.state, newest * map.prediction);
+    let (offset, scale) = commit.spread.log_variance_map();
+    let mut elements = x_t.iter().zip(&prediction.value).zip(x_s);
+    let mut said = variance.map(|variance| variance.iter());
+    let sums = sum_items(x_t.items(), item_len(x_t), |_| {
+        let Some(((x_t, p), x_s)) = elements.next() else {
+            return Ok(0.0);
+        };
+        let v = said
+            .as_mut()
+            .and_then(Iterator::next)
+            .map_or(0.0, |v| v.get());
+        let mean = own * x_t.get() + model * p.get();
+        let log_variance = checked(offset + scale * v, point.step)?;
+        Ok(Continuous
+            .log_likelihood(x_s.get(), mean, log_variance)?
+            .get())
+    })?;
+    if sums.iter().any(|sum| sum.is_nan()) {
+        let what = "a state or the prediction";
+        return Err(Error::NotFinite {
+            what,
+            step: point.step,
+        });
+    }
+    let density = |sum| LogDensity::of_nats(Nats::of(sum));
+    Ok(Some(sums.into_iter().map(density).collect()))
+}
