@@ -44,6 +44,7 @@ pub mod state;
 pub mod noise;
 
 pub mod denoiser;
+mod dpm_adaptive;
 pub mod forward;
 pub mod likelihood;
 mod mixture;
@@ -67,6 +68,7 @@ pub mod papers {}
 pub use ndarray_rand::{rand, rand_distr};
 
 pub use denoiser::{Denoiser, Point, Prediction, predicts};
+pub use dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
 pub use error::Error;
 pub use forward::ForwardProcess;
 pub use gaussian::gaussian_kl;

@@ -160,6 +160,11 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         self.state
     }
 
+    /// The predictions kept for later steps, the newest first, each in the basis of its stage.
+    pub fn predictions(&self) -> impl Iterator<Item = &V> {
+        self.history.iter()
+    }
+
     /// Number of evaluations done.
     pub fn evaluations_done(&self) -> usize {
         self.done

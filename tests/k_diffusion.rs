@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use gaussian_diffusion::{
-    Denoiser, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, ReverseStep, Sigma,
+    Denoiser, DpmAdaptive, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction,
+    ReverseStep, Sigma,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::Edm,
     solver::{Ancestral, Churn, Ddim, DpmSde, DpmSolver, LinearMultistep, RungeKutta, SingleStep},
 };
-use ndarray::Array1;
+use ndarray::{Array1, Array2, Axis};
 use serde_json::Value;
 
 fn list(value: &Value) -> Array1<f64> {
@@ -19,6 +20,13 @@ fn list(value: &Value) -> Array1<f64> {
         .iter()
         .map(|x| x.as_f64().unwrap())
         .collect()
+}
+
+/// The largest difference, relative to numbers above 1.
+fn off(found: &Array1<f64>, expected: &Value) -> f64 {
+    let expected = list(expected);
+    let off = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs().max(1.0);
+    found.iter().zip(&expected).map(off).fold(0.0, f64::max)
 }
 
 /// Normals as they were drawn, in order.
@@ -44,6 +52,23 @@ impl NoiseSource<Array1<f64>> for Replay {
             *drawn = self.step + 1;
         }
         x.scaled_add(std, &self.normals.pop_front().unwrap());
+        Ok(())
+    }
+}
+
+impl NoiseSource<Array2<f64>> for Replay {
+    fn add(
+        &mut self,
+        x: &mut Array2<f64>,
+        scale: Scale<'_, Array2<f64>>,
+        over: Option<Interval>,
+    ) -> Result<(), Error> {
+        let Scale::Same(std) = scale else {
+            unreachable!()
+        };
+        let mut row = x.row(0).to_owned();
+        self.add(&mut row, Scale::Same(std), over)?;
+        x.row_mut(0).assign(&row);
         Ok(())
     }
 }
@@ -168,14 +193,6 @@ fn trajectories_agree_to_1e_9() {
         };
         let mut net = network();
         let mut run = plan.start_from(list(&case["start"]), &mut noise).unwrap();
-        let off = |found: &Array1<f64>, expected: &Value| {
-            let expected = list(expected);
-            found
-                .iter()
-                .zip(&expected)
-                .map(|(a, b)| (a - b).abs() / b.abs().max(1.0))
-                .fold(0.0, f64::max)
-        };
         let mut expected = case["calls"].as_array().unwrap().iter();
         while let Some((x, at)) = run.pending() {
             let call = expected.next().unwrap();
@@ -199,4 +216,57 @@ fn trajectories_agree_to_1e_9() {
         runs += 1;
     }
     assert_eq!((runs, calls), (42, 442));
+}
+
+/// The steps too: their number, and which were tried in vain.
+#[test]
+fn adaptive_runs_agree_to_1e_9() {
+    let text = include_str!("reference/k_diffusion.json");
+    let reference: Value = serde_json::from_str(text).unwrap();
+    let schedule = Edm::default();
+    let mut runs = 0;
+    for case in reference.as_array().unwrap() {
+        if case["sampler"] != "dpm_adaptive" {
+            continue;
+        }
+        let (name, args) = (case["name"].as_str().unwrap(), &case["args"]);
+        let bound =
+            |key: &str| LogSnr::from_sigma(Sigma::new(args[key].as_f64().unwrap()).unwrap());
+        let solver = DpmAdaptive::new(args["order"].as_u64().unwrap() as usize)
+            .and_then(|solver| solver.with_eta(args["eta"].as_f64().unwrap(), 1.0))
+            .unwrap();
+        let normals = case["noise"].as_array().unwrap().iter().map(list).collect();
+        let mut noise = Replay {
+            normals,
+            drawn_for: None,
+            step: 0,
+        };
+        // What the network is asked, and what it should be.
+        let mut calls = case["calls"].as_array().unwrap().iter();
+        let mut inner = network();
+        let mut net = predicts::with(|x: &Array2<f64>, at: Point<Sigma>| {
+            let (x, call) = (x.row(0).to_owned(), calls.next().unwrap());
+            let off = off(&x, &call["x"]);
+            assert!(off <= 1e-9, "{name}: {off:e} at {at:?}");
+            let x0 = inner.predict(&x, at)?.value;
+            Ok(Prediction::x0(x0.insert_axis(Axis(0))))
+        });
+        // One item: the error is that of all its elements.
+        let start = list(&case["start"]).insert_axis(Axis(0));
+        let (from, to) = (bound("sigma_max"), bound("sigma_min"));
+        let (end, report) = solver
+            .sample(&schedule, from, to, start, &mut net, &mut noise)
+            .unwrap();
+        assert!(
+            off(&end.row(0).to_owned(), &case["final"]) <= 1e-9,
+            "{name}"
+        );
+        let info = &case["info"];
+        let count = |key: &str| info[key].as_u64().unwrap() as usize;
+        assert_eq!(report.evaluations, count("nfe"), "{name}");
+        assert_eq!(report.accepted, count("n_accept"), "{name}");
+        assert_eq!(report.rejected, count("n_reject"), "{name}");
+        runs += 1;
+    }
+    assert_eq!(runs, 3);
 }

@@ -19,7 +19,7 @@ pub enum Descent {
 
 impl Descent {
     /// The level below the target, `None` where there is nothing to draw.
-    fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
+    pub(crate) fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
         let (from, to) = (path.from(), path.to());
         let ratio = match self {
             Self::Posterior(0.0) | Self::Flow(0.0) => return Ok(None),

@@ -131,7 +131,7 @@ macro_rules! forward_solver {
 forward_solver!(&S, Box<S>);
 
 /// Maps a log-SNR to a level of the schedule's family.
-type LevelAt<'a> = &'a dyn Fn(LogSnr) -> Result<NoiseLevel, Error>;
+pub(crate) type LevelAt<'a> = &'a dyn Fn(LogSnr) -> Result<NoiseLevel, Error>;
 
 /// Where a step stands: all levels of the run, and which of them it goes between.
 #[derive(Clone, Copy)]

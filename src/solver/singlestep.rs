@@ -168,6 +168,21 @@ impl SingleStep {
         stages
     }
 
+    /// The update of one order less from the predictions of a step of this order 2 or 3.
+    pub(crate) fn embedded(&self, path: &Path<'_>) -> Result<Update, Error> {
+        let (from, to) = (path.from(), path.to());
+        let step = self.exponential(from, to);
+        if self.memory() == 2 {
+            let mut update = step.update(&[from], &step.moments(1, Slope::Exact));
+            update.model.insert(0, 0.0);
+            return Ok(update);
+        }
+        let first = path.level_at(from.log_snr().toward(to.log_snr(), 1.0 / 3.0))?;
+        let mut update = step.update(&[first, from], &step.moments(2, Slope::Midpoint));
+        update.model.insert(0, 0.0);
+        Ok(update)
+    }
+
     fn exponential(&self, from: NoiseLevel, to: NoiseLevel) -> Exponential {
         Exponential {
             coordinates: self.coordinates,

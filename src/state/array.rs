@@ -4,7 +4,7 @@ use std::{fmt::Debug, ops};
 
 use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
 
-use super::{State, kernel};
+use super::{ErrorNorm, State, kernel};
 use crate::Error;
 
 mod sealed {
@@ -150,6 +150,34 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
             Some(values) => finite(values),
             None => self.iter().all(|y| y.get().is_finite()),
         }
+    }
+}
+
+impl<A: Real, D: Dimension> ErrorNorm for Array<A, D> {
+    fn error_norms(
+        &self,
+        other: &Self,
+        before: &Self,
+        absolute: f64,
+        relative: f64,
+    ) -> Result<Vec<f64>, Error> {
+        check_shape(self, other)?;
+        check_shape(self, before)?;
+        let [this, other, before] = [self, other, before].map(|array| array.view().into_dyn());
+        let norm = |i: usize| {
+            let mut sum = 0.0;
+            let (other, before) = (item_view(&other, i), item_view(&before, i));
+            Zip::from(&item_view(&this, i))
+                .and(&other)
+                .and(&before)
+                .for_each(|&x, &other, &before| {
+                    let size = x.get().abs().max(before.get().abs());
+                    let off = (x.get() - other.get()) / absolute.max(relative * size);
+                    sum += off * off;
+                });
+            (sum / item_len(self).max(1) as f64).sqrt()
+        };
+        Ok((0..self.items()).map(norm).collect())
     }
 }
 

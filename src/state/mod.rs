@@ -65,3 +65,21 @@ pub trait State: Clone {
     /// Whether there is no NaN and no infinity.
     fn is_finite(&self) -> bool;
 }
+
+/// A state whose distance from another can be measured, as adaptive step sizes need.
+pub trait ErrorNorm: State {
+    /// For each item, the root mean square over its elements of `(self - other) / tolerance`, where the
+    /// tolerance of an element is `max(absolute, relative * max(|self|, |before|))`; 0 for an item
+    /// without elements.
+    ///
+    /// # Errors
+    ///
+    /// If another array has another shape.
+    fn error_norms(
+        &self,
+        other: &Self,
+        before: &Self,
+        absolute: f64,
+        relative: f64,
+    ) -> Result<Vec<f64>, Error>;
+}

@@ -1,0 +1,349 @@
+//! DPM-Solver with steps as long as the error allows.
+
+use std::fmt::Debug;
+
+use crate::{
+    Denoiser, Error, Grid, LogSnr, Markov, NoiseLevel, NoiseSchedule, Plan,
+    noise::{Interval, NoiseSource, Scale},
+    solver::{Descent, Path, SingleStep},
+    state::ErrorNorm,
+};
+
+/// DPM-Solver-12 and DPM-Solver-23: the length of each step from the difference of two orders.
+///
+/// A step of order 2 or 3 in half log-SNR is tried, and the one of an order less made from the same
+/// predictions; the error is the root mean square of their difference in units of
+/// `max(absolute, relative * |x|)`, for each item, of which the largest counts. A controller (PID) sets
+/// the next length `h`, also after a step that is not accepted:
+///
+/// ```text
+/// h <- h limit(e_0^-b0 e_1^-b1 e_2^-b2),  limit(f) = 1 + atan(f - 1)
+/// ```
+///
+/// $$h\leftarrow h\cdot\operatorname{limit}\big(e_0^{-b_0}e_1^{-b_1}e_2^{-b_2}\big)$$
+///
+/// with `b_0 = (p + i + d) / order`, `b_1 = -(p + 2 d) / order`, `b_2 = d / order` and the last errors
+/// `e`. It is accepted where the factor is at least `safety`. With `eta` above 0 every step goes below its
+/// target and noise takes it back up, as in [`Ancestral`](crate::solver::Ancestral).
+///
+/// Each step is a [`Plan`] of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
+///
+/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of k-diffusion,
+/// Crowson, 2022.
+///
+/// ```
+/// use gaussian_diffusion::{DpmAdaptive, LogSnr, Noise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm};
+/// use ndarray::array;
+/// let schedule = Edm::default();
+/// let (from, to) = (LogSnr::from_sigma(Sigma::new(80.0)?), LogSnr::from_sigma(Sigma::new(0.01)?));
+/// // The exact denoiser of N(0, 1/4).
+/// let mut net = predicts::x0(|x: &ndarray::Array1<f64>, at: Point<Sigma>| {
+///     x * (0.25 / (0.25 + at.level.sigma().powi(2)))
+/// });
+/// let solver = DpmAdaptive::new(3)?.with_tolerances(1e-6, 1e-6)?;
+/// let (x, report) = solver.sample(&schedule, from, to, array![80.0], &mut net, &mut Noise::seeded(0))?;
+/// // One deviation from the mean stays one deviation from it.
+/// assert!((x[0] - 0.5 * (1.0_f64 + 4.0 * 1e-4).sqrt()).abs() < 1e-4);
+/// assert_eq!(report.evaluations, 3 * (report.accepted + report.rejected));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("DPM adaptive", "dpm_adaptive", "DPM-Solver-23", "DPM-Solver-12"))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct DpmAdaptive {
+    order: usize,
+    solver: SingleStep,
+    absolute: f64,
+    relative: f64,
+    first: f64,
+    gains: [f64; 3],
+    safety: f64,
+    eta: f64,
+    noise: f64,
+    limit: usize,
+}
+
+/// What an adaptive run took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DpmAdaptiveReport {
+    /// Steps made.
+    pub accepted: usize,
+    /// Steps tried and not made.
+    pub rejected: usize,
+    /// Network evaluations.
+    pub evaluations: usize,
+}
+
+impl DpmAdaptive {
+    /// Order 3 (DPM-Solver-23) or 2 (DPM-Solver-12), deterministic, with tolerances 0.0078 and 0.05, a
+    /// first step of 0.05 in half log-SNR, an integral controller, a safety of 0.81 and at most 10,000
+    /// steps.
+    ///
+    /// # Errors
+    ///
+    /// If the order is neither 2 nor 3.
+    pub fn new(order: usize) -> Result<Self, Error> {
+        if !(2..=3).contains(&order) {
+            return Err(Error::range("order", order as f64, "2 or 3"));
+        }
+        Ok(Self {
+            order,
+            solver: SingleStep::noise(order)?,
+            absolute: 0.0078,
+            relative: 0.05,
+            first: 0.05,
+            gains: [0.0, 1.0, 0.0],
+            safety: 0.81,
+            eta: 0.0,
+            noise: 1.0,
+            limit: 10_000,
+        })
+    }
+
+    /// The tolerance of an element: absolute, in units of the data, and relative to its size.
+    ///
+    /// # Errors
+    ///
+    /// If one is not positive or not finite.
+    #[doc(alias("atol", "rtol"))]
+    pub fn with_tolerances(mut self, absolute: f64, relative: f64) -> Result<Self, Error> {
+        for (what, value) in [
+            ("absolute tolerance", absolute),
+            ("relative tolerance", relative),
+        ] {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(Error::range(what, value, "a finite number above 0"));
+            }
+        }
+        (self.absolute, self.relative) = (absolute, relative);
+        Ok(self)
+    }
+
+    /// The length of the first step, in half log-SNR.
+    ///
+    /// # Errors
+    ///
+    /// If it is not above 0 and up to 10.
+    #[doc(alias("h_init"))]
+    pub fn with_first_step(mut self, length: f64) -> Result<Self, Error> {
+        if !(length > 0.0 && length <= 10.0) {
+            return Err(Error::range("first step", length, "above 0 and up to 10"));
+        }
+        self.first = length;
+        Ok(self)
+    }
+
+    /// The gains of the controller, proportional, integral and differential, and the least factor of
+    /// the length with which a step is accepted.
+    ///
+    /// # Errors
+    ///
+    /// If a gain is not 0 to 10, or the safety not above 0 and up to 1.
+    #[doc(alias("pcoeff", "icoeff", "dcoeff", "accept_safety"))]
+    pub fn with_controller(mut self, gains: [f64; 3], safety: f64) -> Result<Self, Error> {
+        for (index, gain) in gains.into_iter().enumerate() {
+            if !(0.0..=10.0).contains(&gain) {
+                return Err(Error::element("gains", index, gain, "0 to 10"));
+            }
+        }
+        if !(safety > 0.0 && safety <= 1.0) {
+            return Err(Error::range("safety", safety, "above 0 and up to 1"));
+        }
+        (self.gains, self.safety) = (gains, safety);
+        Ok(self)
+    }
+
+    /// Noise in every step: eta is DDIM's.
+    ///
+    /// # Errors
+    ///
+    /// If eta is not 0 to 1, or the factor of the noise not 0 to 10.
+    pub fn with_eta(mut self, eta: f64, noise_factor: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&eta) {
+            return Err(Error::range("eta", eta, "0 to 1"));
+        }
+        if !(0.0..=10.0).contains(&noise_factor) {
+            return Err(Error::range("noise factor", noise_factor, "0 to 10"));
+        }
+        (self.eta, self.noise) = (eta, noise_factor);
+        Ok(self)
+    }
+
+    /// The most steps, tried ones included, after which a run is an error.
+    #[must_use]
+    pub const fn with_limit(mut self, steps: usize) -> Self {
+        self.limit = steps;
+        self
+    }
+
+    /// Takes `x` from one log-SNR of the schedule to a higher one.
+    ///
+    /// # Errors
+    ///
+    /// If a log-SNR is infinite or outside the schedule, or the second not above the first; as
+    /// [`Plan::sample`]; or if the limit of steps is reached.
+    pub fn sample<V, S, D, N>(
+        &self,
+        schedule: &S,
+        from: LogSnr,
+        to: LogSnr,
+        mut x: V,
+        network: &mut D,
+        noise: &mut N,
+    ) -> Result<(V, DpmAdaptiveReport), Error>
+    where
+        V: ErrorNorm,
+        S: NoiseSchedule + ?Sized,
+        S::Time: Copy + Debug,
+        D: Denoiser<V, S::Time> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        if !(from.get().is_finite() && to.get().is_finite() && from < to) {
+            let allowed = format!("a finite number above {}", from.get());
+            return Err(Error::range("last log-SNR", to.get(), allowed));
+        }
+        let end = schedule.level_at(to)?;
+        let mut report = DpmAdaptiveReport::default();
+        let mut controller = Controller::new(self);
+        let mut before = x.clone();
+        let mut at = from;
+        // Half of the 1e-5 that DPM-Solver leaves out, which is in half log-SNR.
+        while at.get() < to.get() - 2e-5 {
+            if report.accepted + report.rejected >= self.limit {
+                let steps = self.limit as f64;
+                return Err(Error::range(
+                    "steps of an adaptive run",
+                    steps,
+                    "fewer than this, its limit",
+                ));
+            }
+            let next = (at.get() + 2.0 * controller.length).min(to.get());
+            let next = LogSnr::new(next)?;
+            let (start, target) = (schedule.level_at(at)?, schedule.level_at(next)?);
+            let below = self.below(schedule, start, target, end)?;
+            let (high, low) = self.attempt(schedule, at, below, &x, network, noise)?;
+            report.evaluations += self.order;
+            let absolute = self.absolute * below.alpha();
+            let errors = low.error_norms(&high, &before, absolute, self.relative)?;
+            if !controller.propose(errors.into_iter().fold(0.0, f64::max)) {
+                report.rejected += 1;
+                continue;
+            }
+            report.accepted += 1;
+            (before, x, at) = (low, high, next);
+            if below != target {
+                x.combine(target.alpha() / below.alpha(), &[])?;
+                let std = self.noise * Markov.forward_std(target, below)?;
+                let over = Interval {
+                    from: start,
+                    to: target,
+                };
+                noise.add(&mut x, Scale::Same(std), Some(over))?;
+            }
+        }
+        Ok((x, report))
+    }
+
+    /// The level that the deterministic part of a step goes to, never below the end.
+    fn below<S>(
+        &self,
+        schedule: &S,
+        start: NoiseLevel,
+        target: NoiseLevel,
+        end: NoiseLevel,
+    ) -> Result<NoiseLevel, Error>
+    where
+        S: NoiseSchedule + ?Sized,
+    {
+        let (levels, level_at) = ([start, target], |snr| schedule.level_at(snr));
+        let path = Path::new(&levels, 0, &level_at);
+        let descent = Descent::Posterior(self.eta);
+        let below = path.map(|path| descent.below(&path, end.noise_to_signal()));
+        // At the end itself, that ratio made a level again may miss it by a rounding.
+        Ok(match below.transpose()?.flatten() {
+            Some(level) if target.is_noisier_than(level) => level,
+            _ => target,
+        })
+    }
+
+    /// The results of both orders.
+    fn attempt<V, S, D, N>(
+        &self,
+        schedule: &S,
+        at: LogSnr,
+        to: NoiseLevel,
+        x: &V,
+        network: &mut D,
+        noise: &mut N,
+    ) -> Result<(V, V), Error>
+    where
+        V: ErrorNorm,
+        S: NoiseSchedule + ?Sized,
+        S::Time: Copy + Debug,
+        D: Denoiser<V, S::Time> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let grid = Grid::at_log_snrs(schedule, &[at])?.ending_at(to)?;
+        let plan = Plan::new(schedule, &grid, &self.solver)?;
+        let mut run = plan.start_from(x.clone(), noise)?;
+        while let Some((x, at)) = run.pending() {
+            let prediction = network.predict(x, at)?;
+            run.supply(prediction, noise)?;
+        }
+        let level_at = |snr| schedule.level_at(snr);
+        let mut low = x.clone();
+        if let Some(path) = Path::new(plan.levels(), 0, &level_at) {
+            let update = self.solver.embedded(&path)?;
+            let terms: Vec<_> = update.model.into_iter().zip(run.predictions()).collect();
+            low.combine(update.state, &terms)?;
+        }
+        Ok((run.into_state(), low))
+    }
+}
+
+/// The controller of the step length, in half log-SNR.
+struct Controller {
+    length: f64,
+    exponents: [f64; 3],
+    safety: f64,
+    /// Inverse errors, the newest first.
+    inverse: Option<[f64; 3]>,
+}
+
+impl Controller {
+    fn new(solver: &DpmAdaptive) -> Self {
+        let [p, i, d] = solver.gains;
+        // Noise lowers the order.
+        let order = if solver.eta > 0.0 {
+            1.5
+        } else {
+            solver.order as f64
+        };
+        Self {
+            length: solver.first,
+            exponents: [(p + i + d) / order, -(p + 2.0 * d) / order, d / order],
+            safety: solver.safety,
+            inverse: None,
+        }
+    }
+
+    /// Takes the error of a step, sets the next length, and says whether the step is accepted.
+    fn propose(&mut self, error: f64) -> bool {
+        // An error of 0 lets the step grow as much as any small one.
+        let newest = 1.0 / (error + 1e-8);
+        let mut inverse = self.inverse.unwrap_or([newest; 3]);
+        inverse[0] = newest;
+        let factor: f64 = inverse
+            .iter()
+            .zip(self.exponents)
+            .map(|(e, b)| e.powf(b))
+            .product();
+        let factor = 1.0 + (factor - 1.0).atan();
+        let accepted = factor >= self.safety;
+        if accepted {
+            inverse = [inverse[0], inverse[0], inverse[1]];
+        }
+        self.inverse = Some(inverse);
+        self.length *= factor;
+        accepted
+    }
+}
