@@ -43,6 +43,7 @@ pub mod state;
 pub mod noise;
 
 pub mod denoiser;
+mod edit;
 pub mod forward;
 mod mixture;
 mod run;
@@ -61,6 +62,7 @@ pub mod papers {}
 pub use ndarray_rand::{rand, rand_distr};
 
 pub use denoiser::{Denoiser, Point, Prediction, predicts};
+pub use edit::{Edit, Reached};
 pub use error::Error;
 pub use forward::ForwardProcess;
 pub use gaussian::gaussian_kl;

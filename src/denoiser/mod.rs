@@ -13,6 +13,9 @@ pub use clip::Clip;
 pub struct Point<T> {
     /// Position of the step in the run, counted from 0.
     pub step: usize,
+    /// Position of the question in the run, counted from 0: what remembers earlier answers forgets
+    /// them at 0.
+    pub evaluation: usize,
     /// The noise level of the state the network is shown.
     pub level: NoiseLevel,
     /// What the network is told.
@@ -28,10 +31,23 @@ impl<T> Point<T> {
     pub fn new(time: T, from: NoiseLevel, to: NoiseLevel) -> Self {
         Self {
             step: 0,
+            evaluation: 0,
             level: from,
             time,
             from,
             to,
+        }
+    }
+
+    /// The same point with something else told to the network.
+    pub fn told<U>(self, time: U) -> Point<U> {
+        Point {
+            step: self.step,
+            evaluation: self.evaluation,
+            level: self.level,
+            time,
+            from: self.from,
+            to: self.to,
         }
     }
 }
@@ -60,6 +76,9 @@ pub struct Prediction<V> {
     /// [-1, 1] of one in a range, as the [`ModelVariance`](crate::ModelVariance) of the sampler has
     /// it.
     pub variance: Option<V>,
+    /// What is added to the data in the state beside what the solver makes of the prediction:
+    /// `x_s <- x_s + alpha_s shift`. It takes no part in the equation that the solver integrates.
+    pub shift: Option<V>,
 }
 
 impl<V> Prediction<V> {
@@ -69,6 +88,7 @@ impl<V> Prediction<V> {
             value,
             parameterization,
             variance: None,
+            shift: None,
         }
     }
 
@@ -101,6 +121,13 @@ impl<V> Prediction<V> {
     #[must_use]
     pub fn with_variance(mut self, variance: V) -> Self {
         self.variance = Some(variance);
+        self
+    }
+
+    /// The same with a displacement of the data that the state gets after the step.
+    #[must_use]
+    pub fn with_shift(mut self, shift: V) -> Self {
+        self.shift = Some(shift);
         self
     }
 }

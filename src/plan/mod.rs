@@ -1,6 +1,7 @@
 //! The sampler as a table of numbers.
 
 mod carry;
+mod jumps;
 mod table;
 
 use std::fmt::Debug;
@@ -8,7 +9,7 @@ use std::fmt::Debug;
 use ndarray::{Array, ShapeBuilder};
 
 use crate::{
-    Denoiser, Error, Grid, NoiseLevel, Point, Run,
+    Denoiser, Edit, Error, Grid, NoiseLevel, Point, Run,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     solver::{At, Path, ReverseStep, Stage},
@@ -101,6 +102,7 @@ impl<T: Copy + Debug> Plan<T> {
                 let (from, to) = (path.from(), path.to());
                 let point = Point {
                     step: index,
+                    evaluation: stages.len(),
                     level,
                     time,
                     from,
@@ -163,6 +165,38 @@ impl<T: Copy + Debug> Plan<T> {
         while let Some((x, at)) = run.pending() {
             let prediction = network.predict(x, at)?;
             run.supply(prediction, noise)?;
+        }
+        Ok(run.into_state())
+    }
+
+    /// The same with a change of the state before every step and at the end, such as
+    /// [`Inpaint`](crate::editing::Inpaint).
+    ///
+    /// # Errors
+    ///
+    /// As [`sample`](Self::sample), and where the edit fails.
+    #[doc(alias("callback", "callback_on_step_end"))]
+    pub fn sample_edited<V, D, E, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        edit: &mut E,
+        noise: &mut N,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        E: Edit<V> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let mut run = self.start_from(x, noise)?;
+        run.edit(edit)?;
+        while let Some((x, at)) = run.pending() {
+            let prediction = network.predict(x, at)?;
+            run.supply(prediction, noise)?;
+            if run.pending().is_none_or(|(_, next)| next.step != at.step) {
+                run.edit(edit)?;
+            }
         }
         Ok(run.into_state())
     }
