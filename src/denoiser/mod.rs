@@ -1,11 +1,15 @@
 //! The network's side: what it is asked, what it answers, and corrections of the answer.
 
 mod clip;
+mod correction;
 pub mod predicts;
+mod threshold;
 
 use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 pub use clip::Clip;
+pub use correction::{Corrected, Correction, KeepingNoise};
+pub use threshold::DynamicThreshold;
 
 /// What a network is asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -151,7 +155,8 @@ impl<V: State> Prediction<V> {
 /// A network, or anything else that predicts the data or the noise from a noisy state.
 ///
 /// Closures become denoisers by what they predict: see [`predicts`]. Corrections are adapters on a
-/// denoiser, like [`Clip`].
+/// denoiser: [`clipped`](Self::clipped), [`corrected`](Self::corrected), and those of
+/// [`guidance`](crate::guidance).
 ///
 /// # Laws
 ///
@@ -187,11 +192,19 @@ pub trait Denoiser<V, T> {
     /// # Errors
     ///
     /// If `low` is not below `high`.
-    fn clipped(self, low: f64, high: f64) -> Result<Clip<Self>, Error>
+    fn clipped(self, low: f64, high: f64) -> Result<Corrected<Self, Clip>, Error>
     where
         Self: Sized,
     {
-        Clip::new(self, low, high)
+        Ok(Corrected::new(self, Clip::new(low, high)?))
+    }
+
+    /// With its prediction of the data corrected.
+    fn corrected<C: Correction<V, T>>(self, correction: C) -> Corrected<Self, C>
+    where
+        Self: Sized,
+    {
+        Corrected::new(self, correction)
     }
 }
 
