@@ -45,6 +45,7 @@ pub mod noise;
 pub mod denoiser;
 mod edit;
 pub mod forward;
+pub mod guidance;
 mod mixture;
 mod run;
 pub mod training;
