@@ -1,5 +1,7 @@
 //! Mixtures of Gaussians: data for which everything is known in closed form.
 
+mod measured;
+
 use ndarray::{Array, Array1, Array2, Dimension};
 
 use crate::{
@@ -84,6 +86,23 @@ struct Seen<'a> {
     noisy: Array1<f64>,
     /// The log-density with its weight, then the posterior probability.
     log: f64,
+}
+
+impl Seen<'_> {
+    /// `E[x_0 | x]` under this component.
+    fn posterior_mean(&self, level: NoiseLevel) -> Array1<f64> {
+        // Where all variance is noise (0 of 0 at a point of clean data) nothing is gained.
+        let gain = |((v, n), y): ((&f64, &f64), &f64)| {
+            if *n == 0.0 {
+                0.0
+            } else {
+                level.alpha() * v / n * y
+            }
+        };
+        let variances = self.component.variances.iter().zip(&self.noisy);
+        let gained = Array1::from_iter(variances.zip(&self.centered).map(gain));
+        self.component.restored(gained) + &self.component.mean
+    }
 }
 
 impl GaussianMixture {
@@ -281,28 +300,13 @@ impl GaussianMixture {
     pub fn posterior_mean(&self, x: &[f64], level: NoiseLevel) -> Result<Array1<f64>, Error> {
         let (seen, total) = self.see(x, level, self.components.len() > 1)?;
         let mut mean = Array1::zeros(self.dimension);
-        for Seen {
-            component,
-            centered,
-            noisy,
-            log,
-        } in seen
-        {
-            // Where all variance is noise (0 of 0 at a point of clean data) nothing is gained.
-            let gain = |(v, n): (&f64, &f64)| {
-                if *n == 0.0 {
-                    0.0
-                } else {
-                    level.alpha() * v / n
-                }
-            };
-            let gains = Array1::from_iter(component.variances.iter().zip(&noisy).map(gain));
+        for seen in seen {
             let probability = if total.is_nan() {
                 1.0
             } else {
-                (log - total).exp()
+                (seen.log - total).exp()
             };
-            mean = mean + (component.restored(gains * centered) + &component.mean) * probability;
+            mean = mean + seen.posterior_mean(level) * probability;
         }
         Ok(mean)
     }

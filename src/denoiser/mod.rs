@@ -2,6 +2,7 @@
 
 mod clip;
 mod correction;
+mod differentiable;
 pub mod predicts;
 mod threshold;
 
@@ -9,6 +10,7 @@ use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 pub use clip::Clip;
 pub use correction::{Corrected, Correction, KeepingNoise};
+pub use differentiable::{Differentiable, WithVjp};
 pub use threshold::DynamicThreshold;
 
 /// What a network is asked about.
@@ -137,6 +139,15 @@ impl<V> Prediction<V> {
 }
 
 impl<V: State> Prediction<V> {
+    /// Adds to the displacement of the data.
+    pub(crate) fn add_shift(&mut self, mut shift: V) -> Result<(), Error> {
+        if let Some(before) = &self.shift {
+            shift.combine(1.0, &[(1.0, before)])?;
+        }
+        self.shift = Some(shift);
+        Ok(())
+    }
+
     /// The same prediction in other terms, given the `x` the network was shown.
     ///
     /// # Errors

@@ -11,7 +11,7 @@
 //! | CFG-zero*, tangential, magnitude-aware | see there | [`Adaptive`] |
 //! | CFG++ | Chung et al., 2024 | [`PlusPlus`] |
 //! | classifier guidance | Dhariwal, Nichol, 2021 | [`Classifier`] |
-//! | DPS, PiGDM, MMPS, DiffPIR | see there | [`Gradient`], [`Measured`], [`Proximal`] |
+//! | DPS, PiGDM and MMPS, DiffPIR | see there | [`Dps`], [`GaussianPosterior`], [`DiffPir`] |
 //!
 //! A rule is a [`Rule`]; [`Guided`] asks for the predictions it needs, and only those, and is a
 //! [`Denoiser`](crate::Denoiser) like any other: on every schedule, with every solver. The
@@ -36,8 +36,14 @@
 //! ```
 
 mod adaptive;
+mod classifier;
 mod combination;
+mod diff_pir;
+mod dps;
+mod gaussian_posterior;
 mod guided;
+mod krylov;
+mod measurement;
 mod plus_plus;
 mod predictors;
 mod projected;
@@ -47,8 +53,13 @@ mod strength;
 mod within;
 
 pub use adaptive::Adaptive;
+pub use classifier::{Classifier, MeanClassifier};
 pub use combination::Combination;
+pub use diff_pir::DiffPir;
+pub use dps::Dps;
+pub use gaussian_posterior::GaussianPosterior;
 pub use guided::Guided;
+pub use measurement::{Measurement, Operator};
 pub use plus_plus::PlusPlus;
 pub use predictors::{Predictors, Together};
 pub use projected::Projected;

@@ -21,7 +21,8 @@ use crate::{Error, Point, state::State};
 ///
 /// ```
 /// use gaussian_diffusion::guidance::Projected;
-/// let rule = Projected::new(10.0)?.with_momentum(-0.5)?.with_norm(15.0)?.with_parallel(0.0)?;
+/// use ndarray::Array2;
+/// let rule = Projected::<Array2<f32>>::new(10.0)?.with_momentum(-0.5)?.with_norm(15.0)?.with_parallel(0.0)?;
 /// # let _ = rule;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
