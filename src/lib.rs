@@ -44,6 +44,7 @@ pub mod noise;
 
 pub mod denoiser;
 mod edit;
+pub mod editing;
 pub mod forward;
 pub mod guidance;
 mod mixture;

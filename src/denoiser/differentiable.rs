@@ -32,13 +32,16 @@ impl<V, T, D: Differentiable<V, T> + ?Sized> Differentiable<V, T> for Box<D> {
 /// A denoiser with a closure that gives its vector-Jacobian products.
 ///
 /// ```
-/// use gaussian_diffusion::{Point, Step, denoiser::WithVjp, predicts};
-/// use ndarray::Array2;
+/// use gaussian_diffusion::{NoiseLevel, Point, Step, predicts};
+/// use gaussian_diffusion::denoiser::{Differentiable, WithVjp};
+/// use ndarray::{Array2, array};
 /// let net = predicts::noise(|x: &Array2<f32>, _: Point<Step>| x.mapv(f32::tanh));
-/// let net = WithVjp::new(net, |x: &Array2<f32>, _: Point<Step>, v: &Array2<f32>| {
+/// let mut net = WithVjp::new(net, |x: &Array2<f32>, _: Point<Step>, v: &Array2<f32>| {
 ///     Ok(x.mapv(|x| 1.0 - x.tanh().powi(2)) * v)
 /// });
-/// # let _ = net;
+/// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+/// assert_eq!(net.vjp(&array![[0.0]], at, &array![[2.0]])?, array![[2.0]]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct WithVjp<D, F> {

@@ -4,6 +4,7 @@ mod clip;
 mod correction;
 mod differentiable;
 pub mod predicts;
+mod self_conditioned;
 mod threshold;
 
 use crate::{Error, NoiseLevel, Parameterization, state::State};
@@ -11,6 +12,7 @@ use crate::{Error, NoiseLevel, Parameterization, state::State};
 pub use clip::Clip;
 pub use correction::{Corrected, Correction, KeepingNoise};
 pub use differentiable::{Differentiable, WithVjp};
+pub use self_conditioned::SelfConditioned;
 pub use threshold::DynamicThreshold;
 
 /// What a network is asked about.
@@ -189,6 +191,9 @@ impl<V: State> Prediction<V> {
 ///     }
 /// }
 /// ```
+///
+/// A network that carries something from call to call keeps it in itself, and starts anew where
+/// [`Point::evaluation`] is 0; [`SelfConditioned`] does so with its last prediction of the data.
 #[doc(alias("model", "network", "UNet"))]
 pub trait Denoiser<V, T> {
     /// The answer for this state.

@@ -11,6 +11,7 @@
 
 mod karras;
 mod strided;
+mod tail;
 mod uniform;
 
 use std::fmt::Debug;
