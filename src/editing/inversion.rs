@@ -21,7 +21,7 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// let forth = Plan::new(&schedule, &grid.inverted(), &Ddim::default())?;
 /// let back = Plan::new(&schedule, &grid, &Ddim::default())?;
 /// let mut net = GaussianMixture::isotropic(&[(1.0, &[1.0][..], 0.3)])?;
-/// let x0 = array![[0.4]];
+/// let x0 = array![[0.4_f64]];
 /// let code = forth.sample(x0.clone(), &mut Inversion::new(&mut net), &mut Noise::seeded(0))?;
 /// let again = back.sample(code, &mut net, &mut Noise::seeded(0))?;
 /// assert!((again - x0)[[0, 0]].abs() < 0.02);

@@ -80,3 +80,23 @@ pub trait Rule<V: State> {
     /// If the shapes differ, or a prediction that is needed was not given.
     fn combine(&mut self, said: Said<V>, at: Point<()>) -> Result<V, Error>;
 }
+
+macro_rules! forward_rule {
+    ($($pointer:ty),*) => {$(
+        impl<V: State, R: Rule<V> + ?Sized> Rule<V> for $pointer {
+            fn count(&self) -> usize {
+                (**self).count()
+            }
+
+            fn needs(&self, index: usize, at: Point<()>) -> Result<bool, Error> {
+                (**self).needs(index, at)
+            }
+
+            fn combine(&mut self, said: Said<V>, at: Point<()>) -> Result<V, Error> {
+                (**self).combine(said, at)
+            }
+        }
+    )*};
+}
+
+forward_rule!(&mut R, Box<R>);
