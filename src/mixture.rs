@@ -89,6 +89,15 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// The posterior probability, given the log-density of all; 1 for a point at the clean level.
+    fn probability(&self, total: f64) -> f64 {
+        if total.is_nan() {
+            1.0
+        } else {
+            (self.log - total).exp()
+        }
+    }
+
     /// `E[x_0 | x]` under this component.
     fn posterior_mean(&self, level: NoiseLevel) -> Array1<f64> {
         // Where all variance is noise (0 of 0 at a point of clean data) nothing is gained.
@@ -301,12 +310,7 @@ impl GaussianMixture {
         let (seen, total) = self.see(x, level, self.components.len() > 1)?;
         let mut mean = Array1::zeros(self.dimension);
         for seen in seen {
-            let probability = if total.is_nan() {
-                1.0
-            } else {
-                (seen.log - total).exp()
-            };
-            mean = mean + seen.posterior_mean(level) * probability;
+            mean = mean + seen.posterior_mean(level) * seen.probability(total);
         }
         Ok(mean)
     }

@@ -125,19 +125,14 @@ impl GaussianMixture {
     ///
     /// As [`posterior_mean`](Self::posterior_mean).
     pub fn jacobian(&self, x: &[f64], level: NoiseLevel) -> Result<Array2<f64>, Error> {
-        let (alpha, noise) = (level.alpha(), level.sigma() * level.sigma());
-        let (mean, parts) = self.posterior_parts(x, level)?;
+        let parts = self.posterior_parts(x, level)?;
         let mut jacobian = Array2::zeros((self.dimension, self.dimension));
-        for part in parts {
-            let variances = part.seen.component.variances.iter().zip(&part.seen.noisy);
-            let gain = |(v, n): (&f64, &f64)| if *n == 0.0 { 0.0 } else { alpha * v / n };
-            let gains = Array1::from_iter(variances.map(gain));
-            jacobian += &(part.seen.component.matrix(&gains) * part.probability);
-            let off = part.mean - &mean;
-            // At the clean level one component is certain, and its mean is the mean.
-            if noise > 0.0 {
-                jacobian += &(outer(&off) * (part.probability * alpha / noise));
-            }
+        for (mut column, unit) in jacobian
+            .columns_mut()
+            .into_iter()
+            .zip(Array2::eye(self.dimension).rows())
+        {
+            column.assign(&derivative(&parts, level, &unit.to_owned()));
         }
         Ok(jacobian)
     }
@@ -148,18 +143,19 @@ impl GaussianMixture {
         x: &[f64],
         level: NoiseLevel,
     ) -> Result<(Array1<f64>, Vec<Part<'_>>), Error> {
-        let mean = self.posterior_mean(x, level)?;
         let (seen, total) = self.see(x, level, self.components.len() > 1)?;
-        let parts = seen.into_iter().map(|seen| Part {
-            probability: if total.is_nan() {
-                1.0
-            } else {
-                (seen.log - total).exp()
-            },
-            mean: seen.posterior_mean(level),
-            seen,
-        });
-        Ok((mean, parts.collect()))
+        let mut mean = Array1::zeros(self.dimension);
+        let mut parts = Vec::with_capacity(seen.len());
+        for seen in seen {
+            let part = Part {
+                probability: seen.probability(total),
+                mean: seen.posterior_mean(level),
+                seen,
+            };
+            mean.scaled_add(part.probability, &part.mean);
+            parts.push(part);
+        }
+        Ok((mean, parts))
     }
 }
 
@@ -167,6 +163,34 @@ struct Part<'a> {
     seen: Seen<'a>,
     probability: f64,
     mean: Array1<f64>,
+}
+
+/// The derivative of the posterior mean along `v`.
+fn derivative(
+    (mean, parts): &(Array1<f64>, Vec<Part<'_>>),
+    level: NoiseLevel,
+    v: &Array1<f64>,
+) -> Array1<f64> {
+    let (alpha, noise) = (level.alpha(), level.sigma() * level.sigma());
+    let mut sum = Array1::zeros(v.len());
+    for part in parts {
+        let component = part.seen.component;
+        let along = match &component.axes {
+            Some(axes) => axes.dot(v),
+            None => v.clone(),
+        };
+        let variances = component.variances.iter().zip(&part.seen.noisy);
+        let gain =
+            |((v, n), y): ((&f64, &f64), f64)| if *n == 0.0 { 0.0 } else { alpha * v / n * y };
+        let gained = Array1::from_iter(variances.zip(along).map(gain));
+        sum.scaled_add(part.probability, &component.restored(gained));
+        // At the clean level one component is certain, and its mean is the mean.
+        if noise > 0.0 {
+            let off = &part.mean - mean;
+            sum.scaled_add(part.probability * alpha / noise * off.dot(v), &off);
+        }
+    }
+    sum
 }
 
 /// A component given a measurement.
@@ -278,10 +302,12 @@ impl<A: Real, D: Dimension, T> Differentiable<Array<A, D>, T> for GaussianMixtur
         for_each_item(&mut product, |i, mut item| {
             let point: Vec<f64> = item_view(&points, i).iter().map(|x| x.get()).collect();
             let v = Array1::from_iter(item.iter().map(|v| v.get()));
-            match self.jacobian(&point, at.level) {
-                Ok(jacobian) => {
-                    let row = jacobian.dot(&v);
-                    item.iter_mut().zip(&row).for_each(|(y, v)| *y = A::of(*v));
+            match self.posterior_parts(&point, at.level) {
+                Ok(parts) => {
+                    let along = derivative(&parts, at.level, &v);
+                    item.iter_mut()
+                        .zip(&along)
+                        .for_each(|(y, v)| *y = A::of(*v));
                 }
                 Err(error) => result = Err(error),
             }
