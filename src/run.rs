@@ -173,15 +173,14 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         let Some(trial) = &mut self.trial else {
             return f(&mut self.state);
         };
-        let before = trial.clone();
+        let mut change = trial.clone();
         f(trial)?;
+        change.combine(-1.0, &[(1.0, &*trial)])?;
         // The commit that follows starts from the state, and scales it.
         let commit = self.plan.stages().get(self.done);
         let scale = commit.and_then(|planned| Some(planned.stage.commit.as_ref()?.state));
         if let Some(scale) = scale.filter(|scale| *scale != 0.0) {
-            let share = scale.recip();
-            self.state
-                .combine(1.0, &[(share, &*trial), (-share, &before)])?;
+            self.state.combine(1.0, &[(scale.recip(), &change)])?;
         }
         Ok(())
     }
