@@ -56,6 +56,8 @@ pub mod laws;
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
+#[doc = include_str!("../docs/guidance.md")]
+pub mod steering {}
 #[doc = include_str!("../docs/precision.md")]
 pub mod precision {}
 #[doc = include_str!("../docs/papers.md")]

@@ -313,7 +313,8 @@ fn combined<R: Rule<Array2<f64>>>(
 fn rules_of_inner_products_agree_with_slow_loops() {
     let (c, u) = (normals(7, 2), normals(7, 3) * 0.7 + normals(7, 2) * 0.5);
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-    let check = |what: &str, found: Array2<f64>, item: &dyn Fn(&[f64], &[f64]) -> Vec<f64>| {
+    type Item<'a> = &'a dyn Fn(&[f64], &[f64]) -> Vec<f64>;
+    let check = |what: &str, found: Array2<f64>, item: Item<'_>| {
         for (i, row) in found.rows().into_iter().enumerate() {
             let (c, u) = (c.row(i).to_vec(), u.row(i).to_vec());
             for (found, expected) in row.iter().zip(item(&c, &u)) {

@@ -48,7 +48,7 @@ impl Adaptive {
 
     /// TCFG: `u'` is the projection of `u` on the first right singular vector of the two rows `c`, `u`.
     ///
-    /// Source: TCFG: Tangential Damping Classifier-free Guidance, Kwon, Cho, Kang, Shin, 2025.
+    /// Source: TCFG: Tangential Damping Classifier-free Guidance, Kwon, Kim, Jeong, Hsiao, Uh, 2025.
     ///
     /// # Errors
     ///
@@ -63,6 +63,8 @@ impl Adaptive {
     /// $$w'=1+(w-1)\exp\Big(-\alpha\,\frac{\|c-u\|}{\|u\|}\Big)$$
     ///
     /// With `alpha = 0` it is plain guidance.
+    ///
+    /// Source: MAMBO-G: Magnitude-Aware Mitigation for Boosted Guidance, Zhu et al., 2025.
     ///
     /// # Errors
     ///
@@ -168,11 +170,9 @@ impl<V: State> Rule<V> for Adaptive {
         let mut difference = c.clone();
         difference.combine(1.0, &[(-1.0, &u)])?;
         let dd = difference.dot_items(&difference)?;
-        let (of_c, of_u): (Vec<_>, Vec<_>) = (0..c.items())
-            .map(|i| {
-                let (cc, cu, uu, dd) = (cc[i], cu[i], uu[i], dd[i]);
-                self.kind.coefficients(w, &Gram { cc, cu, uu, dd })
-            })
+        let grams = cc.into_iter().zip(cu).zip(uu).zip(dd);
+        let (of_c, of_u): (Vec<_>, Vec<_>) = grams
+            .map(|(((cc, cu), uu), dd)| self.kind.coefficients(w, &Gram { cc, cu, uu, dd }))
             .unzip();
         c.combine_items(&of_c, &[(&of_u, &u)])?;
         Ok(c)
