@@ -1,13 +1,13 @@
 //! Editing with a run: known parts, jumps, inversion, starts, and what is carried between calls.
 
-use std::fmt::Debug;
+use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use gaussian_diffusion::{
     Edit, Error, GaussianMixture, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule, Plan, Point,
     Prediction, Reached, ReverseStep, Sigma, Spread, Step,
     denoiser::SelfConditioned,
     editing::{Inpaint, Inversion, Known, slerp},
-    noise::{NoiseSource, Scale},
+    noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp, VpLinear},
     solver::{At, Ddim, Ddpm, Path, Stage, Update},
@@ -169,6 +169,42 @@ fn known_parts<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, it
             plan.sample(start, &mut mixture(), &mut noise.clone())
                 .unwrap()
         );
+    }
+}
+
+/// Noise that is held is drawn once a run, fresh noise at every noisy level.
+#[test]
+fn inpainting_draws_once_a_run_or_at_every_level() {
+    struct Counted(Rc<Cell<usize>>);
+    impl NoiseSource<Array2<f64>> for Counted {
+        fn add(
+            &mut self,
+            x: &mut Array2<f64>,
+            _: Scale<'_, Array2<f64>>,
+            _: Option<Interval>,
+        ) -> Result<(), Error> {
+            self.0.set(self.0.get() + 1);
+            *x += self.0.get() as f64;
+            Ok(())
+        }
+    }
+    let schedule = Discrete::cosine(1000).unwrap();
+    let grid = Grid::trailing(&schedule, 6).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+    for (hold, drawn) in [(true, 2), (false, 12)] {
+        let count = Rc::new(Cell::new(0));
+        let known = Known::new(values(1), mask(1)).unwrap();
+        let mut inpaint = Inpaint::new(known, Counted(Rc::clone(&count)));
+        if hold {
+            inpaint = inpaint.holding_noise();
+        }
+        for _ in 0..2 {
+            let mut noise = Noise::seeded(0);
+            let start = plan.prior((1, 3), &mut noise).unwrap();
+            plan.sample_edited(start, &mut mixture(), &mut inpaint, &mut noise)
+                .unwrap();
+        }
+        assert_eq!(count.get(), drawn);
     }
 }
 
