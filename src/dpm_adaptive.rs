@@ -220,7 +220,7 @@ impl DpmAdaptive {
             let next = LogSnr::new(next)?;
             let (start, target) = (schedule.level_at(at)?, schedule.level_at(next)?);
             let below = self.below(schedule, start, target, end)?;
-            let (high, low) = self.attempt(schedule, at, below, &x, network, noise)?;
+            let (high, low) = self.attempt(schedule, (at, below), &x, &report, network, noise)?;
             report.evaluations += self.order;
             let absolute = self.absolute * below.alpha();
             let errors = low.error_norms(&high, &before, absolute, self.relative)?;
@@ -269,9 +269,9 @@ impl DpmAdaptive {
     fn attempt<V, S, D, N>(
         &self,
         schedule: &S,
-        at: LogSnr,
-        to: NoiseLevel,
+        (at, to): (LogSnr, NoiseLevel),
         x: &V,
+        so_far: &DpmAdaptiveReport,
         network: &mut D,
         noise: &mut N,
     ) -> Result<(V, V), Error>
@@ -285,7 +285,10 @@ impl DpmAdaptive {
         let grid = Grid::at_log_snrs(schedule, &[at])?.ending_at(to)?;
         let plan = Plan::new(schedule, &grid, &self.solver)?;
         let mut run = plan.start_from(x.clone(), noise)?;
-        while let Some((x, at)) = run.pending() {
+        while let Some((x, mut at)) = run.pending() {
+            // The place in the whole run, which this is one step of.
+            at.step = so_far.accepted;
+            at.evaluation += so_far.evaluations;
             let prediction = network.predict(x, at)?;
             run.supply(prediction, noise)?;
         }

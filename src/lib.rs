@@ -45,7 +45,10 @@ pub mod noise;
 
 pub mod denoiser;
 mod dpm_adaptive;
+mod edit;
+pub mod editing;
 pub mod forward;
+pub mod guidance;
 pub mod likelihood;
 mod mixture;
 mod run;
@@ -60,6 +63,8 @@ pub mod guide {}
 pub mod training_guide {}
 #[doc = include_str!("../docs/likelihood.md")]
 pub mod likelihood_guide {}
+#[doc = include_str!("../docs/guidance.md")]
+pub mod steering {}
 #[doc = include_str!("../docs/precision.md")]
 pub mod precision {}
 #[doc = include_str!("../docs/papers.md")]
@@ -69,6 +74,7 @@ pub use ndarray_rand::{rand, rand_distr};
 
 pub use denoiser::{Denoiser, Point, Prediction, predicts};
 pub use dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
+pub use edit::{Edit, Reached};
 pub use error::Error;
 pub use forward::ForwardProcess;
 pub use gaussian::gaussian_kl;

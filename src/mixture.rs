@@ -1,6 +1,7 @@
 //! Mixtures of Gaussians: data for which everything is known in closed form.
 
 mod divergence;
+mod measured;
 
 use ndarray::{Array, Array1, Array2, Dimension};
 
@@ -86,6 +87,33 @@ struct Seen<'a> {
     noisy: Array1<f64>,
     /// The log-density with its weight, then the posterior probability.
     log: f64,
+}
+
+impl Seen<'_> {
+    /// The posterior probability, given the log-density of all; 1 for a component that is alone and
+    /// has no density at this point.
+    fn probability(&self, total: f64) -> f64 {
+        if total.is_finite() {
+            (self.log - total).exp()
+        } else {
+            1.0
+        }
+    }
+
+    /// `E[x_0 | x]` under this component.
+    fn posterior_mean(&self, level: NoiseLevel) -> Array1<f64> {
+        // Where all variance is noise (0 of 0 at a point of clean data) nothing is gained.
+        let gain = |((v, n), y): ((&f64, &f64), &f64)| {
+            if *n == 0.0 {
+                0.0
+            } else {
+                level.alpha() * v / n * y
+            }
+        };
+        let variances = self.component.variances.iter().zip(&self.noisy);
+        let gained = Array1::from_iter(variances.zip(&self.centered).map(gain));
+        self.component.restored(gained) + &self.component.mean
+    }
 }
 
 impl GaussianMixture {
@@ -283,28 +311,8 @@ impl GaussianMixture {
     pub fn posterior_mean(&self, x: &[f64], level: NoiseLevel) -> Result<Array1<f64>, Error> {
         let (seen, total) = self.see(x, level, self.components.len() > 1)?;
         let mut mean = Array1::zeros(self.dimension);
-        for Seen {
-            component,
-            centered,
-            noisy,
-            log,
-        } in seen
-        {
-            // Where all variance is noise (0 of 0 at a point of clean data) nothing is gained.
-            let gain = |(v, n): (&f64, &f64)| {
-                if *n == 0.0 {
-                    0.0
-                } else {
-                    level.alpha() * v / n
-                }
-            };
-            let gains = Array1::from_iter(component.variances.iter().zip(&noisy).map(gain));
-            let probability = if self.components.len() == 1 {
-                1.0
-            } else {
-                (log - total).exp()
-            };
-            mean = mean + (component.restored(gains * centered) + &component.mean) * probability;
+        for seen in seen {
+            mean = mean + seen.posterior_mean(level) * seen.probability(total);
         }
         Ok(mean)
     }

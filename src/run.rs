@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt::Debug};
 
 use crate::{
-    Error, Plan, Point, Prediction, Spread,
+    Edit, Error, NoiseLevel, Plan, Point, Prediction, Reached, Spread,
     noise::{NoiseSource, Scale},
     plan::PlannedStage,
     solver::Update,
@@ -88,12 +88,21 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             mut value,
             parameterization,
             variance,
+            shift,
         } = answer;
-        if !(value.is_finite() && variance.as_ref().is_none_or(State::is_finite)) {
+        let extras = [variance.as_ref(), shift.as_ref()];
+        if !(value.is_finite() && extras.into_iter().flatten().all(State::is_finite)) {
             return Err(Error::NotFinite {
                 what: "the prediction of the network",
                 step: point.step,
             });
+        }
+        if let Some(shift) = &shift {
+            // Refused now, if of another shape, while nothing has changed.
+            shift
+                .clone()
+                .combine(0.0, &[(1.0, &self.state)])
+                .map_err(|error| error.turned().naming("the shift of a prediction"))?;
         }
         let std = match &stage.commit {
             Some(commit) => deviation(commit.spread, variance, &self.state, point.step)?,
@@ -147,6 +156,62 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             self.history.truncate(self.plan.memory());
         }
         self.done += 1;
+        if let Some(shift) = &shift {
+            self.shift(shift, point)?;
+        }
+        Ok(())
+    }
+
+    /// Changes what the network is shown next, or the result where the run has ended.
+    ///
+    /// Where that is the guess of a predictor-corrector, its correction gets the same change.
+    ///
+    /// # Errors
+    ///
+    /// If the edit fails or leaves a NaN or an infinity.
+    pub fn edit<E: Edit<V> + ?Sized>(&mut self, edit: &mut E) -> Result<(), Error> {
+        let end = self.plan.levels().last().copied();
+        let next = self.planned().map(|planned| &planned.point);
+        let reached = Reached {
+            step: next.map_or(self.plan.steps(), |point| point.step),
+            level: next.map_or(end.unwrap_or(NoiseLevel::CLEAN), |point| point.level),
+        };
+        self.change(|x| edit.edit(x, reached))?;
+        let stands = self.trial.as_ref().unwrap_or(&self.state);
+        if stands.is_finite() {
+            return Ok(());
+        }
+        Err(Error::NotFinite {
+            what: "the edited state",
+            step: reached.step,
+        })
+    }
+
+    /// Adds a displacement of the data to what the stage that asked at `point` has made.
+    fn shift(&mut self, shift: &V, point: &Point<T>) -> Result<(), Error> {
+        let next = self.planned().map(|planned| &planned.point);
+        let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
+        match (next.filter(|next| next.step == point.step), &mut self.trial) {
+            // Within a step the commit adds its own.
+            (Some(_), Some(trial)) => trial.combine(1.0, &[(alpha, shift)]),
+            (Some(_), None) => self.state.combine(1.0, &[(alpha, shift)]),
+            (None, _) => self.change(|x| x.combine(1.0, &[(alpha, shift)])),
+        }
+    }
+
+    fn change(&mut self, f: impl FnOnce(&mut V) -> Result<(), Error>) -> Result<(), Error> {
+        let Some(trial) = &mut self.trial else {
+            return f(&mut self.state);
+        };
+        let mut change = trial.clone();
+        f(trial)?;
+        change.combine(-1.0, &[(1.0, &*trial)])?;
+        // The commit that follows starts from the state, and scales it.
+        let commit = self.plan.stages().get(self.done);
+        let scale = commit.and_then(|planned| Some(planned.stage.commit.as_ref()?.state));
+        if let Some(scale) = scale.filter(|scale| *scale != 0.0) {
+            self.state.combine(1.0, &[(scale.recip(), &change)])?;
+        }
         Ok(())
     }
 

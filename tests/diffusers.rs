@@ -2,7 +2,8 @@
 
 use gaussian_diffusion::{
     Denoiser, Error, Generalized, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
-    Plan, Point, Posterior, Prediction, ReverseStep, Step,
+    Plan, Point, Prediction, ReverseStep, Step,
+    denoiser::{Correction, DynamicThreshold},
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::Discrete,
@@ -63,49 +64,6 @@ impl NoiseSource<Array2<f64>> for Replay {
             Scale::PerItem(_) => panic!("a run scales all items alike"),
         }
         Ok(())
-    }
-}
-
-/// Dynamic thresholding: the data clipped to a quantile of its sizes, and divided by it.
-#[derive(Clone, Copy)]
-struct Threshold {
-    ratio: f64,
-    max: f64,
-}
-
-impl Threshold {
-    fn apply(self, x0: &Array2<f64>) -> Array2<f64> {
-        let mut sizes: Vec<f64> = x0.iter().map(|x| x.abs()).collect();
-        sizes.sort_by(f64::total_cmp);
-        let place = self.ratio * (sizes.len() - 1) as f64;
-        let (low, high) = (sizes[place as usize], sizes[place.ceil() as usize]);
-        let s = (low + (high - low) * place.fract()).clamp(1.0, self.max);
-        x0.mapv(|x| x.clamp(-s, s) / s)
-    }
-}
-
-/// A denoiser whose data is thresholded and whose noise stays as it was, as diffusers' DDIM has it.
-struct Thresholded<D> {
-    inner: D,
-    threshold: Threshold,
-    posterior: Generalized,
-}
-
-impl<D: Denoiser<Array2<f64>, Step>> Denoiser<Array2<f64>, Step> for Thresholded<D> {
-    fn predict(
-        &mut self,
-        x: &Array2<f64>,
-        at: Point<Step>,
-    ) -> Result<Prediction<Array2<f64>>, Error> {
-        let raw = self
-            .inner
-            .predict(x, at)?
-            .to(Parameterization::X0, x, at.level)?;
-        // The x0 whose step has the cut data and the raw noise.
-        let q = self.posterior.bridge(at.level, at.to)?;
-        let moved = q.state * at.level.alpha() / q.clean;
-        let cut = self.threshold.apply(&raw.value);
-        Ok(Prediction::x0(cut * (1.0 + moved) - raw.value * moved))
     }
 }
 
@@ -170,11 +128,12 @@ fn eta(case: &Value) -> f64 {
     case["step_args"]["eta"].as_f64().unwrap_or(0.0)
 }
 
-fn threshold(case: &Value) -> Option<Threshold> {
+fn threshold(case: &Value) -> Option<DynamicThreshold> {
     let config = &case["config"];
-    (config["thresholding"] == true).then(|| Threshold {
-        ratio: config["dynamic_thresholding_ratio"].as_f64().unwrap(),
-        max: config["sample_max_value"].as_f64().unwrap(),
+    (config["thresholding"] == true).then(|| {
+        let ratio = config["dynamic_thresholding_ratio"].as_f64().unwrap();
+        let most = config["sample_max_value"].as_f64().unwrap();
+        DynamicThreshold::new(ratio).unwrap().at_most(most).unwrap()
     })
 }
 
@@ -182,11 +141,7 @@ fn network(case: &Value) -> Box<dyn Denoiser<Array2<f64>, Step>> {
     let net = raw_network(case);
     let posterior = Generalized::new(eta(case)).unwrap();
     if let Some(threshold) = threshold(case) {
-        return Box::new(Thresholded {
-            inner: net,
-            threshold,
-            posterior,
-        });
+        return Box::new(net.corrected(threshold).keeping_noise(posterior));
     }
     // The classes clip unless told otherwise.
     if !case["config"]["clip_sample"].as_bool().unwrap_or(true) {
@@ -272,8 +227,8 @@ fn trajectories_agree_to_1e_9() {
                     Some(_) => raw.predict(seen, at).unwrap(),
                 };
                 let mut x0 = x0.to(Parameterization::X0, seen, at.level).unwrap().value;
-                if let Some(threshold) = threshold(&case) {
-                    x0 = threshold.apply(&x0);
+                if let Some(mut threshold) = threshold(&case) {
+                    threshold.correct(&mut x0, at).unwrap();
                 }
                 if call["pred_original_sample"].is_array() {
                     let off = off(&x0, &call["pred_original_sample"]);

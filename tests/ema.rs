@@ -169,8 +169,6 @@ fn single_numbers_and_empty_tensors() {
     first.update(&array![4.0]).unwrap();
     assert_eq!(first.average(), &array![4.0]);
 }
-
-#[cfg(feature = "post-hoc-ema")]
 mod post_hoc {
     use super::walk;
     use gaussian_diffusion::training::{Ema, EmaRule, PostHoc, PowerProfile};

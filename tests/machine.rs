@@ -295,7 +295,7 @@ fn single_precision_follows_double() {
     }
 }
 
-/// A tensor type of another library, in six methods.
+/// A tensor type of another library, in seven methods.
 #[derive(Debug, Clone, PartialEq)]
 struct Tensor {
     items: usize,
@@ -358,6 +358,16 @@ impl State for Tensor {
             *y = sum;
         }
         Ok(())
+    }
+
+    fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
+        self.check(other)?;
+        let length = self.data.len() / self.items.max(1);
+        let product = |i: usize| f64::from(self.data[i]) * f64::from(other.data[i]);
+        let items = 0..self.items;
+        Ok(items
+            .map(|item| (item * length..(item + 1) * length).map(product).sum())
+            .collect())
     }
 
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
@@ -451,6 +461,47 @@ fn another_tensor_type_runs_everything() {
         .draw_jump(&x0, &times, &mut TensorNoise(Noise::seeded(1)))
         .unwrap();
     assert_eq!(xt, schedule.jump(&x0, &times, &eps).unwrap());
+}
+
+/// Rules of inner products per item, and the systems of a batch, on a tensor of another library.
+#[test]
+fn another_tensor_type_is_guided() {
+    use gaussian_diffusion::guidance::{Adaptive, Combination, Projected, Rescaled, Rule, Said};
+    fn rules<V: State + 'static>() -> Vec<Box<dyn Rule<V>>> {
+        let cfg = Combination::classifier_free(3.0).unwrap();
+        vec![
+            Box::new(Rescaled::new(cfg, 0.7).unwrap()),
+            Box::new(Projected::new(3.0).unwrap().with_norm(0.5).unwrap()),
+            Box::new(Adaptive::tangential(3.0).unwrap()),
+            Box::new(Adaptive::zero_star(3.0, 0).unwrap()),
+            Box::new(Adaptive::magnitude_aware(3.0, 2.0).unwrap()),
+        ]
+    }
+    let (c, u) = (
+        array![[1.0_f32, -0.25, 0.5], [2.0, 0.1, 0.7]],
+        array![[0.3_f32, 1.5, -2.0], [0.0, 0.4, -0.6]],
+    );
+    let tensor = |x: &Array2<f32>| Tensor {
+        items: 2,
+        data: x.iter().copied().collect(),
+    };
+    let level = NoiseLevel::new(0.6, 0.8).unwrap();
+    let at = Point::new((), level, NoiseLevel::CLEAN);
+    for (mut of_arrays, mut of_tensors) in rules::<Array2<f32>>().into_iter().zip(rules::<Tensor>())
+    {
+        let said = Said::new(vec![Some(c.clone()), Some(u.clone())]);
+        let array = of_arrays.combine(said, at).unwrap();
+        let said = Said::new(vec![Some(tensor(&c)), Some(tensor(&u))]);
+        let found = of_tensors.combine(said, at).unwrap();
+        for (a, b) in array.iter().zip(&found.data) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+    let half = gaussian_diffusion::editing::slerp(&tensor(&c), &tensor(&u), 0.5).unwrap();
+    let expected = gaussian_diffusion::editing::slerp(&c, &u, 0.5).unwrap();
+    for (a, b) in expected.iter().zip(&half.data) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
 }
 
 #[cfg(feature = "laws")]

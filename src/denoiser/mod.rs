@@ -1,14 +1,22 @@
 //! The network's side: what it is asked, what it answers, and corrections of the answer.
 
 mod clip;
+mod correction;
+mod differentiable;
 mod preconditioned;
 pub mod preconditioning;
 pub mod predicts;
+mod self_conditioned;
+mod threshold;
 
 use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 pub use clip::Clip;
+pub use correction::{Corrected, Correction, KeepingNoise};
+pub use differentiable::{Differentiable, WithVjp};
 pub use preconditioned::Preconditioned;
+pub use self_conditioned::SelfConditioned;
+pub use threshold::DynamicThreshold;
 
 /// What a network is asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,6 +24,9 @@ pub use preconditioned::Preconditioned;
 pub struct Point<T> {
     /// Position of the step in the run, counted from 0.
     pub step: usize,
+    /// Position of the question in the run, counted from 0: what remembers earlier answers forgets
+    /// them at 0.
+    pub evaluation: usize,
     /// The noise level of the state the network is shown.
     pub level: NoiseLevel,
     /// What the network is told.
@@ -31,10 +42,23 @@ impl<T> Point<T> {
     pub fn new(time: T, from: NoiseLevel, to: NoiseLevel) -> Self {
         Self {
             step: 0,
+            evaluation: 0,
             level: from,
             time,
             from,
             to,
+        }
+    }
+
+    /// The same point with something else told to the network.
+    pub fn told<U>(self, time: U) -> Point<U> {
+        Point {
+            step: self.step,
+            evaluation: self.evaluation,
+            level: self.level,
+            time,
+            from: self.from,
+            to: self.to,
         }
     }
 }
@@ -63,6 +87,9 @@ pub struct Prediction<V> {
     /// [-1, 1] of one in a range, as the [`ModelVariance`](crate::ModelVariance) of the sampler has
     /// it.
     pub variance: Option<V>,
+    /// What is added to the data in the state beside what the solver makes of the prediction:
+    /// `x_s <- x_s + alpha_s shift`. It takes no part in the equation that the solver integrates.
+    pub shift: Option<V>,
 }
 
 impl<V> Prediction<V> {
@@ -72,6 +99,7 @@ impl<V> Prediction<V> {
             value,
             parameterization,
             variance: None,
+            shift: None,
         }
     }
 
@@ -106,9 +134,25 @@ impl<V> Prediction<V> {
         self.variance = Some(variance);
         self
     }
+
+    /// The same with a displacement of the data that the state gets after the step.
+    #[must_use]
+    pub fn with_shift(mut self, shift: V) -> Self {
+        self.shift = Some(shift);
+        self
+    }
 }
 
 impl<V: State> Prediction<V> {
+    /// Adds to the displacement of the data.
+    pub(crate) fn add_shift(&mut self, mut shift: V) -> Result<(), Error> {
+        if let Some(before) = &self.shift {
+            shift.combine(1.0, &[(1.0, before)])?;
+        }
+        self.shift = Some(shift);
+        Ok(())
+    }
+
     /// The same prediction in other terms, given the `x` the network was shown.
     ///
     /// # Errors
@@ -129,7 +173,8 @@ impl<V: State> Prediction<V> {
 /// A network, or anything else that predicts the data or the noise from a noisy state.
 ///
 /// Closures become denoisers by what they predict: see [`predicts`]. Corrections are adapters on a
-/// denoiser, like [`Clip`].
+/// denoiser: [`clipped`](Self::clipped), [`corrected`](Self::corrected), and those of
+/// [`guidance`](crate::guidance).
 ///
 /// # Laws
 ///
@@ -151,6 +196,9 @@ impl<V: State> Prediction<V> {
 ///     }
 /// }
 /// ```
+///
+/// A network that carries something from call to call keeps it in itself, and starts anew where
+/// [`Point::evaluation`] is 0; [`SelfConditioned`] does so with its last prediction of the data.
 #[doc(alias("model", "network", "UNet"))]
 pub trait Denoiser<V, T> {
     /// The answer for this state.
@@ -165,11 +213,19 @@ pub trait Denoiser<V, T> {
     /// # Errors
     ///
     /// If `low` is not below `high`.
-    fn clipped(self, low: f64, high: f64) -> Result<Clip<Self>, Error>
+    fn clipped(self, low: f64, high: f64) -> Result<Corrected<Self, Clip>, Error>
     where
         Self: Sized,
     {
-        Clip::new(self, low, high)
+        Ok(Corrected::new(self, Clip::new(low, high)?))
+    }
+
+    /// With its prediction of the data corrected.
+    fn corrected<C: Correction<V, T>>(self, correction: C) -> Corrected<Self, C>
+    where
+        Self: Sized,
+    {
+        Corrected::new(self, correction)
     }
 }
 

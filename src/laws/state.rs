@@ -66,6 +66,20 @@ pub fn state<V: State>(
         (a + b, a.abs() + b.abs())
     })?;
 
+    let dots = x.dot_items(y)?;
+    require(
+        "dot_items has one sum for every item",
+        dots.len() == items,
+        || format!("{} for {items} items", dots.len()),
+    )?;
+    for (item, dot) in dots.into_iter().enumerate() {
+        let of_item = xs.iter().zip(&ys).skip(item * length).take(length);
+        let products: Vec<_> = of_item.map(|(a, b)| a * b).collect();
+        let size: f64 = products.iter().map(|p| p.abs()).sum();
+        let law = "dot_items is the sum of products";
+        close(law, item, dot, products.iter().sum(), tolerance * size)?;
+    }
+
     let mut v = x.clone();
     v.clamp(-0.5, 0.75)?;
     compare("clamp keeps within bounds", &v, &|i| {
@@ -98,6 +112,11 @@ pub fn state<V: State>(
         "another shape is refused",
         v.combine(1.0, &[(1.0, other)]).is_err(),
         || "combine took it".to_owned(),
+    )?;
+    require(
+        "another shape is refused",
+        v.dot_items(other).is_err(),
+        || "dot_items took it".to_owned(),
     )?;
     let short = vec![1.0; items + 1];
     require(

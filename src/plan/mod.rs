@@ -1,6 +1,7 @@
 //! The sampler as a table of numbers.
 
 mod carry;
+mod jumps;
 mod restart;
 mod table;
 
@@ -9,7 +10,8 @@ use std::{fmt::Debug, ops::ControlFlow};
 use ndarray::{Array, ShapeBuilder};
 
 use crate::{
-    Denoiser, Error, Grid, LogSnr, NoiseLevel, Parameterization, Point, Prediction, Run, Spread,
+    Denoiser, Edit, Error, Grid, LogSnr, NoiseLevel, Parameterization, Point, Prediction, Run,
+    Spread,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     solver::{At, Path, ReverseStep, Stage, Update},
@@ -135,6 +137,7 @@ impl<T: Copy + Debug> Plan<T> {
                 let (from, to) = (path.from(), path.to());
                 let point = Point {
                     step: index,
+                    evaluation: stages.len(),
                     level,
                     time,
                     from,
@@ -198,7 +201,7 @@ impl<T: Copy + Debug> Plan<T> {
         D: Denoiser<V, T> + ?Sized,
         N: NoiseSource<V> + ?Sized,
     {
-        self.sample_observed(x, network, noise, |_| ControlFlow::Continue(()))
+        self.drive(x, network, noise, |_| Ok(()), |_| ControlFlow::Continue(()))
     }
 
     /// The same, with somebody looking on who may stop it: the state is then given as it stands.
@@ -229,6 +232,47 @@ impl<T: Copy + Debug> Plan<T> {
         x: V,
         network: &mut D,
         noise: &mut N,
+        observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        self.drive(x, network, noise, |_| Ok(()), observe)
+    }
+
+    /// The same with a change of the state before every step and at the end, such as
+    /// [`Inpaint`](crate::editing::Inpaint).
+    ///
+    /// # Errors
+    ///
+    /// As [`sample`](Self::sample), and where the edit fails.
+    #[doc(alias("callback", "callback_on_step_end"))]
+    pub fn sample_edited<V, D, E, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        edit: &mut E,
+        noise: &mut N,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        E: Edit<V> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let edit = |run: &mut Run<'_, V, T>| run.edit(edit);
+        self.drive(x, network, noise, edit, |_| ControlFlow::Continue(()))
+    }
+
+    /// The loop over a run, with what may be done between its steps and in sight of its evaluations.
+    fn drive<V, D, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        noise: &mut N,
+        mut between: impl FnMut(&mut Run<'_, V, T>) -> Result<(), Error>,
         mut observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
     ) -> Result<V, Error>
     where
@@ -237,6 +281,7 @@ impl<T: Copy + Debug> Plan<T> {
         N: NoiseSource<V> + ?Sized,
     {
         let mut run = self.start_from(x, noise)?;
+        between(&mut run)?;
         while let Some((x, at)) = run.pending() {
             let prediction = network.predict(x, at)?;
             let seen = Observation {
@@ -248,6 +293,9 @@ impl<T: Copy + Debug> Plan<T> {
             run.supply(prediction, noise)?;
             if going.is_break() {
                 break;
+            }
+            if run.pending().is_none_or(|(_, next)| next.step != at.step) {
+                between(&mut run)?;
             }
         }
         Ok(run.into_state())

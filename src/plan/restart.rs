@@ -57,6 +57,7 @@ impl<T: Copy + Debug> Plan<T> {
         self.stages.extend(next.stages);
         for planned in &mut self.stages[first..] {
             planned.point.step += steps;
+            planned.point.evaluation += first;
         }
         if from != to
             && let Some(planned) = self.stages.get_mut(first)
@@ -157,7 +158,7 @@ impl<T: Copy + Debug> Plan<T> {
 }
 
 /// The forward process from a level to a noisier one.
-fn noising(from: NoiseLevel, to: NoiseLevel) -> Result<Update, Error> {
+pub(super) fn noising(from: NoiseLevel, to: NoiseLevel) -> Result<Update, Error> {
     if !to.is_noisier_than(from) {
         return Err(Error::NotMonotone {
             what: "plans",

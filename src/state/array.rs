@@ -125,6 +125,18 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         Ok(())
     }
 
+    fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
+        check_shape(self, other)?;
+        let (a, b) = (self.view().into_dyn(), other.view().into_dyn());
+        let dot = |i| {
+            let (a, b) = (item_view(&a, i), item_view(&b, i));
+            Zip::from(&a)
+                .and(&b)
+                .fold(0.0, |sum, a, b| sum + a.get() * b.get())
+        };
+        Ok((0..self.items()).map(dot).collect())
+    }
+
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
         let (low, high) = (A::of(low), A::of(high));
         // Comparisons rather than min and max, which would turn a NaN into a bound.

@@ -11,13 +11,14 @@ pub(crate) use array::{for_each_item, item_len, item_view};
 /// A batch of numbers that a process runs on.
 ///
 /// [`ndarray::Array`] of `f32` or `f64` has it in every dimension and layout; a tensor type of
-/// another library joins by these six methods. The first axis counts the batch items; a tensor
+/// another library joins by these seven methods. The first axis counts the batch items; a tensor
 /// without axes is one item.
 ///
 /// # Laws
 ///
 /// Checked by `laws::state` (feature `laws`): [`combine`](Self::combine) is the linear combination,
-/// [`combine_items`](Self::combine_items) is it item by item, and arguments of other shapes are
+/// [`combine_items`](Self::combine_items) is it item by item, [`dot_items`](Self::dot_items) is the
+/// sum of products, and arguments of other shapes are
 /// refused and change nothing.
 ///
 /// ```
@@ -47,6 +48,13 @@ pub trait State: Clone {
     ///
     /// If a term has another shape, or a list of coefficients another length than the batch.
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error>;
+
+    /// The inner product with `other` of every batch item, accumulated in f64.
+    ///
+    /// # Errors
+    ///
+    /// If the other has another shape.
+    fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error>;
 
     /// `self <- min(max(self, low), high)`, element by element; NaN stays NaN.
     ///

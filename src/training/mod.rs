@@ -17,7 +17,6 @@ mod input_perturbation;
 mod learned_variance;
 mod loss;
 mod offset_noise;
-#[cfg(feature = "post-hoc-ema")]
 mod post_hoc;
 mod power_profile;
 pub mod times;
@@ -28,8 +27,6 @@ pub use input_perturbation::InputPerturbation;
 pub use learned_variance::{HybridLoss, HybridTerms};
 pub use loss::{absolute_error, huber_error, squared_error, weighted_mean};
 pub use offset_noise::OffsetNoise;
-#[cfg(feature = "post-hoc-ema")]
-#[cfg_attr(docsrs, doc(cfg(feature = "post-hoc-ema")))]
 pub use post_hoc::PostHoc;
 pub use power_profile::PowerProfile;
 pub use weight::Weight;

@@ -75,7 +75,6 @@ impl PowerProfile {
     /// The integral of the product of two profiles, each at its time.
     ///
     /// `(a + 1)(b + 1) / ((a + b + 1) max(s, t)) * (min / max)^g`, `g` that of the later one's.
-    #[cfg(feature = "post-hoc-ema")]
     pub(super) fn overlap(self, t: f64, other: Self, s: f64) -> f64 {
         let (early, late, gamma) = if t < s {
             (t, s, other.gamma)

@@ -1,0 +1,100 @@
+//! Keeping the predicted data within bounds that follow it.
+
+use ndarray::{Array, ArrayViewMutD, Dimension};
+
+use super::{Correction, Point};
+use crate::{
+    Error,
+    state::{Real, for_each_item},
+};
+
+/// Dynamic thresholding: each item clipped to a quantile `s` of its sizes, and divided by it.
+///
+/// `s = min(max(quantile(|x0|, ratio), 1), max)`, `x0 <- clamp(x0, -s, s) / s`, for data in -1 to 1.
+/// Data whose quantile is within 1 is clipped to 1, as by [`Clip`](super::Clip). Quantiles between
+/// two elements are interpolated linearly.
+///
+/// $$s=\min\big(\max(Q_p(|x_0|),1),\,s_{\max}\big),\qquad x_0\leftarrow\frac{\mathrm{clamp}(x_0,-s,s)}{s}$$
+///
+/// There is no upper bound unless [`at_most`](Self::at_most) sets one; with the bound 1 nothing is
+/// dynamic.
+///
+/// Source: Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding, Saharia et
+/// al., 2022, section 2.3.
+///
+/// ```
+/// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, denoiser::DynamicThreshold, predicts};
+/// use ndarray::{Array2, array};
+/// let net = predicts::x0(|x: &Array2<f64>, _: Point<Step>| x.clone());
+/// let half = DynamicThreshold::new(0.5)?;
+/// let mut net = Denoiser::<Array2<f64>, Step>::corrected(net, half);
+/// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+/// let found = net.predict(&array![[1.0, -2.0, 4.0], [0.1, 0.2, 3.0]], at)?;
+/// assert_eq!(found.value, array![[0.5, -1.0, 1.0], [0.1, 0.2, 1.0]]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("thresholding", "dynamic_thresholding_ratio", "sample_max_value"))]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DynamicThreshold {
+    ratio: f64,
+    most: f64,
+}
+
+impl DynamicThreshold {
+    /// The threshold at this quantile of the sizes, such as 0.995.
+    ///
+    /// # Errors
+    ///
+    /// If the ratio is not in 0 to 1.
+    pub fn new(ratio: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err(Error::range("ratio of the threshold", ratio, "0 to 1"));
+        }
+        let most = f64::INFINITY;
+        Ok(Self { ratio, most })
+    }
+
+    /// The same with an upper bound of `s`.
+    ///
+    /// # Errors
+    ///
+    /// If the bound is below 1 or NaN.
+    pub fn at_most(self, most: f64) -> Result<Self, Error> {
+        if !(most >= 1.0) {
+            return Err(Error::range("bound of the threshold", most, "1 or more"));
+        }
+        Ok(Self { most, ..self })
+    }
+
+    fn apply<A: Real>(self, mut item: ArrayViewMutD<'_, A>) {
+        let mut sizes: Vec<f64> = item.iter().map(|x| x.get().abs()).collect();
+        let place = self.ratio * sizes.len().saturating_sub(1) as f64;
+        let index = place as usize;
+        if index >= sizes.len() {
+            return;
+        }
+        let (_, low, above) = sizes.select_nth_unstable_by(index, f64::total_cmp);
+        let low = *low;
+        let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+        let quantile = low + (next - low) * place.fract();
+        let s = quantile.max(1.0).min(self.most);
+        item.mapv_inplace(|x| {
+            let x = x.get();
+            // Comparisons, so that a NaN stays one.
+            A::of(if x > s {
+                1.0
+            } else if x < -s {
+                -1.0
+            } else {
+                x / s
+            })
+        });
+    }
+}
+
+impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for DynamicThreshold {
+    fn correct(&mut self, x0: &mut Array<A, D>, _: Point<T>) -> Result<(), Error> {
+        for_each_item(x0, |_, item| self.apply(item));
+        Ok(())
+    }
+}

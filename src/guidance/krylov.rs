@@ -1,0 +1,157 @@
+//! Linear systems behind an operator, one for every batch item.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::{Error, state::State};
+
+/// The `x` in the span of `b, A b, A^2 b, ...` with the least `|A x - b|`, for every item: GMRES with
+/// at most `iterations` applications of the operator.
+///
+/// An operator that acts on a whole batch is applied once for all items, while each item has
+/// coefficients of its own: its solution does not depend on the others. No library solves such
+/// batches; the least-squares problems of the items, small and dense, are nalgebra's.
+///
+/// Source: GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric Linear Systems,
+/// Saad, Schultz, 1986.
+pub(super) fn solve<V: State>(
+    mut operator: impl FnMut(&V) -> Result<V, Error>,
+    b: &V,
+    iterations: usize,
+) -> Result<V, Error> {
+    let items = b.items();
+    let norms = roots(&b.dot_items(b)?);
+    let mut systems: Vec<_> = norms
+        .iter()
+        .map(|norm| System::new(*norm, iterations))
+        .collect();
+    let mut basis = vec![normalized(b.clone(), &norms)?];
+    for k in 0..iterations {
+        if systems.iter().all(|system| system.ended) {
+            break;
+        }
+        let Some(newest) = basis.last() else { break };
+        let mut next = operator(newest)?;
+        let size = roots(&next.dot_items(&next)?);
+        // Twice, so that rounding leaves the basis orthogonal.
+        for _ in 0..2 {
+            for (j, direction) in basis.iter().enumerate() {
+                let along = direction.dot_items(&next)?;
+                let away: Vec<_> = along.iter().map(|c| -c).collect();
+                next.combine_items(&vec![1.0; items], &[(&away, direction)])?;
+                for (system, along) in systems.iter_mut().zip(along) {
+                    system.matrix[(j, k)] += along;
+                }
+            }
+        }
+        let mut rest = roots(&next.dot_items(&next)?);
+        for ((system, rest), size) in systems.iter_mut().zip(&mut rest).zip(size) {
+            system.extend(k, rest, size);
+        }
+        basis.push(normalized(next, &rest)?);
+    }
+    let solutions: Vec<_> = systems.iter().map(System::solution).collect();
+    let mut x = b.clone();
+    x.combine(0.0, &[])?;
+    for (j, direction) in basis.iter().enumerate() {
+        let of_item = |solution: &DVector<f64>| solution.get(j).copied().unwrap_or(0.0);
+        let along: Vec<_> = solutions.iter().map(of_item).collect();
+        x.combine_items(&vec![1.0; items], &[(&along, direction)])?;
+    }
+    Ok(x)
+}
+
+/// The system of one item in its basis.
+struct System {
+    norm: f64,
+    /// What the operator makes of the basis, in the basis.
+    matrix: DMatrix<f64>,
+    used: usize,
+    ended: bool,
+}
+
+impl System {
+    fn new(norm: f64, iterations: usize) -> Self {
+        Self {
+            norm,
+            matrix: DMatrix::zeros(iterations + 1, iterations),
+            used: 0,
+            ended: norm == 0.0,
+        }
+    }
+
+    /// Takes the column `k`, whose part outside the basis has the norm `rest`.
+    fn extend(&mut self, k: usize, rest: &mut f64, size: f64) {
+        if self.ended {
+            *rest = 0.0;
+            return;
+        }
+        self.used = k + 1;
+        // The basis holds the solution, up to rounding.
+        self.ended = !(*rest > 1e-14 * size);
+        if self.ended {
+            *rest = 0.0;
+        }
+        self.matrix[(k + 1, k)] = *rest;
+    }
+
+    fn solution(&self) -> DVector<f64> {
+        let k = self.used;
+        let matrix = self.matrix.view((0, 0), (k + 1, k)).into_owned();
+        let mut right = DVector::zeros(k + 1);
+        right[0] = self.norm;
+        if k == 0 {
+            return DVector::zeros(0);
+        }
+        let svd = matrix.svd(true, true);
+        let most = svd.singular_values.max();
+        svd.solve(&right, 1e-14 * most)
+            .unwrap_or_else(|_| DVector::zeros(k))
+    }
+}
+
+fn roots(squares: &[f64]) -> Vec<f64> {
+    squares.iter().map(|square| square.sqrt()).collect()
+}
+
+/// Every item divided by its norm; an item of norm 0 becomes 0.
+fn normalized<V: State>(mut x: V, norms: &[f64]) -> Result<V, Error> {
+    let inverse = |norm: &f64| if *norm > 0.0 { norm.recip() } else { 0.0 };
+    let factors: Vec<_> = norms.iter().map(inverse).collect();
+    x.combine_items(&factors, &[])?;
+    Ok(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::solve;
+
+    /// Against nalgebra's LU, for a matrix that is not symmetric, a singular one, and no right side.
+    #[test]
+    fn every_item_has_its_own_system() {
+        let matrices = [
+            array![[4.0, 1.0, 0.0], [-2.0, 3.0, 0.5], [0.0, 1.0, 1.0]],
+            array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]],
+            array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        ];
+        let b = array![[1.0, -2.0, 0.5], [3.0, 4.0, 0.0], [0.0, 0.0, 0.0]];
+        let apply = |x: &Array2<f64>| {
+            let mut y = x.clone();
+            for (i, mut row) in y.rows_mut().into_iter().enumerate() {
+                row.assign(&matrices[i].dot(&x.row(i)));
+            }
+            Ok(y)
+        };
+        let found = solve(apply, &b, 3).unwrap();
+        let m = nalgebra::Matrix3::from_fn(|i, j| matrices[0][[i, j]]);
+        let exact = m
+            .lu()
+            .solve(&nalgebra::Vector3::new(1.0, -2.0, 0.5))
+            .unwrap();
+        let expected = [[exact[0], exact[1], exact[2]], [3.0, 2.0, 0.0], [0.0; 3]];
+        for (found, expected) in found.iter().zip(expected.as_flattened()) {
+            assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+        }
+    }
+}

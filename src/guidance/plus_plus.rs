@@ -1,0 +1,68 @@
+//! CFG++.
+
+use super::{Predictors, Rule, guided::ask};
+use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
+
+/// CFG++: the guided data with the noise of the unconditional prediction,
+/// `x_s = alpha_s x0_guided + sigma_s eps_u`.
+///
+/// $$x_s=\alpha_s\,\hat x_0^{\,\text{guided}}+\sigma_s\,\hat\varepsilon_u$$
+///
+/// That is the unconditional DDIM step moved by `alpha_s (x0_guided - x0_u)`, and so it is defined
+/// for every solver: the solver integrates the unconditional flow, and after each of its steps the
+/// data in the state is displaced ([`Prediction::shift`]). The unconditional prediction is the last
+/// one; the rule is of data, mostly [`Combination::classifier_free`](super::Combination::classifier_free)
+/// with a scale of 0 to 1.
+///
+/// Source: CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models, Chung, Kim, Park,
+/// Nam, Ye, 2024.
+///
+/// ```
+/// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};
+/// use gaussian_diffusion::guidance::{Combination, PlusPlus};
+/// use ndarray::{Array1, array};
+/// let with_text = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x * 2.0);
+/// let without = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x * 1.0);
+/// let mut net = PlusPlus::new((with_text, without), Combination::classifier_free(0.5)?);
+/// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+/// let answer = net.predict(&array![1.0], at)?;
+/// assert_eq!((answer.value, answer.shift), (array![1.0], Some(array![0.5])));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("CFG++", "cfg_pp"))]
+#[derive(Debug, Clone)]
+pub struct PlusPlus<P, R> {
+    predictors: P,
+    rule: R,
+}
+
+impl<P, R> PlusPlus<P, R> {
+    /// These predictions, the unconditional one last, under this rule.
+    pub fn new(predictors: P, rule: R) -> Self {
+        Self { predictors, rule }
+    }
+}
+
+impl<V, T, P, R> Denoiser<V, T> for PlusPlus<P, R>
+where
+    V: State,
+    T: Copy,
+    P: Predictors<V, T>,
+    R: Rule<V>,
+{
+    fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        let place = at.told(());
+        let last = self.rule.count().saturating_sub(1);
+        let needed = (0..=last)
+            .map(|i| Ok(i == last || self.rule.needs(i, place)?))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let terms = Some(Parameterization::X0);
+        let answers = ask(&mut self.predictors, x, at, &needed, terms)?;
+        let free = answers.said.get(last)?.clone();
+        let mut shift = self.rule.combine(answers.said, place)?;
+        shift.combine(1.0, &[(-1.0, &free)])?;
+        let mut answer = Prediction::x0(free).with_shift(shift);
+        answer.variance = answers.variance;
+        Ok(answer)
+    }
+}

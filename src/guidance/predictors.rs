@@ -1,0 +1,172 @@
+//! Where the predictions of a rule come from.
+
+use ndarray::{Array, Axis, RemoveAxis, Slice, concatenate};
+
+use crate::{Denoiser, Error, Point, Prediction, state::Real};
+
+/// Several predictions at one point: a pair, a triple, four or a vector of denoisers, or one that is
+/// asked for all [`Together`].
+pub trait Predictors<V, T> {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The answers that are needed, `None` in the place of others.
+    ///
+    /// # Errors
+    ///
+    /// The network's own.
+    fn predict(
+        &mut self,
+        x: &V,
+        at: Point<T>,
+        needed: &[bool],
+    ) -> Result<Vec<Option<Prediction<V>>>, Error>;
+}
+
+macro_rules! tuple {
+    ($count:literal, $($name:ident $index:tt),*) => {
+        impl<V, T: Copy, $($name: Denoiser<V, T>),*> Predictors<V, T> for ($($name,)*) {
+            fn count(&self) -> usize {
+                $count
+            }
+
+            fn predict(
+                &mut self,
+                x: &V,
+                at: Point<T>,
+                needed: &[bool],
+            ) -> Result<Vec<Option<Prediction<V>>>, Error> {
+                Ok(vec![$(ask(&mut self.$index, x, at, needed.get($index))?),*])
+            }
+        }
+    };
+}
+
+tuple!(2, A 0, B 1);
+tuple!(3, A 0, B 1, C 2);
+tuple!(4, A 0, B 1, C 2, D 3);
+
+impl<V, T: Copy, D: Denoiser<V, T>> Predictors<V, T> for Vec<D> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn predict(
+        &mut self,
+        x: &V,
+        at: Point<T>,
+        needed: &[bool],
+    ) -> Result<Vec<Option<Prediction<V>>>, Error> {
+        let each = self.iter_mut().enumerate();
+        each.map(|(i, network)| ask(network, x, at, needed.get(i)))
+            .collect()
+    }
+}
+
+fn ask<V, T, D: Denoiser<V, T>>(
+    network: &mut D,
+    x: &V,
+    at: Point<T>,
+    needed: Option<&bool>,
+) -> Result<Option<Prediction<V>>, Error> {
+    match needed {
+        Some(true) => network.predict(x, at).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// One network that is asked for all predictions in one batch: `count` times as many items, those
+/// with the first condition first.
+///
+/// Where only the first is needed, the network is shown the batch once. Arrays only; for tensors of
+/// other types implement [`Predictors`], where yours can be concatenated.
+///
+/// ```
+/// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};
+/// use gaussian_diffusion::guidance::{Combination, Guided, Together};
+/// use ndarray::{Array2, Axis, array};
+/// // The first half of a doubled batch has the condition, which this network answers with 1.
+/// let net = predicts::x0(|x: &Array2<f32>, _: Point<Step>| {
+///     Array2::from_shape_fn(x.dim(), |(i, _)| if i < 2 { 1.0 } else { 0.0 })
+/// });
+/// let mut net = Guided::new(Together::new(net, 2)?, Combination::classifier_free(3.0)?);
+/// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+/// assert_eq!(net.predict(&array![[0.5], [0.7]], at)?.value, array![[3.0], [3.0]]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Together<D> {
+    network: D,
+    count: usize,
+}
+
+impl<D> Together<D> {
+    /// # Errors
+    ///
+    /// If the count is 0.
+    pub fn new(network: D, count: usize) -> Result<Self, Error> {
+        if count == 0 {
+            return Err(Error::range("number of predictions", 0.0, "1 or more"));
+        }
+        Ok(Self { network, count })
+    }
+}
+
+impl<A, D, T, N> Predictors<Array<A, D>, T> for Together<N>
+where
+    A: Real,
+    D: RemoveAxis,
+    N: Denoiser<Array<A, D>, T>,
+{
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn predict(
+        &mut self,
+        x: &Array<A, D>,
+        at: Point<T>,
+        needed: &[bool],
+    ) -> Result<Vec<Option<Prediction<Array<A, D>>>>, Error> {
+        let last = needed.iter().rposition(|needed| *needed).unwrap_or(0);
+        let mut parts: Vec<_> = (0..self.count).map(|_| None).collect();
+        if last == 0 {
+            parts[0] = Some(self.network.predict(x, at)?);
+            return Ok(parts);
+        }
+        let items = x.len_of(Axis(0));
+        let expected = || {
+            let mut shape = x.shape().to_vec();
+            shape[0] *= self.count;
+            shape
+        };
+        let shape_error = |found: &[usize]| Error::Shape {
+            what: "answer for all predictions",
+            expected: expected(),
+            found: found.to_vec(),
+        };
+        let copies = vec![x.view(); self.count];
+        let whole = concatenate(Axis(0), &copies).map_err(|_| shape_error(x.shape()))?;
+        let answer = self.network.predict(&whole, at)?;
+        let extras = [answer.variance.as_ref(), answer.shift.as_ref()];
+        for array in extras.into_iter().flatten().chain([&answer.value]) {
+            if array.shape() != expected() {
+                return Err(shape_error(array.shape()));
+            }
+        }
+        for (i, part) in parts.iter_mut().enumerate() {
+            if !needed.get(i).is_some_and(|needed| *needed) {
+                continue;
+            }
+            let of = |array: &Array<A, D>| {
+                let range = Slice::from(i * items..(i + 1) * items);
+                array.slice_axis(Axis(0), range).to_owned()
+            };
+            let mut one = Prediction::new(of(&answer.value), answer.parameterization);
+            one.variance = answer.variance.as_ref().map(of);
+            one.shift = answer.shift.as_ref().map(of);
+            *part = Some(one);
+        }
+        Ok(parts)
+    }
+}
