@@ -1,25 +1,25 @@
 //! The sampler as a table of numbers.
 
 mod carry;
+mod check;
 mod jumps;
 mod restart;
+mod sampling;
 mod table;
 
-use std::{fmt::Debug, ops::ControlFlow};
+use std::fmt::Debug;
 
-use ndarray::{Array, ShapeBuilder};
-
+use self::check::check_stage;
 use crate::{
-    Denoiser, Edit, Error, Grid, LogSnr, NoiseLevel, Parameterization, Point, Prediction, Run,
-    Spread,
-    noise::{Interval, NoiseSource, Scale},
+    Error, Grid, LogSnr, NoiseLevel, Point,
+    noise::Interval,
     schedule::NoiseSchedule,
-    solver::{At, Path, ReverseStep, Stage, Update},
-    state::{Real, State},
+    solver::{At, Path, ReverseStep, Stage},
 };
 
 pub use carry::{Affine, Moments};
 pub use restart::Restart;
+pub use sampling::Observation;
 
 /// A sampler as a table: every coefficient of a run, computed before any network is asked.
 ///
@@ -58,32 +58,6 @@ pub struct PlannedStage<T> {
     pub stage: Stage,
     /// The levels that the noise of its updates lies between.
     pub over: Interval,
-}
-
-/// One evaluation of a run, as an observer sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Observation<'a, V, T> {
-    /// Where the run stands: its step, what the network was told, from which level to which.
-    pub at: Point<T>,
-    /// What the network was shown.
-    pub x: &'a V,
-    /// What it answered.
-    pub prediction: &'a Prediction<V>,
-}
-
-impl<V: State, T> Observation<'_, V, T> {
-    /// The data as predicted: a preview of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the answer does not determine the data at this level.
-    #[doc(alias("pred_original_sample", "denoised"))]
-    pub fn x0(&self) -> Result<V, Error> {
-        let prediction = self.prediction.clone();
-        Ok(prediction
-            .to(Parameterization::X0, self.x, self.at.level)?
-            .value)
-    }
 }
 
 impl<T> PlannedStage<T> {
@@ -160,160 +134,6 @@ impl<T: Copy + Debug> Plan<T> {
         })
     }
 
-    /// Where a run starts: `N(0, (alpha^2 + sigma^2) I)` at the first level, the law of noised data
-    /// of mean 0 and variance 1.
-    ///
-    /// On variance-preserving schedules, and at the zero-SNR end of flows, that is `N(0, I)`. On
-    /// variance-exploding ones it is `N(0, (1 + sigma^2) I)`, which differs from the `sigma` of EDM by
-    /// 0.01 % at 80; start from noise of your own to have that.
-    ///
-    /// # Errors
-    ///
-    /// If the noise source refuses the shape.
-    #[doc(alias("init_noise_sigma", "latents"))]
-    pub fn prior<A, Sh, N>(&self, shape: Sh, noise: &mut N) -> Result<Array<A, Sh::Dim>, Error>
-    where
-        A: Real,
-        Sh: ShapeBuilder,
-        N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
-    {
-        let mut x = Array::from_elem(shape, A::of(0.0));
-        noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
-        Ok(x)
-    }
-
-    /// The deviation of [`prior`](Self::prior), for tensors of other types.
-    pub fn prior_std(&self) -> f64 {
-        let start = self.start();
-        start.alpha().hypot(start.sigma())
-    }
-
-    /// Runs the plan from `x`: asks the network at every point and applies every update.
-    ///
-    /// # Errors
-    ///
-    /// If the network fails, answers with another shape, a NaN or an infinity, or answers in terms
-    /// that do not determine the data (noise, at zero SNR).
-    #[doc(alias("p_sample_loop", "ddim_sample_loop", "denoise"))]
-    pub fn sample<V, D, N>(&self, x: V, network: &mut D, noise: &mut N) -> Result<V, Error>
-    where
-        V: State,
-        D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
-    {
-        self.drive(x, network, noise, |_| Ok(()), |_| ControlFlow::Continue(()))
-    }
-
-    /// The same, with somebody looking on who may stop it: the state is then given as it stands.
-    ///
-    /// # Errors
-    ///
-    /// As [`sample`](Self::sample).
-    ///
-    /// ```
-    /// use std::ops::ControlFlow;
-    /// use gaussian_diffusion::{Grid, Noise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
-    /// use ndarray::Array1;
-    /// let schedule = Discrete::cosine(1000)?;
-    /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 10)?, &Ddim::default())?;
-    /// let mut net = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.9);
-    /// let mut noise = Noise::seeded(3);
-    /// let (mut previews, start) = (Vec::new(), plan.prior(4, &mut noise)?);
-    /// plan.sample_observed(start, &mut net, &mut noise, |seen| {
-    ///     previews.extend(seen.x0());
-    ///     if seen.at.step == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    /// })?;
-    /// assert_eq!(previews.len(), 5);
-    /// # Ok::<(), gaussian_diffusion::Error>(())
-    /// ```
-    #[doc(alias("callback", "callback_on_step_end", "preview"))]
-    pub fn sample_observed<V, D, N>(
-        &self,
-        x: V,
-        network: &mut D,
-        noise: &mut N,
-        observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
-    ) -> Result<V, Error>
-    where
-        V: State,
-        D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
-    {
-        self.drive(x, network, noise, |_| Ok(()), observe)
-    }
-
-    /// The same with a change of the state before every step and at the end, such as
-    /// [`Inpaint`](crate::editing::Inpaint).
-    ///
-    /// # Errors
-    ///
-    /// As [`sample`](Self::sample), and where the edit fails.
-    #[doc(alias("callback", "callback_on_step_end"))]
-    pub fn sample_edited<V, D, E, N>(
-        &self,
-        x: V,
-        network: &mut D,
-        edit: &mut E,
-        noise: &mut N,
-    ) -> Result<V, Error>
-    where
-        V: State,
-        D: Denoiser<V, T> + ?Sized,
-        E: Edit<V> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
-    {
-        let edit = |run: &mut Run<'_, V, T>| run.edit(edit);
-        self.drive(x, network, noise, edit, |_| ControlFlow::Continue(()))
-    }
-
-    /// The loop over a run, with what may be done between its steps and in sight of its evaluations.
-    fn drive<V, D, N>(
-        &self,
-        x: V,
-        network: &mut D,
-        noise: &mut N,
-        mut between: impl FnMut(&mut Run<'_, V, T>) -> Result<(), Error>,
-        mut observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
-    ) -> Result<V, Error>
-    where
-        V: State,
-        D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
-    {
-        let mut run = self.start_from(x, noise)?;
-        between(&mut run)?;
-        while let Some((x, at)) = run.pending() {
-            let prediction = network.predict(x, at)?;
-            let seen = Observation {
-                at,
-                x,
-                prediction: &prediction,
-            };
-            let going = observe(seen);
-            run.supply(prediction, noise)?;
-            if going.is_break() {
-                break;
-            }
-            if run.pending().is_none_or(|(_, next)| next.step != at.step) {
-                between(&mut run)?;
-            }
-        }
-        Ok(run.into_state())
-    }
-
-    /// The run as a value that asks and is answered, for a loop of one's own.
-    ///
-    /// # Errors
-    ///
-    /// If `x` holds a NaN or an infinity.
-    pub fn start_from<V, N>(&self, x: V, noise: &mut N) -> Result<Run<'_, V, T>, Error>
-    where
-        V: State,
-        N: NoiseSource<V> + ?Sized,
-    {
-        Run::new(self, x, noise)
-    }
-
     /// The name of the solver.
     pub fn name(&self) -> &str {
         &self.name
@@ -383,52 +203,4 @@ fn told_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Ti
         schedule.time_at(snr)?
     };
     Ok(schedule.told(time))
-}
-
-/// Refuses a stage that a run with this many predictions could not carry out.
-fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error> {
-    let updates = [
-        (&stage.renoise, 0, false),
-        (&stage.commit, predictions, true),
-        (&stage.trial, predictions, false),
-    ];
-    for (update, predictions, may_learn) in updates {
-        let Some(Update {
-            state,
-            model,
-            spread,
-        }) = update
-        else {
-            continue;
-        };
-        if model.len() > predictions {
-            return Err(Error::range(
-                "number of predictions in an update",
-                model.len() as f64,
-                format!("0 to {predictions}, those that are kept"),
-            ));
-        }
-        let mut numbers = model.iter().chain([state]);
-        if let Some(bad) = numbers.find(|number| !number.is_finite()) {
-            return Err(Error::range(
-                "coefficient of an update",
-                *bad,
-                "a finite number",
-            ));
-        }
-        match spread {
-            Spread::Std(std) if !(*std >= 0.0 && std.is_finite()) => {
-                let allowed = "a finite number from 0 on";
-                return Err(Error::range("deviation of an update", *std, allowed));
-            }
-            Spread::Learned | Spread::LearnedRange { .. } if !may_learn => {
-                return Err(Error::Missing {
-                    what: "the variance of a prediction",
-                    needed_by: "noise outside the commit of a stage",
-                });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

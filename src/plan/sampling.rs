@@ -1,0 +1,194 @@
+//! Running a plan.
+
+use std::{fmt::Debug, ops::ControlFlow};
+
+use ndarray::{Array, ShapeBuilder};
+
+use super::Plan;
+use crate::{
+    Denoiser, Edit, Error, Parameterization, Point, Prediction, Run,
+    noise::{NoiseSource, Scale},
+    state::{Real, State},
+};
+
+/// One evaluation of a run, as an observer sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a, V, T> {
+    /// Where the run stands: its step, what the network was told, from which level to which.
+    pub at: Point<T>,
+    /// What the network was shown.
+    pub x: &'a V,
+    /// What it answered.
+    pub prediction: &'a Prediction<V>,
+}
+
+impl<V: State, T> Observation<'_, V, T> {
+    /// The data as predicted: a preview of the result.
+    ///
+    /// # Errors
+    ///
+    /// If the answer does not determine the data at this level.
+    #[doc(alias("pred_original_sample", "denoised"))]
+    pub fn x0(&self) -> Result<V, Error> {
+        let prediction = self.prediction.clone();
+        Ok(prediction
+            .to(Parameterization::X0, self.x, self.at.level)?
+            .value)
+    }
+}
+
+impl<T: Copy + Debug> Plan<T> {
+    /// Where a run starts: `N(0, (alpha^2 + sigma^2) I)` at the first level, the law of noised data
+    /// of mean 0 and variance 1.
+    ///
+    /// On variance-preserving schedules, and at the zero-SNR end of flows, that is `N(0, I)`. On
+    /// variance-exploding ones it is `N(0, (1 + sigma^2) I)`, which differs from the `sigma` of EDM by
+    /// 0.01 % at 80; start from noise of your own to have that.
+    ///
+    /// # Errors
+    ///
+    /// If the noise source refuses the shape.
+    #[doc(alias("init_noise_sigma", "latents"))]
+    pub fn prior<A, Sh, N>(&self, shape: Sh, noise: &mut N) -> Result<Array<A, Sh::Dim>, Error>
+    where
+        A: Real,
+        Sh: ShapeBuilder,
+        N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
+    {
+        let mut x = Array::from_elem(shape, A::of(0.0));
+        noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
+        Ok(x)
+    }
+
+    /// The deviation of [`prior`](Self::prior), for tensors of other types.
+    pub fn prior_std(&self) -> f64 {
+        let start = self.start();
+        start.alpha().hypot(start.sigma())
+    }
+
+    /// Runs the plan from `x`: asks the network at every point and applies every update.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails, answers with another shape, a NaN or an infinity, or answers in terms
+    /// that do not determine the data (noise, at zero SNR).
+    #[doc(alias("p_sample_loop", "ddim_sample_loop", "denoise"))]
+    pub fn sample<V, D, N>(&self, x: V, network: &mut D, noise: &mut N) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        self.drive(x, network, noise, |_| Ok(()), |_| ControlFlow::Continue(()))
+    }
+
+    /// The same, with somebody looking on who may stop it: the state is then given as it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`sample`](Self::sample).
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use gaussian_diffusion::{Grid, Noise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
+    /// use ndarray::Array1;
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 10)?, &Ddim::default())?;
+    /// let mut net = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.9);
+    /// let mut noise = Noise::seeded(3);
+    /// let (mut previews, start) = (Vec::new(), plan.prior(4, &mut noise)?);
+    /// plan.sample_observed(start, &mut net, &mut noise, |seen| {
+    ///     previews.extend(seen.x0());
+    ///     if seen.at.step == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    /// })?;
+    /// assert_eq!(previews.len(), 5);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("callback", "callback_on_step_end", "preview"))]
+    pub fn sample_observed<V, D, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        noise: &mut N,
+        observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        self.drive(x, network, noise, |_| Ok(()), observe)
+    }
+
+    /// The same with a change of the state before every step and at the end, such as
+    /// [`Inpaint`](crate::editing::Inpaint).
+    ///
+    /// # Errors
+    ///
+    /// As [`sample`](Self::sample), and where the edit fails.
+    #[doc(alias("callback", "callback_on_step_end"))]
+    pub fn sample_edited<V, D, E, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        edit: &mut E,
+        noise: &mut N,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        E: Edit<V> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let edit = |run: &mut Run<'_, V, T>| run.edit(edit);
+        self.drive(x, network, noise, edit, |_| ControlFlow::Continue(()))
+    }
+
+    /// The loop over a run, with what may be done between its steps and in sight of its evaluations.
+    fn drive<V, D, N>(
+        &self,
+        x: V,
+        network: &mut D,
+        noise: &mut N,
+        mut between: impl FnMut(&mut Run<'_, V, T>) -> Result<(), Error>,
+        mut observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
+    ) -> Result<V, Error>
+    where
+        V: State,
+        D: Denoiser<V, T> + ?Sized,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let mut run = self.start_from(x, noise)?;
+        between(&mut run)?;
+        while let Some((x, at)) = run.pending() {
+            let prediction = network.predict(x, at)?;
+            let seen = Observation {
+                at,
+                x,
+                prediction: &prediction,
+            };
+            let going = observe(seen);
+            run.supply(prediction, noise)?;
+            if going.is_break() {
+                break;
+            }
+            if run.pending().is_none_or(|(_, next)| next.step != at.step) {
+                between(&mut run)?;
+            }
+        }
+        Ok(run.into_state())
+    }
+
+    /// The run as a value that asks and is answered, for a loop of one's own.
+    ///
+    /// # Errors
+    ///
+    /// If `x` holds a NaN or an infinity.
+    pub fn start_from<V, N>(&self, x: V, noise: &mut N) -> Result<Run<'_, V, T>, Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        Run::new(self, x, noise)
+    }
+}
