@@ -1,6 +1,6 @@
 //! Ancestral sampling with any deterministic solver.
 
-use super::{At, Coordinates, Path, ReverseStep, Stage, exponential::inner};
+use super::{At, Coordinates, Path, ReverseStep, Stage, Update, exponential::inner};
 use crate::{Error, Generalized, LogSnr, NoiseLevel, Posterior, Sigma, Spread};
 
 /// How far below its target an ancestral step goes before noise takes it back up.
@@ -29,6 +29,7 @@ impl Descent {
                 bridge.state * from.sigma() / to.alpha()
             }
             Self::Flow(eta) => {
+                super::check_descent(path, *eta)?;
                 let flow = Coordinates::Flow;
                 let (start, target) = (flow.clock(from), flow.clock(to));
                 let down = target * (1.0 + eta * (target / start - 1.0));
@@ -171,9 +172,8 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
         let kept = up * down.sigma();
         let std = ((to.sigma() - kept) * (to.sigma() + kept)).max(0.0).sqrt();
         if let Some(commit) = stages.last_mut().and_then(|stage| stage.commit.as_mut()) {
-            commit.state *= up;
-            commit.model.iter_mut().for_each(|c| *c *= up);
-            commit.spread = Spread::Std(std * self.noise);
+            let upward = Update::new(up).with_spread(Spread::Std(std * self.noise));
+            *commit = commit.clone().then(&upward);
         }
         Ok(stages)
     }
