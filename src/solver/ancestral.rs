@@ -18,6 +18,13 @@ pub enum Descent {
 }
 
 impl Descent {
+    fn eta(&self) -> f64 {
+        match self {
+            Self::Posterior(eta) | Self::Flow(eta) => *eta,
+            Self::Levels(_) => 1.0,
+        }
+    }
+
     /// The level below the target, `None` where there is nothing to draw.
     fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
         let (from, to) = (path.from(), path.to());
@@ -29,7 +36,6 @@ impl Descent {
                 bridge.state * from.sigma() / to.alpha()
             }
             Self::Flow(eta) => {
-                super::check_descent(path, *eta)?;
                 let flow = Coordinates::Flow;
                 let (start, target) = (flow.clock(from), flow.clock(to));
                 let down = target * (1.0 + eta * (target / start - 1.0));
@@ -150,6 +156,7 @@ impl<S: ReverseStep> Ancestral<S> {
 impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let to = path.to();
+        super::check_descent(path, self.descent.eta())?;
         if !inner(to) {
             return self.inner.stages(path);
         }

@@ -8,9 +8,9 @@
 pub(super) fn weights(nodes: &[f64], moments: &[f64]) -> Vec<f64> {
     let n = nodes.len().min(moments.len());
     let mut w = moments[..n].to_vec();
-    for k in 0..n {
+    for (k, node) in nodes.iter().enumerate().take(n) {
         for i in (k + 1..n).rev() {
-            w[i] -= nodes[k] * w[i - 1];
+            w[i] -= node * w[i - 1];
         }
     }
     for k in (0..n.saturating_sub(1)).rev() {
@@ -60,7 +60,7 @@ pub(super) fn exponential_moments(count: usize, z: f64) -> Vec<f64> {
 /// The integral of `f` over 0..1 by `pieces` Gauss-Legendre rules of eight points.
 pub(super) fn integral(pieces: usize, f: impl Fn(f64) -> f64) -> f64 {
     const HALF: [(f64, f64); 4] = [
-        (0.183_434_642_495_649_8, 0.362_683_783_378_361_98),
+        (0.183_434_642_495_649_8, 0.362_683_783_378_362),
         (0.525_532_409_916_329, 0.313_706_645_877_887_27),
         (0.796_666_477_413_626_7, 0.222_381_034_453_374_48),
         (0.960_289_856_497_536_3, 0.101_228_536_290_376_26),
