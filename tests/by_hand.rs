@@ -141,6 +141,7 @@ fn lagrange(points: &[(f64, f64)], at: f64) -> f64 {
 }
 
 /// Gaussian elimination.
+#[allow(clippy::needless_range_loop, reason = "two rows at a time")]
 fn solve(mut m: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
     let n = b.len();
     for i in 0..n {

@@ -97,12 +97,12 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
     };
     let order = args["order"].as_u64().unwrap_or(4) as usize;
     match case["sampler"].as_str().unwrap() {
-        "euler" => churn(Box::new(Ddim::default())),
+        "euler" => churn(Box::<Ddim>::default()),
         "heun" => churn(Box::new(RungeKutta::heun())),
         "dpm_2" => churn(Box::new(RungeKutta::dpm2())),
         "lms" => Box::new(LinearMultistep::lms(order).unwrap()),
         "dpmpp_2m" => Box::new(DpmSolver::plus_plus(2).unwrap()),
-        "euler_ancestral" => ancestral(Box::new(Ddim::default())),
+        "euler_ancestral" => ancestral(Box::<Ddim>::default()),
         "dpm_2_ancestral" => ancestral(Box::new(RungeKutta::dpm2())),
         "dpmpp_2s_ancestral" => ancestral(Box::new(SingleStep::plus_plus(2).unwrap())),
         "dpmpp_sde" => Box::new(
