@@ -337,7 +337,8 @@ fn add_noise<V, T, N>(
 where
     N: NoiseSource<V> + ?Sized,
 {
-    let over = Some(planned.over);
+    // Noise that leads nowhere, such as a corrector's, is no part of the way down.
+    let over = (planned.over.from != planned.over.to).then_some(planned.over);
     match (spread, std) {
         (_, Some(std)) => noise.add(x, Scale::PerElement(std), over),
         (Spread::Std(0.0), None) => Ok(()),

@@ -1,6 +1,6 @@
 //! Ancestral sampling with any deterministic solver.
 
-use super::{At, Coordinates, Path, ReverseStep, Stage, exponential::inner};
+use super::{At, Coordinates, Path, ReverseStep, Stage, Update, exponential::inner};
 use crate::{Error, Generalized, LogSnr, NoiseLevel, Posterior, Sigma, Spread};
 
 /// How far below its target an ancestral step goes before noise takes it back up.
@@ -18,6 +18,13 @@ pub enum Descent {
 }
 
 impl Descent {
+    fn eta(&self) -> f64 {
+        match self {
+            Self::Posterior(eta) | Self::Flow(eta) => *eta,
+            Self::Levels(_) => 1.0,
+        }
+    }
+
     /// The level below the target, `None` where there is nothing to draw.
     pub(crate) fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
         let (from, to) = (path.from(), path.to());
@@ -149,6 +156,7 @@ impl<S: ReverseStep> Ancestral<S> {
 impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let to = path.to();
+        super::check_descent(path, self.descent.eta())?;
         if !inner(to) {
             return self.inner.stages(path);
         }
@@ -171,9 +179,8 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
         let kept = up * down.sigma();
         let std = ((to.sigma() - kept) * (to.sigma() + kept)).max(0.0).sqrt();
         if let Some(commit) = stages.last_mut().and_then(|stage| stage.commit.as_mut()) {
-            commit.state *= up;
-            commit.model.iter_mut().for_each(|c| *c *= up);
-            commit.spread = Spread::Std(std * self.noise);
+            let upward = Update::new(up).with_spread(Spread::Std(std * self.noise));
+            *commit = commit.clone().then(&upward);
         }
         Ok(stages)
     }

@@ -90,7 +90,7 @@ impl Coordinates {
     /// The only stage of a step to or from an infinite log-SNR: the straight one, or with noise the
     /// limit of the reverse equation, which keeps nothing of the state.
     pub(super) fn end_stage(self, path: &Path<'_>, eta: f64, noise: f64) -> Vec<Stage> {
-        if eta == 0.0 || path.is_inverted() {
+        if eta == 0.0 {
             return self.straight_stage(path);
         }
         let to = path.to();

@@ -64,7 +64,8 @@ fn scale(rho: f64) -> f64 {
 impl ReverseStep for ErSde {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        if !(inner(from) && inner(to)) || path.is_inverted() {
+        super::check_descent(path, 1.0)?;
+        if !(inner(from) && inner(to)) {
             return Ok(Coordinates::Data.end_stage(path, 1.0, self.noise));
         }
         let (start, end) = (from.noise_to_signal(), to.noise_to_signal());

@@ -13,7 +13,7 @@ use crate::{Error, Parameterization, Spread};
 ///
 /// $$y_t=y_s+\tfrac{1+\eta^2}2(1-r^2)(\hat x_0-y_s)+\eta\sqrt{\rho_s^2-\rho_t^2}\;z$$
 ///
-/// `eta = 1` is the reverse diffusion sampler, and the DDPM step with the large variance. It does not
+/// `eta = 1` is the reverse diffusion sampler: the mean of DDPM with the variance of the forward process in `y`. It does not
 /// keep the deviation of the forward process: the defect of a step is of the second order in its
 /// length, and that of a run closes as 1/n. A step to or from an infinite log-SNR is the exact one.
 ///
@@ -51,7 +51,8 @@ impl EulerMaruyama {
 impl ReverseStep for EulerMaruyama {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        if !(inner(from) && inner(to)) || path.is_inverted() {
+        super::check_descent(path, self.eta)?;
+        if !(inner(from) && inner(to)) {
             return Ok(Coordinates::Data.end_stage(path, self.eta, 1.0));
         }
         let (ratio, gap) = (to.ratio_above(from), to.gap_above(from));

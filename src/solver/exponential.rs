@@ -9,7 +9,12 @@ use crate::{Error, NoiseLevel, Spread};
 
 /// Distance `lambda_t - lambda_s` in half log-SNR.
 pub(super) fn distance(from: NoiseLevel, to: NoiseLevel) -> f64 {
-    -(-to.gap_above(from)).ln_1p()
+    let gap = to.gap_above(from);
+    // Over a long way nothing is left of the ratio in the gap.
+    match gap < 0.5 {
+        true => -(-gap).ln_1p(),
+        false => -to.ratio_above(from).ln(),
+    }
 }
 
 /// What the integral of the first power over a step is taken for.

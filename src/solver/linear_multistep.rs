@@ -1,7 +1,7 @@
 //! Linear multi-step methods.
 
 use super::{At, Coordinates, Path, ReverseStep, Stage, Update, interpolation::weights};
-use crate::{Error, Parameterization};
+use crate::{Error, NoiseLevel, Parameterization};
 
 /// Adams-Bashforth methods: the polynomial through the last slopes, integrated over the step.
 ///
@@ -144,7 +144,12 @@ impl ReverseStep for LinearMultistep {
             return Ok(c.straight_stage(path));
         }
         let whole = c.distance(from, to);
-        let known = |level: &_| c.reaches(*level) || self.analytic_start;
+        // The slope that an analytic start keeps is the state there, which has a place in `Flow` alone.
+        let known = |level: &NoiseLevel| match (self.analytic_start && level.is_noise(), c) {
+            (true, Coordinates::Ratio) => self.rule != Rule::Readings,
+            (true, Coordinates::Data) => false,
+            _ => c.reaches(*level),
+        };
         let visited: Vec<_> = path.visited().take_while(known).take(self.order).collect();
         let weights = match (self.rule, visited.len()) {
             (Rule::Even, known) => even_weights(known),

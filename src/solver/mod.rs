@@ -266,6 +266,14 @@ fn check_noise_factor(factor: f64) -> Result<f64, Error> {
     Ok(factor)
 }
 
+/// Refuses noise on a grid that goes up: only the flow can be walked both ways.
+fn check_descent(path: &Path<'_>, eta: f64) -> Result<(), Error> {
+    if eta != 0.0 && path.is_inverted() {
+        return Err(Error::range("eta", eta, "0 on an inverted grid"));
+    }
+    Ok(())
+}
+
 /// The order of a step: no more than `most`, and where wanted lowered at the end of a short run.
 fn order_at(path: &Path<'_>, most: usize, lower_final: bool) -> usize {
     // Where the code of DPM-Solver++ in diffusers draws the line.

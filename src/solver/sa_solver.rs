@@ -119,15 +119,20 @@ impl SaSolver {
         self
     }
 
-    /// The step `from -> to` by a polynomial through predictions at `nodes`.
-    fn update(&self, from: NoiseLevel, to: NoiseLevel, nodes: &[NoiseLevel]) -> Update {
+    /// The stochasticity of a step from here.
+    fn eta_at(&self, from: NoiseLevel) -> f64 {
         let snr = from.log_snr().get();
         let is_active = self.active.0 <= snr && snr <= self.active.1;
+        if is_active { self.eta } else { 0.0 }
+    }
+
+    /// The step `from -> to` by a polynomial through predictions at `nodes`.
+    fn update(&self, from: NoiseLevel, to: NoiseLevel, nodes: &[NoiseLevel]) -> Update {
         let step = Exponential {
             coordinates: Coordinates::Data,
             from,
             to,
-            eta: if is_active { self.eta } else { 0.0 },
+            eta: self.eta_at(from),
         };
         let slope = if nodes.len() == 2 {
             Slope::Interval
@@ -166,10 +171,12 @@ impl SaSolver {
 impl ReverseStep for SaSolver {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
+        let eta = self.eta_at(from);
+        super::check_descent(path, eta)?;
         let stage = Stage::new(At::From, Coordinates::Data.basis());
         let before = self.corrector(path).unwrap_or(Update::new(1.0));
         if !(inner(from) && inner(to)) {
-            let mut end = Coordinates::Data.end_stage(path, self.eta, self.noise);
+            let mut end = Coordinates::Data.end_stage(path, eta, self.noise);
             if let Some(commit) = end.last_mut().and_then(|stage| stage.commit.as_mut()) {
                 *commit = before.then(commit);
             }

@@ -141,8 +141,8 @@ impl SingleStep {
     fn staged(&self, path: &Path<'_>, points: Vec<(At, NoiseLevel, Update)>) -> Vec<Stage> {
         let basis = self.coordinates.basis();
         let last = points.len().saturating_sub(1);
-        // What the state has been multiplied by, and where its noise has been taken to.
-        let (mut scaled, mut reached) = (1.0, path.from());
+        // Where the state has been taken to.
+        let mut reached = path.from();
         let mut stages = Vec::with_capacity(points.len());
         for (i, (at, level, update)) in points.into_iter().enumerate() {
             let stage = Stage::new(at, basis);
@@ -154,10 +154,9 @@ impl SingleStep {
                 continue;
             }
             // The path of the noise is the state's; the predictions are added at each point anew.
-            let on_the_way = self.exponential(reached, level).update(&[], &[]);
-            let mut walk = Update::new(update.state / scaled).with_spread(on_the_way.spread);
+            let mut walk = self.exponential(reached, level).update(&[], &[]);
             walk.scale_noise(self.noise);
-            (scaled, reached) = (update.state, level);
+            reached = level;
             stages.push(match i == last {
                 true => stage.with_commit(walk.with_model(update.model)),
                 false => stage
@@ -220,6 +219,7 @@ impl ReverseStep for SingleStep {
         let (from, to) = (path.from(), path.to());
         let last = self.orders.last().copied().unwrap_or(1);
         let order = self.orders.get(path.index()).copied().unwrap_or(last);
+        super::check_descent(path, self.eta)?;
         if !(inner(from) && inner(to)) {
             return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
         }
@@ -350,15 +350,15 @@ impl NodeBlocks {
     /// The place in its block of every step of a run, from 1.
     ///
     /// Order 3 ends as `.. 3 1 2 1`, `.. 3 1` or `.. 3 1 2`; order 2 as `.. 2 1 1` or `.. 2 1`. There
-    /// is nothing between pure noise and the next node, nor between the last node and the data.
+    /// is nothing between an infinite log-SNR and the node next to it.
     fn places(self, path: &Path<'_>) -> Vec<usize> {
         let (steps, order) = (path.steps(), self.order);
-        let alone = usize::from(path.levels().first().is_some_and(|level| level.is_noise()));
+        let alone = usize::from(path.levels().first().is_some_and(|&level| !inner(level)));
         let mut places = vec![1; alone];
         places.extend((0..steps - alone).map(|i| i % order + 1));
         let cut = self.lower_final && (steps - alone).is_multiple_of(order);
         if let Some(last) = places.last_mut()
-            && (cut || path.end().is_clean())
+            && (cut || !inner(path.end()))
         {
             *last = 1;
         }

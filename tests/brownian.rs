@@ -1,0 +1,156 @@
+//! The law of the increments of a Brownian path.
+
+use std::f64::consts::FRAC_PI_2;
+
+use gaussian_diffusion::{
+    Noise, NoiseLevel,
+    noise::{BrownianPath, Interval, NoiseSource, Scale},
+};
+use ndarray::{Array1, Array2, Axis};
+
+/// The level at this angle in quarter turns, which is the clock of the path.
+fn level(u: f64) -> NoiseLevel {
+    if u == 0.0 {
+        return NoiseLevel::CLEAN;
+    }
+    if u == 1.0 {
+        return NoiseLevel::NOISE;
+    }
+    let (sin, cos) = (u * FRAC_PI_2).sin_cos();
+    NoiseLevel::new(cos, sin).unwrap()
+}
+
+/// Normalised increments of 8 000 paths.
+fn draws(seed: u64, from: f64, to: f64) -> Array1<f64> {
+    let mut z = Array1::zeros(8_000);
+    let over = Interval {
+        from: level(from),
+        to: level(to),
+    };
+    let mut path = BrownianPath::new(Noise::seeded(seed));
+    path.add(&mut z, Scale::Same(1.0), Some(over)).unwrap();
+    z
+}
+
+/// Intervals from the whole to one of 1e-6, at places with and without a short binary form.
+const INTERVALS: [(f64, f64); 7] = [
+    (1.0, 0.0),
+    (0.5, 0.25),
+    (0.75, 0.1),
+    (0.333, 0.3),
+    (0.9, 0.899),
+    (0.500_001, 0.5),
+    (0.2, 0.0),
+];
+
+/// Moments to five standard errors, the distance of Kolmogorov and Smirnov at a significance of 1e-6.
+#[test]
+fn increments_are_standard_normal() {
+    for (seed, (from, to)) in INTERVALS.into_iter().enumerate() {
+        let z = draws(seed as u64, from, to);
+        let n = z.len() as f64;
+        for (power, exact, variance) in
+            [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)]
+        {
+            let moment = z.mapv(|z: f64| z.powi(power)).mean().unwrap();
+            let off = (moment - exact) / (variance / n).sqrt();
+            assert!(
+                off.abs() < 5.0,
+                "moment {power} over {from}..{to}: {moment}"
+            );
+        }
+        let mut sorted = z.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let distance = sorted.iter().enumerate().fold(0.0_f64, |worst, (i, z)| {
+            let cdf = 0.5 * libm::erfc(-z / 2f64.sqrt());
+            worst
+                .max((cdf - i as f64 / n).abs())
+                .max((cdf - (i + 1) as f64 / n).abs())
+        });
+        // 2 exp(-2 n d^2) = 1e-6.
+        assert!(
+            distance < (2e6_f64.ln() / (2.0 * n)).sqrt(),
+            "{from}..{to}: {distance}"
+        );
+    }
+}
+
+/// The correlation of two increments is the length of what they share over the root of the product of
+/// their lengths: 0 where they do not overlap, also where they touch.
+#[test]
+fn increments_share_what_they_overlap() {
+    for (a, b) in [
+        ((1.0, 0.5), (0.5, 0.0)),
+        ((0.8, 0.7), (0.7, 0.3)),
+        ((0.9, 0.6), (0.4, 0.1)),
+        ((0.8, 0.3), (0.5, 0.2)),
+        ((0.7, 0.1), (0.4, 0.3)),
+    ] {
+        let (x, y) = (draws(9, a.0, a.1), draws(9, b.0, b.1));
+        let shared = (a.0.min(b.0) - a.1.max(b.1)).max(0.0);
+        let exact = shared / ((a.0 - a.1) * (b.0 - b.1)).sqrt();
+        let n = x.len() as f64;
+        let off = ((&x * &y).mean().unwrap() - exact) / ((1.0 + exact * exact) / n).sqrt();
+        assert!(off.abs() < 5.0, "{a:?} and {b:?}: {off} standard errors");
+    }
+    // Other seeds, and the two elements that share a block, are other paths.
+    let (x, y) = (draws(1, 0.8, 0.2), draws(2, 0.8, 0.2));
+    assert!((&x * &y).mean().unwrap().abs() < 5.0 / (x.len() as f64).sqrt());
+    let mut pair = Array2::<f64>::zeros((8_000, 2));
+    let over = Interval {
+        from: level(0.8),
+        to: level(0.2),
+    };
+    let mut path = BrownianPath::new(Noise::seeded(4));
+    path.add(&mut pair, Scale::Same(1.0), Some(over)).unwrap();
+    let (x, y) = (pair.index_axis(Axis(1), 0), pair.index_axis(Axis(1), 1));
+    assert!((&x * &y).mean().unwrap().abs() < 5.0 / (x.len() as f64).sqrt());
+}
+
+#[test]
+fn touching_increments_add_up() {
+    let places = [1.0, 0.93, 0.5, 0.499_999, 0.25, 0.1, 1e-3, 0.0];
+    let whole = draws(3, 1.0, 0.0);
+    let mut sum = Array1::<f64>::zeros(whole.len());
+    for pair in places.windows(2) {
+        let length = f64::sqrt(pair[0] - pair[1]);
+        sum += &(draws(3, pair[0], pair[1]) * length);
+    }
+    let worst = (sum - whole)
+        .mapv(f64::abs)
+        .fold(0.0, |a: f64, b| a.max(*b));
+    assert!(worst < 1e-10, "{worst:e}");
+}
+
+/// An item has the same path alone and in any batch, whatever was drawn before, and up as down.
+#[test]
+fn paths_belong_to_items() {
+    let over = |from, to| {
+        Some(Interval {
+            from: level(from),
+            to: level(to),
+        })
+    };
+    let mut many = Array2::<f64>::zeros((5, 3));
+    let mut one = Array2::<f64>::zeros((1, 3));
+    let mut path = BrownianPath::new(Noise::seeded(8));
+    path.add(&mut many, Scale::Same(1.0), None).unwrap();
+    many.fill(0.0);
+    path.add(&mut many, Scale::Same(1.0), over(0.6, 0.2))
+        .unwrap();
+    for item in 0..5 {
+        one.fill(0.0);
+        let mut alone = BrownianPath::new(Noise::seeded(8).from_item(item));
+        alone
+            .add(&mut one, Scale::Same(1.0), over(0.2, 0.6))
+            .unwrap();
+        assert_eq!(one.row(0), many.row(item as usize));
+    }
+    let error = path
+        .add(&mut many, Scale::Same(1.0), over(0.5, 0.5))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "length of the interval of a draw is 0, allowed: above 0"
+    );
+}

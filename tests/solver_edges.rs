@@ -1,0 +1,368 @@
+//! Solvers at their edges: one step, zero SNR, the data, grids that go up, any levels at all.
+
+use std::fmt::Debug;
+
+use gaussian_diffusion::{
+    Error, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule, Plan, ReverseStep, Sigma, Spread,
+    Variance,
+    noise::BrownianPath,
+    plan::{Affine, Moments},
+    schedule::{Cosine, Discrete, Edm, RectifiedFlow},
+    solver::{
+        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
+        EulerMaruyama, ExponentialAdams, Langevin, LinearMultistep, NodeBlocks, Pndm, RungeKutta,
+        SaSolver, SingleStep, UniPc,
+    },
+};
+use ndarray::Array2;
+use proptest::prelude::*;
+
+type Boxed = Box<dyn ReverseStep>;
+
+/// Every deterministic solver, of an order and of two other free numbers.
+fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
+    let o = order.min(3);
+    let all = [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data];
+    let mut list: Vec<Boxed> = vec![
+        Box::new(Ddim::default()),
+        Box::new(Pndm::plms()),
+        Box::new(Pndm::runge_kutta()),
+        Box::new(RungeKutta::dpm2()),
+        Box::new(LinearMultistep::gradient_estimation(1.0 + fraction).unwrap()),
+        Box::new(SingleStep::fast(3 * order + usize::from(bit)).unwrap()),
+        Box::new(
+            SingleStep::plus_plus(o)
+                .unwrap()
+                .with_fraction(fraction)
+                .unwrap(),
+        ),
+        Box::new(SingleStep::noise(o).unwrap().exact()),
+        Box::new(SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap()),
+    ];
+    for c in all {
+        list.push(Box::new(
+            RungeKutta::at_fraction(fraction).unwrap().in_coordinates(c),
+        ));
+        list.push(Box::new(RungeKutta::heun().in_coordinates(c)));
+        list.push(Box::new(
+            LinearMultistep::lms(order).unwrap().in_coordinates(c),
+        ));
+        list.push(Box::new(
+            LinearMultistep::ipndm(order).unwrap().in_coordinates(c),
+        ));
+        let adams = ExponentialAdams::new(order, c).unwrap();
+        list.push(Box::new(if bit {
+            adams.lowering_final_orders()
+        } else {
+            adams
+        }));
+    }
+    for data in [true, false] {
+        let (multi, blocks) = match data {
+            true => (DpmSolver::plus_plus(o), NodeBlocks::plus_plus(o)),
+            false => (DpmSolver::noise(o), NodeBlocks::noise(o)),
+        };
+        let (multi, blocks) = (multi.unwrap(), blocks.unwrap());
+        let pc = UniPc::new(order).unwrap();
+        let pc = if data { pc } else { pc.of_noise() };
+        if bit {
+            list.push(Box::new(
+                multi.heun().lowering_final_orders().ending_with_euler(),
+            ));
+            list.push(Box::new(blocks.lowering_final_orders()));
+            list.push(Box::new(pc.bh1().lowering_final_orders()));
+        } else {
+            list.push(Box::new(multi));
+            list.push(Box::new(blocks));
+            list.push(Box::new(pc.without_correcting([0, 2])));
+        }
+    }
+    list
+}
+
+/// Every stochastic solver.
+fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
+    let o = order.min(3);
+    vec![
+        Box::new(Ddpm::default()),
+        Box::new(Ddim::new(eta).unwrap()),
+        Box::new(EulerMaruyama::new(eta).unwrap()),
+        Box::new(
+            DpmSde::new(eta)
+                .unwrap()
+                .with_fraction(fraction.min(0.95))
+                .unwrap(),
+        ),
+        Box::new(DpmSolver::plus_plus(o).unwrap().with_eta(eta).unwrap()),
+        Box::new(DpmSolver::noise(o).unwrap().with_eta(eta).unwrap()),
+        Box::new(SingleStep::plus_plus(o).unwrap().with_eta(eta).unwrap()),
+        Box::new(SaSolver::new(order, o).unwrap().with_tau(eta).unwrap()),
+        Box::new(ErSde::new(o).unwrap()),
+        Box::new(Consistency::default()),
+        Box::new(Ancestral::new(RungeKutta::heun(), eta).unwrap()),
+        Box::new(
+            Ancestral::new(SingleStep::plus_plus(2).unwrap(), eta)
+                .unwrap()
+                .floored(),
+        ),
+        Box::new(Ancestral::with_descent(Ddim::default(), Descent::Flow(eta)).unwrap()),
+    ]
+}
+
+/// Those that keep the law of the grid's levels or add noise off the way.
+fn around(amount: f64) -> Vec<Boxed> {
+    vec![
+        Box::new(Churn::new(RungeKutta::heun(), amount).unwrap()),
+        Box::new(Churn::new(Ddim::default(), amount).unwrap().asking_before()),
+        Box::new(Langevin::new(Ddim::default(), 0.2, 2).unwrap()),
+    ]
+}
+
+fn is_finite<T: Copy + Debug>(plan: &Plan<T>) -> bool {
+    plan.stages().iter().all(|planned| {
+        let stage = &planned.stage;
+        let updates = [&stage.renoise, &stage.commit, &stage.trial];
+        updates.into_iter().flatten().all(|u| {
+            let spread = match u.spread {
+                Spread::Std(std) => std.is_finite() && std >= 0.0,
+                _ => true,
+            };
+            u.state.is_finite() && spread && u.model.iter().all(|c| c.is_finite())
+        })
+    })
+}
+
+/// A grid of these log-SNRs, where it may start at pure noise and end clean.
+fn grid<S>(schedule: &S, snrs: &[f64], noise: bool, clean: bool) -> Result<Grid<S::Time>, Error>
+where
+    S: NoiseSchedule,
+{
+    let mut nodes: Vec<_> = snrs.iter().map(|&snr| LogSnr::new(snr).unwrap()).collect();
+    if noise {
+        nodes.insert(0, LogSnr::new(f64::NEG_INFINITY)?);
+    }
+    let end = nodes.pop().unwrap();
+    let down = Grid::at_log_snrs(schedule, &nodes)?;
+    if clean {
+        nodes.push(end);
+        return Grid::at_log_snrs(schedule, &nodes);
+    }
+    down.ending_at(schedule.level_at(end)?)
+}
+
+fn holds<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, solver: &dyn ReverseStep) {
+    let plan = Plan::new(schedule, grid, solver)
+        .unwrap_or_else(|error| panic!("{}: {error} on {grid:?}", solver.name()));
+    assert!(is_finite(&plan), "{} on {grid:?}", solver.name());
+    let defect = plan.defect().unwrap();
+    assert!(defect < 1e-11, "{}: {defect:e} on {grid:?}", solver.name());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 50, rng_seed: proptest::test_runner::RngSeed::Fixed(5), ..ProptestConfig::default() })]
+
+    /// Whatever the levels, also one step, pure noise to data, and very uneven ones.
+    #[test]
+    fn any_levels(
+        start in -14.0..0.0_f64,
+        steps in prop::collection::vec(0.05..3.0_f64, 1..9),
+        (noise, clean, bit) in any::<(bool, bool, bool)>(),
+        order in 1..5_usize,
+        eta in 0.05..1.0_f64,
+        fraction in 0.1..1.0_f64,
+    ) {
+        let mut snrs = vec![start];
+        for step in steps {
+            snrs.push(snrs.last().unwrap() + step);
+        }
+        let lists = [deterministic(order, fraction, bit), stochastic(order, eta, fraction)];
+        for solver in lists.iter().flatten() {
+            let broken = solver.name().starts_with("SDE-DPM-Solver ") || solver.name() == "Euler-Maruyama";
+            if broken {
+                let grid = grid(&Cosine, &snrs, noise, clean).unwrap();
+                prop_assert!(is_finite(&Plan::new(&Cosine, &grid, solver).unwrap()));
+                continue;
+            }
+            holds(&Cosine, &grid(&Cosine, &snrs, noise, clean).unwrap(), solver);
+            let flow = grid(&RectifiedFlow, &snrs, noise, clean).unwrap();
+            holds(&RectifiedFlow, &flow, solver);
+            let edm = Edm::new(Sigma::new(1e-12).unwrap(), Sigma::new(1e4).unwrap()).unwrap();
+            holds(&edm, &grid(&edm, &snrs, false, clean).unwrap(), solver);
+        }
+        for solver in around(fraction * 9.0) {
+            let grid = grid(&Cosine, &snrs, noise, clean).unwrap();
+            prop_assert!(is_finite(&Plan::new(&Cosine, &grid, &solver).unwrap()));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, rng_seed: proptest::test_runner::RngSeed::Fixed(5), ..ProptestConfig::default() })]
+
+    /// Far outside what anybody uses: finite numbers, or an error that says so.
+    #[test]
+    fn extreme_levels(
+        mut snrs in prop::collection::vec(-690.0..690.0_f64, 2..7),
+        (noise, clean, bit) in any::<(bool, bool, bool)>(),
+        order in 1..9_usize,
+        eta in 0.01..1.0_f64,
+    ) {
+        snrs.sort_by(f64::total_cmp);
+        snrs.dedup();
+        let lists = [deterministic(order, 0.5, bit), stochastic(order, eta, 0.5), around(40.0)];
+        let Ok(grid) = grid(&Cosine, &snrs, noise, clean) else { return Ok(()) };
+        for solver in lists.iter().flatten() {
+            for grid in [&grid, &grid.inverted()] {
+                match Plan::new(&Cosine, grid, solver) {
+                    Ok(plan) => prop_assert!(is_finite(&plan), "{}", solver.name()),
+                    Err(error) => prop_assert!(!error.to_string().is_empty()),
+                }
+            }
+        }
+    }
+}
+
+/// A grid from pure noise to the data, of any number of steps, and its parts.
+#[test]
+fn zero_terminal_snr() {
+    let schedule = Discrete::stable_diffusion()
+        .unwrap()
+        .zero_terminal_snr()
+        .unwrap();
+    for n in 1..=60 {
+        let grid = Grid::trailing(&schedule, n).unwrap();
+        for solver in deterministic(3, 0.4, n % 2 == 0) {
+            holds(&schedule, &grid, &solver);
+        }
+        if n > 2 {
+            for solver in deterministic(2, 0.6, true) {
+                holds(&schedule, &grid.part(1..n - 1).unwrap(), &solver);
+                holds(&schedule, &grid.part(0..n - 1).unwrap(), &solver);
+            }
+        }
+    }
+}
+
+/// What is encoded on an inverted grid comes back, the better the more steps; noise is refused.
+#[test]
+fn inverted_grids() {
+    let there_and_back = |solver: &Boxed, n: usize| -> f64 {
+        let data = |level| Affine::of_gaussian(0.3, Variance::new(0.4).unwrap(), level);
+        let snr = |s| LogSnr::new(s).unwrap();
+        let nodes: Vec<_> = (0..n)
+            .map(|i| snr(-4.0 + 9.0 * i as f64 / n as f64))
+            .collect();
+        let end = Cosine.level_at(snr(5.0)).unwrap();
+        let grid = Grid::at_log_snrs(&Cosine, &nodes)
+            .unwrap()
+            .ending_at(end)
+            .unwrap();
+        let x = |mean| Moments {
+            mean,
+            variance: 0.0,
+        };
+        let up = Plan::new(&Cosine, &grid.inverted(), solver).unwrap();
+        let down = Plan::new(&Cosine, &grid, solver).unwrap();
+        let noise = up.carry(x(0.9), data).unwrap().mean;
+        (down.carry(x(noise), data).unwrap().mean - 0.9).abs()
+    };
+    for order in 1..=3 {
+        for solver in deterministic(order, 0.5, false) {
+            let (few, many) = (there_and_back(&solver, 40), there_and_back(&solver, 160));
+            assert!(
+                many < 0.4 * few || many < 1e-5,
+                "{}: {few:e}, then {many:e}",
+                solver.name()
+            );
+        }
+    }
+    // From the data to pure noise, where only a network that speaks of the noise has an answer.
+    let zero = Discrete::stable_diffusion()
+        .unwrap()
+        .zero_terminal_snr()
+        .unwrap();
+    for n in 1..=20 {
+        let up = Grid::trailing(&zero, n).unwrap().inverted();
+        for solver in deterministic(3, 0.4, n % 2 == 0) {
+            let plan = Plan::new(&zero, &up, &solver)
+                .unwrap_or_else(|e| panic!("{} {n}: {e}", solver.name()));
+            assert!(is_finite(&plan));
+        }
+        for solver in stochastic(2, 0.5, 0.5) {
+            let error = Plan::new(&zero, &up, &solver).unwrap_err();
+            assert!(
+                !error.to_string().contains("NaN"),
+                "{}: {error}",
+                solver.name()
+            );
+        }
+    }
+}
+
+/// Outside its interval tau is 0, also at pure noise.
+#[test]
+fn inactive_noise() {
+    let snr = |s| LogSnr::new(s).unwrap();
+    let grid = Grid::uniform_time(&RectifiedFlow, 6).unwrap();
+    let solver = SaSolver::new(2, 2)
+        .unwrap()
+        .within(snr(20.0), snr(30.0))
+        .unwrap();
+    let plan = Plan::new(&RectifiedFlow, &grid, &solver).unwrap();
+    let flow = SaSolver::new(2, 2).unwrap().with_tau(0.0).unwrap();
+    assert_eq!(
+        plan.stages(),
+        Plan::new(&RectifiedFlow, &grid, &flow).unwrap().stages()
+    );
+}
+
+/// The slope kept by an analytic start is used where it has a place, and nowhere else.
+#[test]
+fn analytic_starts() {
+    let grid = Grid::uniform_time(&RectifiedFlow, 6).unwrap();
+    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
+        for solver in [LinearMultistep::lms(4), LinearMultistep::ipndm(4)] {
+            let solver = solver.unwrap().in_coordinates(c).with_analytic_start();
+            let plan = Plan::new(&RectifiedFlow, &grid, &solver).unwrap();
+            let second = plan.stages()[1].stage.commit.clone().unwrap();
+            let keeps = c == Coordinates::Flow || c == Coordinates::Ratio && plan.name() == "iPNDM";
+            assert_eq!(
+                second.model.len(),
+                1 + usize::from(keeps),
+                "{} in {c:?}",
+                plan.name()
+            );
+        }
+    }
+}
+
+/// Every stochastic sampler runs on a Brownian path.
+#[test]
+fn brownian_paths_serve_all() {
+    fn runs<T: Copy + Debug>(plan: &Plan<T>) {
+        let mut path = BrownianPath::new(Noise::seeded(3));
+        let mut net = gaussian_diffusion::predicts::x0(
+            |x: &Array2<f64>, at: gaussian_diffusion::Point<T>| {
+                x * (at.level.alpha() / (at.level.alpha().powi(2) + at.level.sigma().powi(2)))
+            },
+        );
+        let x = Array2::from_elem((2, 3), 0.3);
+        let end = plan.sample(x, &mut net, &mut path);
+        assert!(
+            end.is_ok_and(|x| x.iter().all(|x| x.is_finite())),
+            "{}",
+            plan.name()
+        );
+    }
+    let grid = Grid::uniform_time(&RectifiedFlow, 7).unwrap();
+    let inner = grid.part(1..7).unwrap();
+    for order in 1..=3 {
+        for solver in stochastic(order, 0.8, 0.4).iter().chain(&around(3.0)) {
+            runs(&Plan::new(&RectifiedFlow, &inner, solver).unwrap());
+        }
+        for solver in stochastic(order, 0.8, 0.4) {
+            runs(&Plan::new(&RectifiedFlow, &grid, &solver).unwrap());
+        }
+    }
+    assert!(NoiseLevel::CLEAN.is_clean());
+}
