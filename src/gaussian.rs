@@ -7,7 +7,7 @@ use crate::Variance;
 /// `KL(N(m1, v1) || N(m2, v2)) = ((m1 - m2)^2 / v2 + v1 / v2 - 1 - ln(v1 / v2)) / 2`
 ///
 /// $$\mathrm{KL} = \tfrac12\Big(\frac{(m_1-m_2)^2}{v_2} + \frac{v_1}{v_2} - 1
-///   - \ln\frac{v_1}{v_2}\Big)$$
+///   {}- \ln\frac{v_1}{v_2}\Big)$$
 ///
 /// Accurate where the two are close: the variance part is not taken as a difference. Infinite where
 /// one variance is 0 and the other is not; two points have 0 or infinity.

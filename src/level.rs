@@ -4,7 +4,7 @@ use crate::{Error, Sigma};
 
 /// Signal scale and noise scale: `x_t = alpha * x_0 + sigma * eps`, `eps ~ N(0, I)`.
 ///
-/// $$x_t = \alpha\,x_0 + \sigma\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, I)$$
+/// $$x_t = \alpha\thinspace x_0 + \sigma\thinspace\varepsilon,\qquad \varepsilon \sim \mathcal N(0, I)$$
 ///
 /// A level is valid by construction: both scales are finite and not negative, and not both zero.
 /// Equality compares the two scales and the residue (below).

@@ -17,7 +17,7 @@ use crate::{
 /// At the noise level `(alpha, sigma)` it is again a mixture, of `N(alpha mean_k, alpha^2 C_k +
 /// sigma^2 I)`, so that log-density, score and `E[x_0 | x]` are closed forms on every schedule.
 ///
-/// $$p(x_t)=\sum_k w_k\,\mathcal N\big(\alpha\mu_k,\ \alpha^2C_k+\sigma^2I\big),\qquad
+/// $$p(x_t)=\sum_k w_k\thinspace\mathcal N\big(\alpha\mu_k,\ \alpha^2C_k+\sigma^2I\big),\qquad
 ///   \mathbb E[x_0\mid x,k]=\mu_k+\alpha C_k(\alpha^2C_k+\sigma^2I)^{-1}(x-\alpha\mu_k)$$
 ///
 /// A covariance is given by its variances along axes: those of the coordinates, or orthonormal ones

@@ -7,7 +7,7 @@ use crate::{
 
 /// The posterior of one step as three numbers: `x_s ~ N(state * x_t + clean * x_0, std^2 I)`.
 ///
-/// $$q(x_s \mid x_t, x_0) = \mathcal N(\texttt{state}\,x_t + \texttt{clean}\,x_0,\ \texttt{std}^2 I)$$
+/// $$q(x_s \mid x_t, x_0) = \mathcal N(\texttt{state}\thinspace x_t + \texttt{clean}\thinspace x_0,\ \texttt{std}^2 I)$$
 ///
 /// The marginals fix two equations, whatever the family:
 /// `state * alpha_t + clean = alpha_s` and `(state * sigma_t)^2 + std^2 = sigma_s^2`.
@@ -111,8 +111,8 @@ impl Posterior for Markov {
 /// With `r` as for [`Markov`] and `q^2 = 1 - eta^2 (1 - r^2)`: `state = q sigma_s / sigma_t`,
 /// `clean = alpha_s (1 - r q)`, `std = eta sigma_s sqrt(1 - r^2)`.
 ///
-/// $$x_s = \alpha_s x_0 + \sqrt{\sigma_s^2-\tilde\sigma^2}\,\frac{x_t-\alpha_t x_0}{\sigma_t}
-///   + \tilde\sigma z,\qquad \tilde\sigma^2=\eta^2\sigma_s^2(1-r^2)$$
+/// $$x_s = \alpha_s x_0 + \sqrt{\sigma_s^2-\tilde\sigma^2}\thinspace\frac{x_t-\alpha_t x_0}{\sigma_t}
+///   {}+ \tilde\sigma z,\qquad \tilde\sigma^2=\eta^2\sigma_s^2(1-r^2)$$
 ///
 /// `eta = 1` is [`Markov`]; `eta = 0` is deterministic.
 ///

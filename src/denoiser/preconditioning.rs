@@ -11,7 +11,7 @@ use crate::{
 ///
 /// `x0 = skip * x + out * F(input * x, told)`.
 ///
-/// $$D(x)=c_\mathrm{skip}\,x+c_\mathrm{out}\,F\big(c_\mathrm{in}\,x;\ c_\mathrm{noise}\big)$$
+/// $$D(x)=c_\mathrm{skip}\thinspace x+c_\mathrm{out}\thinspace F\big(c_\mathrm{in}\thinspace x;\ c_\mathrm{noise}\big)$$
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Coefficients {

@@ -14,7 +14,7 @@ use crate::{
 /// Data whose quantile is within 1 is clipped to 1, as by [`Clip`](super::Clip). Quantiles between
 /// two elements are interpolated linearly.
 ///
-/// $$s=\min\big(\max(Q_p(|x_0|),1),\,s_{\max}\big),\qquad x_0\leftarrow\frac{\mathrm{clamp}(x_0,-s,s)}{s}$$
+/// $$s=\min\big(\max(Q_p(|x_0|),1),\thinspace s_{\max}\big),\qquad x_0\leftarrow\frac{\mathrm{clamp}(x_0,-s,s)}{s}$$
 ///
 /// There is no upper bound unless [`at_most`](Self::at_most) sets one; with the bound 1 nothing is
 /// dynamic.

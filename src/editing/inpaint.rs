@@ -14,7 +14,7 @@ use crate::{
 ///
 /// `x <- m (alpha known + sigma z) + (1 - m) x` at the level `(alpha, sigma)` that was reached.
 ///
-/// $$x \leftarrow m\odot(\alpha\,x_0^{\text{known}}+\sigma z)+(1-m)\odot x$$
+/// $$x \leftarrow m\odot(\alpha\thinspace x_0^{\text{known}}+\sigma z)+(1-m)\odot x$$
 ///
 /// Noise is fresh at every level, as in RePaint, or drawn once for a run
 /// ([`holding_noise`](Self::holding_noise)), as suits deterministic solvers. With a plan that is

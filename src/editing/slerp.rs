@@ -8,7 +8,7 @@ use crate::{Error, state::State};
 /// line it passes through states of the norm that noise has. Where the two point the same way, or
 /// exactly opposite ways, or one is 0, it is the straight line.
 ///
-/// $$\frac{\sin((1-t)\omega)}{\sin\omega}\,a+\frac{\sin(t\omega)}{\sin\omega}\,b$$
+/// $$\frac{\sin((1-t)\omega)}{\sin\omega}\thinspace a+\frac{\sin(t\omega)}{\sin\omega}\thinspace b$$
 ///
 /// Source: Animating Rotation with Quaternion Curves, Shoemake, 1985; for latents, Denoising Diffusion
 /// Implicit Models, Song, Meng, Ermon, 2020, section 5.3.

@@ -9,7 +9,7 @@ use crate::{Error, Sigma};
 /// An arc of `k` points from `start` to `end` with pivot `p` and slope `s` is
 ///
 /// $$\sigma_x=\mathrm{end}+(\mathrm{start}-\mathrm{end})
-///   \frac{g(x)-g(k-1)}{g(0)-g(k-1)},\qquad g(x)=-\arctan\big(s\,(x-p)\big)$$
+///   \frac{g(x)-g(k-1)}{g(0)-g(k-1)},\qquad g(x)=-\arctan\big(s\thinspace(x-p)\big)$$
 ///
 /// For `n` steps there are `N = n + 2` points, of which the two arcs share one: the first arc has
 /// `k = floor(0.6 N)`, both have their pivot at point `k` and slope `8 / N`. The largest

@@ -44,7 +44,7 @@ impl Grid<Step> {
     /// The steps `floor(x_i^2) + offset` with `x_i` even from 0 to `sqrt(0.8 T)`, from the largest
     /// down, and then the data; the smallest alone for `n = 1`.
     ///
-    /// $$t_i=\Big\lfloor 0.8\,T\Big(\frac{i}{n-1}\Big)^2\Big\rfloor$$
+    /// $$t_i=\Big\lfloor 0.8\thinspace T\Big(\frac{i}{n-1}\Big)^2\Big\rfloor$$
     ///
     /// # Errors
     ///

@@ -12,8 +12,8 @@ impl<T: Copy + Debug> Grid<T> {
     /// On a rectified flow this is the shift of Stable Diffusion 3 and, with `factor = exp(mu)`, the
     /// one of FLUX:
     ///
-    /// $$\sigma'=\frac{k\,\sigma}{1+(k-1)\,\sigma},\qquad
-    ///   \log\mathrm{SNR}'=\log\mathrm{SNR}-2\ln k$$
+    /// $$\sigma^{\prime}=\frac{k\thinspace\sigma}{1+(k-1)\thinspace\sigma},\qquad
+    ///   \log\mathrm{SNR}^{\prime}=\log\mathrm{SNR}-2\ln k$$
     ///
     /// A level without noise or without signal stays. [`Shifted`](crate::schedule::Shifted) moves
     /// the schedule instead, for a network that is told the unshifted time.
@@ -62,7 +62,7 @@ impl<T: Copy + Debug> Grid<T> {
 impl Grid<Time> {
     /// The grid with its times stretched so that the last node is at the time `terminal`.
     ///
-    /// $$1-t'=(1-t)\,\frac{1-t_{\mathrm{terminal}}}{1-t_{\mathrm{last}}}$$
+    /// $$1-t^{\prime}=(1-t)\thinspace\frac{1-t_{\mathrm{terminal}}}{1-t_{\mathrm{last}}}$$
     ///
     /// After a [shift](Self::shifted), where both are asked for. The step to the end stays.
     ///

@@ -8,7 +8,7 @@ use crate::{Error, Sigma};
 ///
 /// With `m = n div 2` straight steps, `c = 0.025` the threshold, `r = n - m` and `d = m - c n`:
 ///
-/// $$x_i=\begin{cases}c\,i/m&i<m\\
+/// $$x_i=\begin{cases}c\thinspace i/m&i<m\cr
 ///   \dfrac{d}{m r^2}(i^2+m^2)+\Big(\dfrac cm-\dfrac{2d}{r^2}\Big)i&i\ge m\end{cases}$$
 ///
 /// The two pieces meet with one slope. For `n = 1` the largest alone. For a flow, where time is

@@ -10,8 +10,8 @@ use crate::{Error, LogSnr};
 ///
 /// On a rectified flow `sigma` is then the quantile of a logit-normal distribution:
 ///
-/// $$\sigma_i=\mathrm{sigmoid}\big(\mu-s\,\Phi^{-1}(i/n)\big),\qquad
-///   \log\mathrm{SNR}_i=-2\big(\mu-s\,\Phi^{-1}(i/n)\big)$$
+/// $$\sigma_i=\mathrm{sigmoid}\big(\mu-s\thinspace\Phi^{-1}(i/n)\big),\qquad
+///   \log\mathrm{SNR}_i=-2\big(\mu-s\thinspace\Phi^{-1}(i/n)\big)$$
 ///
 /// The first node, of infinite quantile, lies at the lower log-SNR.
 ///

@@ -30,7 +30,7 @@ impl Adaptive {
     /// CFG-zero*: `u' = s u` with `s = <c, u> / <u, u>`, the multiple of `u` nearest to `c`; the first
     /// `zero_steps` steps predict 0.
     ///
-    /// $$u'=\frac{\langle c,u\rangle}{\|u\|^2}\,u$$
+    /// $$u^{\prime}=\frac{\langle c,u\rangle}{\Vert u\Vert^2}\thinspace u$$
     ///
     /// For velocities of flows ([`Flow`](crate::Parameterization::Flow)), where a prediction of 0
     /// leaves the state as it is.
@@ -60,7 +60,7 @@ impl Adaptive {
 
     /// Magnitude-aware: `w' = 1 + (w - 1) exp(-alpha |c - u| / |u|)`, weak where the two differ much.
     ///
-    /// $$w'=1+(w-1)\exp\Big(-\alpha\,\frac{\|c-u\|}{\|u\|}\Big)$$
+    /// $$w^{\prime}=1+(w-1)\exp\Big(-\alpha\thinspace\frac{\Vert c-u\Vert}{\Vert u\Vert}\Big)$$
     ///
     /// With `alpha = 0` it is plain guidance.
     ///

@@ -6,7 +6,7 @@ use crate::{Denoiser, Error, Parameterization, Point, Posterior, Prediction, sta
 ///
 /// Score form: `eps <- eps - w sigma grad`, so that the score becomes that of `p(x_t) p(y | x_t)^w`.
 ///
-/// $$\tilde\varepsilon=\hat\varepsilon-w\,\sigma_t\,\nabla_{x_t}\log p(y\mid x_t)$$
+/// $$\tilde\varepsilon=\hat\varepsilon-w\thinspace\sigma_t\thinspace\nabla_{x_t}\log p(y\mid x_t)$$
 ///
 /// The gradient is a closure `(x, at) -> V`. The answer is a noise prediction; where there is no noise
 /// it is left as it was.

@@ -55,7 +55,7 @@ impl Combination {
 
     /// `u + w (c - u)` of a conditional and an unconditional prediction.
     ///
-    /// $$\tilde p = p_u + w\,(p_c-p_u)$$
+    /// $$\tilde p = p_u + w\thinspace(p_c-p_u)$$
     ///
     /// `w = 1` asks for the conditional one alone, `w = 0` for the other alone. Ho and Salimans write
     /// `1 + w` for `w`. With a worse version of the same network in the second place it is
@@ -75,7 +75,7 @@ impl Combination {
     /// `u + sum of w_j (c_j - u)` of several conditional predictions and, at the end, one without
     /// condition.
     ///
-    /// $$\tilde p = p_u + \sum_j w_j\,(p_j-p_u)$$
+    /// $$\tilde p = p_u + \sum_j w_j\thinspace(p_j-p_u)$$
     ///
     /// The score of a product of conditions; a negative weight negates one.
     ///

@@ -6,8 +6,8 @@ use crate::{Error, Point, denoiser::Correction, state::State};
 /// DiffPIR: the predicted data replaced by the nearest that agrees with a linear measurement,
 /// `argmin |y - A x|^2 + rho |x - x0|^2` with `rho = lambda std^2 alpha^2 / sigma^2`.
 ///
-/// $$\tilde x_0=\arg\min_x\ \|y-Ax\|^2+\rho_t\,\|x-\hat x_0\|^2,\qquad
-///   \rho_t=\lambda\,\sigma_y^2\,\frac{\alpha_t^2}{\sigma_t^2}$$
+/// $$\tilde x_0=\arg\min_x\ \Vert y-Ax\Vert^2+\rho_t\thinspace\Vert x-\hat x_0\Vert^2,\qquad
+///   \rho_t=\lambda\thinspace\sigma_y^2\thinspace\frac{\alpha_t^2}{\sigma_t^2}$$
 ///
 /// A [`Correction`], for [`Denoiser::corrected`](crate::Denoiser::corrected); its `zeta` is the `eta`
 /// of [`Ddim`](crate::solver::Ddim). For a measurement without noise it is the projection on the data

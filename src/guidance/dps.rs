@@ -26,7 +26,7 @@ where
 /// DPS: after each step the state goes down the gradient of the distance to the measurement,
 /// `x_s <- x_s - step grad |y - A(x0(x_t))|`, item by item.
 ///
-/// $$x_s\leftarrow x_s-\zeta\,\nabla_{x_t}\big\|y-A(\hat x_0(x_t))\big\|$$
+/// $$x_s\leftarrow x_s-\zeta\thinspace\nabla_{x_t}\big\Vert y-A(\hat x_0(x_t))\big\Vert$$
 ///
 /// The operator need not be linear. The gradient is that of the norm and not of its square, as in the
 /// paper's code; the steps of a run sum up, so that `step` belongs to a number of steps.

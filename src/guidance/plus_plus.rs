@@ -6,7 +6,7 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// CFG++: the guided data with the noise of the unconditional prediction,
 /// `x_s = alpha_s x0_guided + sigma_s eps_u`.
 ///
-/// $$x_s=\alpha_s\,\hat x_0^{\,\text{guided}}+\sigma_s\,\hat\varepsilon_u$$
+/// $$x_s=\alpha_s\thinspace\hat x_0^{\thinspace\text{guided}}+\sigma_s\thinspace\hat\varepsilon_u$$
 ///
 /// That is the unconditional DDIM step moved by `alpha_s (x0_guided - x0_u)`, and so it is defined
 /// for every solver: the solver integrates the unconditional flow, and after each of its steps the

@@ -8,7 +8,7 @@ use crate::{Error, Point, state::State};
 /// `g <- (phi std(c) / std(g) + 1 - phi) g`, with the deviations over the elements of an item. An item
 /// whose result has no deviation is left alone.
 ///
-/// $$g \leftarrow \Big(\phi\,\frac{\operatorname{std}(c)}{\operatorname{std}(g)}+1-\phi\Big)\,g$$
+/// $$g \leftarrow \Big(\phi\thinspace\frac{\operatorname{std}(c)}{\operatorname{std}(g)}+1-\phi\Big)\thinspace g$$
 ///
 /// The result depends on the terms: the paper rescales what the network predicts.
 ///

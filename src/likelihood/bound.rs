@@ -24,9 +24,9 @@ use crate::{
 ///   L_0 = -log p(x_0|x_1)                       reconstruction, by the decoder
 /// ```
 ///
-/// $$\log p(x_0)\ \ge\ -\underbrace{\mathrm{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{L_T}
-///   -\sum_{t=2}^T\mathbb E\,\underbrace{\mathrm{KL}(q(x_s|x_t,x_0)\,\|\,p(x_s|x_t))}_{L_t}
-///   -\mathbb E\,\underbrace{[-\log p(x_0|x_1)]}_{L_0}$$
+/// $$\log p(x_0)\ \ge\ -\underbrace{\mathrm{KL}(q(x_T|x_0)\thinspace\Vert\thinspace p(x_T))}_ {L_T}
+///   -\sum_{t=2}^T\mathbb E\thinspace\underbrace{\mathrm{KL}(q(x_s|x_t,x_0)\thinspace\Vert\thinspace p(x_s|x_t))}_ {L_t}
+///   -\mathbb E\thinspace\underbrace{[-\log p(x_0|x_1)]}_ {L_0}$$
 ///
 /// Works on any grid that ends at the data, whole or respaced, with any [`ModelVariance`]. Fixed
 /// variances of the last step are clipped as [`ModelVariance::spread`] says. All numbers are nats per

@@ -23,8 +23,8 @@ use crate::{
 ///                - E log p(x_0|z_0)
 /// ```
 ///
-/// $$-\log p(x_0)\le \mathrm{KL}(q(x_1|x_0)\,\|\,p(x_1))
-///   +\tfrac12\int_{\ell_{\min}}^{\ell_{\max}}\mathbb E\,\|\varepsilon-\hat\varepsilon\|^2\,
+/// $$-\log p(x_0)\le \mathrm{KL}(q(x_1|x_0)\thinspace\Vert\thinspace p(x_1))
+///   +\tfrac12\int_{\ell_{\min}}^{\ell_{\max}}\mathbb E\thinspace\Vert\varepsilon-\hat\varepsilon\Vert^2\thinspace
 ///   \mathrm d\ell-\mathbb E\log p(x_0|z_0)$$
 ///
 /// The integral runs over the log-SNR, so that its value does not depend on the schedule but through

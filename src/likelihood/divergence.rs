@@ -70,7 +70,7 @@ where
 /// The divergence by random probes: `E probe . J probe = trace J` where the elements of a probe are
 /// independent with mean 0 and variance 1.
 ///
-/// $$\operatorname{tr}J=\mathbb E\,v^\top J v,\qquad \mathbb E\,vv^\top=I$$
+/// $$\operatorname{tr}J=\mathbb E\thinspace v^\top J v,\qquad \mathbb E\thinspace vv^\top=I$$
 ///
 /// The closure gets the state, the point and all probes, and gives the answer and one product
 /// `probe^T J` (a vector-Jacobian product; `J probe` does as well) for each. The probes stay the same

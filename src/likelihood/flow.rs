@@ -23,7 +23,7 @@ use crate::{
 ///
 /// $$y=\frac{x}{\alpha+\sigma},\quad u=\frac{\sigma}{\alpha+\sigma},\qquad
 ///   \frac{\mathrm dy}{\mathrm du}=\mathbb E[\varepsilon-x_0\mid x],\qquad
-///   \log p(y_{u_0})=\log p(y_{u_1})+\int_{u_0}^{u_1}\nabla_y\cdot\frac{\mathrm dy}{\mathrm du}\,
+///   \log p(y_{u_0})=\log p(y_{u_1})+\int_{u_0}^{u_1}\nabla_y\cdot\frac{\mathrm dy}{\mathrm du}\thinspace
 ///   \mathrm du$$
 ///
 /// At the noise end `p` is `N(0, (alpha^2 + sigma^2) I)` in `x`, as for the other likelihoods. The

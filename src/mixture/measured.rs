@@ -17,7 +17,7 @@ impl GaussianMixture {
     /// With `S_k = A C_k A^T + diag(noise)`, the weights become `w_k N(y; A mean_k, S_k)`, the means
     /// `mean_k + C_k A^T S_k^-1 (y - A mean_k)`, the covariances `C_k - C_k A^T S_k^-1 A C_k`.
     ///
-    /// $$p(x_0\mid y)\propto\sum_k w_k\,\mathcal N(y;A\mu_k,S_k)\,
+    /// $$p(x_0\mid y)\propto\sum_k w_k\thinspace\mathcal N(y;A\mu_k,S_k)\thinspace
     ///   \mathcal N\big(x_0;\ \mu_k+C_kA^\top S_k^{-1}(y-A\mu_k),\ C_k-C_kA^\top S_k^{-1}AC_k\big)$$
     ///
     /// Rows of `a` are measurements. A noise of 0 is an exact one. Variances below 1e-14 of the

@@ -7,7 +7,7 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 
 /// `alpha = cos(pi t / 2)`, `sigma = sin(pi t / 2)`: a quarter turn from data to noise.
 ///
-/// $$x_t=\cos\!\big(\tfrac{\pi t}{2}\big)x_0+\sin\!\big(\tfrac{\pi t}{2}\big)\varepsilon$$
+/// $$x_t=\cos\negthinspace\big(\tfrac{\pi t}{2}\big)x_0+\sin\negthinspace\big(\tfrac{\pi t}{2}\big)\varepsilon$$
 ///
 /// Ends at zero SNR. The table of betas with an offset and a cap is
 /// [`Discrete::cosine`](super::Discrete::cosine).

@@ -9,7 +9,7 @@ use crate::{Error, LogSnr, Markov, ModelVariance, NoiseLevel, Spread, Step, Vari
 /// `sigma_t^2 = 1 - alpha_bar_t`; steps count from 0, so that paper step `t` is step `t - 1` here.
 ///
 /// $$\bar\alpha_t = \prod_{i\le t}(1-\beta_i),\qquad
-///   q(x_t\mid x_0)=\mathcal N(\sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t)I)$$
+///   q(x_t\mid x_0)=\mathcal N(\sqrt{\bar\alpha_t}\thinspace x_0,\ (1-\bar\alpha_t)I)$$
 ///
 /// A beta lies strictly between 0 and 1; the last one may be 1 where the schedule is built to end
 /// at zero SNR. A step between two whole ones has the log-SNR interpolated between theirs.
@@ -129,7 +129,7 @@ impl Discrete {
     ///
     /// `sqrt(alpha_bar)` is shifted by its last value and scaled so that the first one stays.
     ///
-    /// $$\sqrt{\bar\alpha_t'} = \big(\sqrt{\bar\alpha_t}-\sqrt{\bar\alpha_{T-1}}\big)
+    /// $$\sqrt{\bar\alpha_t^{\prime}} = \big(\sqrt{\bar\alpha_t}-\sqrt{\bar\alpha_{T-1}}\big)
     ///   \frac{\sqrt{\bar\alpha_0}}{\sqrt{\bar\alpha_0}-\sqrt{\bar\alpha_{T-1}}}$$
     ///
     /// At the last step a noise prediction says nothing about the data, and using one is

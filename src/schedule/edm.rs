@@ -5,7 +5,7 @@ use crate::{Error, LogSnr, NoiseLevel, Sigma};
 
 /// `alpha = 1` and time is sigma: the schedule of EDM and of k-diffusion.
 ///
-/// $$x_\sigma = x_0 + \sigma\,\varepsilon,\qquad g^2 = 2\sigma$$
+/// $$x_\sigma = x_0 + \sigma\thinspace\varepsilon,\qquad g^2 = 2\sigma$$
 ///
 /// The two ends say where grids start and stop; a level exists for every sigma.
 ///

@@ -5,7 +5,7 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 
 /// Variance-preserving levels whose log-SNR falls linearly from `max` at time 0 to `min` at time 1.
 ///
-/// $$\log\mathrm{SNR}(t) = \ell_{\max} - t\,(\ell_{\max}-\ell_{\min})$$
+/// $$\log\mathrm{SNR}(t) = \ell_{\max} - t\thinspace(\ell_{\max}-\ell_{\min})$$
 ///
 /// Source: Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021 (max 13.3, min -5).
 ///

@@ -143,9 +143,9 @@ forward_schedule!(&S, Box<S>, std::sync::Arc<S>);
 
 /// The coefficients of the forward equation `dx = drift x dt + diffusion dW`.
 ///
-/// $$\mathrm dx = f(t)\,x\,\mathrm dt + g(t)\,\mathrm dW,\qquad
+/// $$\mathrm dx = f(t)\thinspace x\thinspace\mathrm dt + g(t)\thinspace\mathrm dW,\qquad
 ///   f=\frac{\mathrm d\ln\alpha}{\mathrm dt},\qquad
-///   g^2=-\sigma^2\,\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
+///   g^2=-\sigma^2\thinspace\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
 ///
 /// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
 /// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.

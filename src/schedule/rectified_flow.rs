@@ -5,7 +5,7 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 
 /// `alpha = 1 - t`, `sigma = t`: the path of rectified flow and flow matching.
 ///
-/// $$x_t=(1-t)\,x_0+t\,\varepsilon$$
+/// $$x_t=(1-t)\thinspace x_0+t\thinspace\varepsilon$$
 ///
 /// Ends at zero SNR. The shift of Stable Diffusion 3 and FLUX is [`Shifted::flow`](super::Shifted::flow).
 ///

@@ -6,7 +6,7 @@ use crate::{Error, LogSnr, NoiseLevel};
 /// A schedule whose log-SNR is that of the inner one minus `2 ln(factor)`, on the same family of
 /// levels and the same clock.
 ///
-/// $$\log\mathrm{SNR}'(t)=\log\mathrm{SNR}(t)-2\ln k$$
+/// $$\log\mathrm{SNR}^{\prime}(t)=\log\mathrm{SNR}(t)-2\ln k$$
 ///
 /// On a rectified flow this is the time shift of Stable Diffusion 3,
 /// `sigma' = k sigma / (1 + (k - 1) sigma)`; with `k` the ratio of image sizes it is the resolution

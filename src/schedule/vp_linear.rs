@@ -46,7 +46,7 @@ impl LinearBeta {
 ///
 /// `alpha(t) = exp(-(min t + (max - min) t^2 / 2) / 2)`, `sigma^2 = 1 - alpha^2`, `t` in 0 to 1.
 ///
-/// $$\alpha(t)=\exp\!\Big(-\tfrac14 t^2(\beta_{\max}-\beta_{\min})-\tfrac12 t\,\beta_{\min}\Big)$$
+/// $$\alpha(t)=\exp\negthinspace\Big(-\tfrac14 t^2(\beta_{\max}-\beta_{\min})-\tfrac12 t\thinspace\beta_{\min}\Big)$$
 ///
 /// The equation has drift `-beta / 2` and diffusion `sqrt(beta)`.
 ///
@@ -112,7 +112,7 @@ impl ContinuousSchedule for VpLinear {
 ///
 /// `alpha(t)` as there, `sigma = 1 - alpha^2`.
 ///
-/// $$\sigma(t) = 1-\alpha(t)^2,\qquad f=-\tfrac12\beta,\qquad g^2=\beta\,(1-\alpha^4)$$
+/// $$\sigma(t) = 1-\alpha(t)^2,\qquad f=-\tfrac12\beta,\qquad g^2=\beta\thinspace(1-\alpha^4)$$
 ///
 /// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
 /// 2021.

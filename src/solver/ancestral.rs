@@ -68,7 +68,7 @@ impl Descent {
 /// With `d` the level below `t`: `x_d` by the inner solver from `x_s`, then the forward process,
 /// `x_t = (alpha_t / alpha_d) x_d + sqrt(sigma_t^2 - (alpha_t sigma_d / alpha_d)^2) z`.
 ///
-/// $$x_t=\frac{\alpha_t}{\alpha_d}x_d+\sqrt{\sigma_t^2-\frac{\alpha_t^2}{\alpha_d^2}\sigma_d^2}\;z$$
+/// $$x_t=\frac{\alpha_t}{\alpha_d}x_d+\sqrt{\sigma_t^2-\frac{\alpha_t^2}{\alpha_d^2}\sigma_d^2}\thickspace z$$
 ///
 /// Around [`Ddim`](super::Ddim) this is Euler ancestral, and the same as DDIM with that eta; around
 /// [`RungeKutta::dpm2`](super::RungeKutta::dpm2) DPM2 a; around

@@ -10,7 +10,7 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, Spread};
 /// `x' = (alpha' / alpha) x + factor * sqrt(sigma'^2 - (alpha' sigma / alpha)^2) z`.
 ///
 /// $$\hat\rho=(1+\gamma)\rho,\qquad \hat x=\frac{\hat\alpha}{\alpha}x+S_\text{noise}
-///   \sqrt{\hat\sigma^2-\frac{\hat\alpha^2}{\alpha^2}\sigma^2}\;z$$
+///   \sqrt{\hat\sigma^2-\frac{\hat\alpha^2}{\alpha^2}\sigma^2}\thickspace z$$
 ///
 /// For single-step solvers. Around [`Ddim`](super::Ddim) and
 /// [`RungeKutta::heun`](super::RungeKutta::heun) these are the stochastic Euler and Heun samplers of

@@ -5,7 +5,7 @@ use crate::{Error, Parameterization, Sigma, Spread};
 
 /// Multistep consistency sampling: `x_t = alpha_t x_0 + sigma_t z` with the predicted `x_0`.
 ///
-/// $$x_t=\alpha_t\,\hat x_0+\sigma_t\,z$$
+/// $$x_t=\alpha_t\thinspace\hat x_0+\sigma_t\thinspace z$$
 ///
 /// The sampler of consistency models, latent consistency models, sCM, and of stochastic flow matching;
 /// the network answers with its consistency function as the data. Where that function maps to data

@@ -8,7 +8,7 @@ use crate::{Error, Generalized, Parameterization, Posterior, Spread};
 /// `x_s = alpha_s x0 + sqrt(sigma_s^2 - std^2) eps + std z`, where `x0` and `eps` are what one
 /// prediction says of both, and `std^2 = eta^2 sigma_s^2 (1 - SNR_t / SNR_s)`.
 ///
-/// $$x_s=\alpha_s\hat x_0+\sqrt{\sigma_s^2-\tilde\sigma^2}\,\hat\varepsilon+\tilde\sigma z$$
+/// $$x_s=\alpha_s\hat x_0+\sqrt{\sigma_s^2-\tilde\sigma^2}\thinspace\hat\varepsilon+\tilde\sigma z$$
 ///
 /// `eta = 0` is deterministic, of order 1, and equal to Euler's method on the probability flow in
 /// `sigma / alpha`; `eta = 1` is [`Ddpm`](super::Ddpm). On an [inverted](crate::Grid::inverted) grid

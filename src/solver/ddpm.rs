@@ -8,7 +8,7 @@ use crate::{Error, Markov, ModelVariance, Posterior};
 /// `x_s = state * x_t + clean * x0_predicted + std * z`, with the coefficients of
 /// [`Markov`](crate::Markov) and a variance of one's choice.
 ///
-/// $$x_s = r^2\frac{\alpha_s}{\alpha_t}\,x_t + \alpha_s(1-r^2)\,\hat x_0 + \tilde\sigma z$$
+/// $$x_s = r^2\frac{\alpha_s}{\alpha_t}\thinspace x_t + \alpha_s(1-r^2)\thinspace\hat x_0 + \tilde\sigma z$$
 ///
 /// On any grid: the step is that of the respaced process, with the beta of the pair of levels.
 /// With [`FixedLarge`](ModelVariance::FixedLarge) the deviation law of solvers is broken by

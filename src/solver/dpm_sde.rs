@@ -12,8 +12,8 @@ use crate::{Error, Generalized, Parameterization, Posterior, Spread};
 /// x_t = posterior step s -> t with (1 - 1/(2r)) m_0 + 1/(2r) m_r
 /// ```
 ///
-/// $$x_t=q_\text{state}\,x_s+q_\text{clean}\Big(\big(1-\tfrac1{2r}\big)m_0+\tfrac1{2r}m_r\Big)
-///   +q_\text{std}\,z$$
+/// $$x_t=q_\text{state}\thinspace x_s+q_\text{clean}\Big(\big(1-\tfrac1{2r}\big)m_0+\tfrac1{2r}m_r\Big)
+///   +q_\text{std}\thinspace z$$
 ///
 /// The two noises are those of two intervals that overlap: independent ones, or increments of one
 /// path if the [`NoiseSource`](crate::noise::NoiseSource) draws such. A step to or from an infinite

@@ -17,8 +17,8 @@ use crate::Error;
 /// c = alpha_t (1 - e^-z) / 2  (midpoint)   or   alpha_t ((e^-z - 1) / z + 1)  (Heun)
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+\alpha_t(1-e^{-(1+\eta)h})m_0+c\,D+\sigma_t
-///   \sqrt{1-e^{-2\eta h}}\,w$$
+/// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+\alpha_t(1-e^{-(1+\eta)h})m_0+c\thinspace D+\sigma_t
+///   \sqrt{1-e^{-2\eta h}}\thinspace w$$
 ///
 /// That is DPM-Solver++ (the data); DPM-Solver does the same for the noise in
 /// `x_t = (alpha_t / alpha_s) x_s - (1 + eta) sigma_t (e^h - 1) e_0 - ..`, which for `eta > 0` does not

@@ -12,8 +12,8 @@ use crate::{Error, NoiseLevel, Spread};
 ///     + alpha_t sqrt(rho_t^2 - r^2 rho_s^2) z
 /// ```
 ///
-/// $$x_t=\alpha_t\Big(r\frac{x_s}{\alpha_s}+n(\rho_t)\int_{\rho_s}^{\rho_t}p(\rho)\,\mathrm d
-///   \frac1{n(\rho)}+\sqrt{\rho_t^2-r^2\rho_s^2}\;z\Big)$$
+/// $$x_t=\alpha_t\Big(r\frac{x_s}{\alpha_s}+n(\rho_t)\int_{\rho_s}^{\rho_t}p(\rho)\thinspace\mathrm d
+///   \frac1{n(\rho)}+\sqrt{\rho_t^2-r^2\rho_s^2}\thickspace z\Big)$$
 ///
 /// where `p` goes through the last data predictions in `rho`. The integrals are taken by quadrature.
 ///

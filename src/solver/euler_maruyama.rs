@@ -11,7 +11,7 @@ use crate::{Error, Parameterization, Spread};
 /// y_t = y_s + (1 + eta^2) / 2 * (1 - r^2) (x_0 - y_s) + eta sqrt(rho_s^2 - rho_t^2) z
 /// ```
 ///
-/// $$y_t=y_s+\tfrac{1+\eta^2}2(1-r^2)(\hat x_0-y_s)+\eta\sqrt{\rho_s^2-\rho_t^2}\;z$$
+/// $$y_t=y_s+\tfrac{1+\eta^2}2(1-r^2)(\hat x_0-y_s)+\eta\sqrt{\rho_s^2-\rho_t^2}\thickspace z$$
 ///
 /// `eta = 1` is the reverse diffusion sampler: the mean of DDPM with the variance of the forward process in `y`. It does not
 /// keep the deviation of the forward process: the defect of a step is of the second order in its

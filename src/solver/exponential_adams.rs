@@ -15,7 +15,7 @@ use crate::Error;
 /// Flow:  x_t = (n_t / n_s) x_s + n_t * integral of p du,  n = alpha + sigma, u = sigma / n
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\,
+/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\thinspace
 ///   \mathrm d\lambda$$
 ///
 /// The polynomial is of the data (`Data`), of the noise (`Ratio`: this is DEIS in `log rho`), or of

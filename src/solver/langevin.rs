@@ -7,7 +7,7 @@ use crate::{Error, Parameterization, Spread};
 ///
 /// `x <- x + e s + sqrt(2 e) z` with the score `s` and `e = 2 (snr * sigma)^2`.
 ///
-/// $$x\leftarrow x+\epsilon\,s(x)+\sqrt{2\epsilon}\,z,\qquad\epsilon=2(\texttt{snr}\cdot\sigma)^2$$
+/// $$x\leftarrow x+\epsilon\thinspace s(x)+\sqrt{2\epsilon}\thinspace z,\qquad\epsilon=2(\texttt{snr}\cdot\sigma)^2$$
 ///
 /// The authors take the ratio of the norms of `z` and `s`, over a whole batch, where `sigma`, its
 /// expectation, stands here: a batch then cannot mix its items, and the plan is known before the run.

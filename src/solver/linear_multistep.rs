@@ -10,7 +10,7 @@ use crate::{Error, NoiseLevel, Parameterization};
 /// or as if the steps had been equal (iPNDM: `3/2, -1/2`; `23, -16, 5` over 12; `55, -59, 37, -9` over
 /// 24). The integrals are exact.
 ///
-/// $$y_t=y_s+\int_{u_s}^{u_t}p(u)\,\mathrm du,\qquad p(u_{s-i})=d_{s-i}$$
+/// $$y_t=y_s+\int_{u_s}^{u_t}p(u)\thinspace\mathrm du,\qquad p(u_{s-i})=d_{s-i}$$
 ///
 /// Start-up steps have the order that the slopes at hand allow; a step from where the clock has no
 /// reading is that of [`Ddim`](super::Ddim). The coefficients of equal steps have order 2 where the steps

@@ -12,7 +12,7 @@ use crate::{Error, NoiseLevel};
 /// y_t = y_s + h ((1 - 1/(2a)) d_1 + 1/(2a) d_2)
 /// ```
 ///
-/// $$y_t=y_s+h\Big(\big(1-\tfrac1{2a}\big)d_1+\tfrac1{2a}\,d_2\Big)$$
+/// $$y_t=y_s+h\Big(\big(1-\tfrac1{2a}\big)d_1+\tfrac1{2a}\thinspace d_2\Big)$$
 ///
 /// `a = 1` is Heun's method, the sampler of EDM; `a = 1/2` the midpoint rule. DPM2 takes the slope
 /// at the geometric mean of the two noise-to-signal ratios for the whole step. A step to the clean

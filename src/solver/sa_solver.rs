@@ -18,8 +18,8 @@ use crate::{Error, LogSnr, NoiseLevel};
 /// ```
 ///
 /// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+(1+\eta)\sigma_t\int_{\lambda_s}^{\lambda_t}
-///   e^{-\eta(\lambda_t-\lambda)}e^{\lambda}p(\lambda)\,\mathrm d\lambda+\sigma_t
-///   \sqrt{1-e^{-2\eta h}}\,w$$
+///   e^{-\eta(\lambda_t-\lambda)}e^{\lambda}p(\lambda)\thinspace\mathrm d\lambda+\sigma_t
+///   \sqrt{1-e^{-2\eta h}}\thinspace w$$
 ///
 /// Predictor and corrector of a step share their noise. Both of order 2 take `alpha_t (1 + eta) h / 2`
 /// for the integral of the first power, as the authors do. `tau` acts within an interval of log-SNR

@@ -15,7 +15,7 @@ use crate::{Error, NoiseLevel};
 /// x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda p(lambda) d lambda
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\,
+/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\thinspace
 ///   \mathrm d\lambda$$
 ///
 /// `p` has `order` predictions in the predictor and one more in the corrector. The integrals are

@@ -12,7 +12,7 @@ use crate::{
 /// The extra noise stands for the errors a sampler accumulates, so that training inputs look like
 /// those of sampling.
 ///
-/// $$x_t=\alpha_tx_0+\sigma_t(\varepsilon+\gamma\,\xi),\qquad \varepsilon,\xi\sim\mathcal N(0,I)$$
+/// $$x_t=\alpha_tx_0+\sigma_t(\varepsilon+\gamma\thinspace\xi),\qquad \varepsilon,\xi\sim\mathcal N(0,I)$$
 ///
 /// Source: Input Perturbation Reduces Exposure Bias in Diffusion Models, Ning, Sangineto, Porrello,
 /// Calderara, Cucchiara, 2023 (strength 0.1).

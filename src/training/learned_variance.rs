@@ -21,9 +21,9 @@ use crate::{
 /// vlb    = (term of the bound at step t, in nats) / (elements * ln 2)        bits per dimension
 /// ```
 ///
-/// $$L=\underbrace{\tfrac1d\|p-q\|^2}_{\text{simple}}+\lambda\,
-///   \underbrace{\tfrac{1}{d\ln2}\mathrm{KL}\big(q(x_s|x_t,x_0)\,\|\,
-///   \mathcal N(\mathrm{sg}[\mu],\Sigma_v)\big)}_{\text{vlb}}$$
+/// $$L=\underbrace{\tfrac1d\Vert p-q\Vert^2}_ {\text{simple}}+\lambda\thinspace
+///   \underbrace{\tfrac{1}{d\ln2}\mathrm{KL}\big(q(x_s|x_t,x_0)\thinspace\Vert\thinspace
+///   \mathcal N(\mathrm{sg}[\mu],\Sigma_v)\big)}_ {\text{vlb}}$$
 ///
 /// At step 0 the second term is the decoder's `-log p(x_0|x_1)`. The paper's `0.001 L_vlb`, where
 /// `L_vlb` is a sum over `T` steps, is a weight of `T / 1000`.

@@ -61,7 +61,7 @@ pub fn absolute_error<A: Real, D: Dimension>(
 /// `d^2 / 2` where `|d| <= delta`, else `delta (|d| - delta / 2)`, for each difference `d`.
 ///
 /// $$\ell_i=\frac1d\sum_{j=1}^d h_\delta(p_{ij}-q_{ij}),\qquad
-///   h_\delta(d)=\begin{cases}d^2/2&|d|\le\delta\\ \delta(|d|-\delta/2)&|d|>\delta\end{cases}$$
+///   h_\delta(d)=\begin{cases}d^2/2&|d|\le\delta\cr \delta(|d|-\delta/2)&|d|>\delta\end{cases}$$
 ///
 /// # Errors
 ///

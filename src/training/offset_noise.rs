@@ -15,7 +15,7 @@ use crate::{
 /// move the mean of an image, which noise that averages out does not ask of it. A draw takes two of
 /// the inner source, and the marginal variance of an element is `1 + strength^2`.
 ///
-/// $$\varepsilon_{b,c,\dots}=z_{b,c,\dots}+s\,\zeta_{b,c}$$
+/// $$\varepsilon_{b,c,\dots}=z_{b,c,\dots}+s\thinspace\zeta_{b,c}$$
 ///
 /// Source: Diffusion with Offset Noise, Guttenberg, 2023 (strength 0.1).
 ///

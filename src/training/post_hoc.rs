@@ -9,7 +9,7 @@ use crate::{Error, State};
 ///
 /// The wanted weights over time are met by least squares with those of the snapshots:
 ///
-/// $$\min_x\int\Big(\sum_ix_i\,p_{\gamma_i,t_i}(\tau)-p_{\gamma,t}(\tau)\Big)^2\mathrm d\tau,\qquad
+/// $$\min_x\int\Big(\sum_ix_i\thinspace p_{\gamma_i,t_i}(\tau)-p_{\gamma,t}(\tau)\Big)^2\mathrm d\tau,\qquad
 ///   \sum_j\langle p_i,p_j\rangle x_j=\langle p_i,p\rangle$$
 ///
 /// With 16 snapshots each of the widths 0.05 and 0.10 over a run, a test finds the widths 0.07 and

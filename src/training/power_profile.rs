@@ -7,7 +7,7 @@ use crate::Error;
 /// Unlike those of a constant decay they stretch with training, so that their width is a fixed share
 /// of its length.
 ///
-/// $$p_t(\tau)=\frac{\gamma+1}{t^{\gamma+1}}\,\tau^\gamma,\qquad
+/// $$p_t(\tau)=\frac{\gamma+1}{t^{\gamma+1}}\thinspace\tau^\gamma,\qquad
 ///   \sigma_\mathrm{rel}=\sqrt{\frac{\gamma+1}{(\gamma+2)^2(\gamma+3)}}$$
 ///
 /// Source: Analyzing and Improving the Training Dynamics of Diffusion Models, Karras, Aittala,

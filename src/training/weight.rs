@@ -16,7 +16,7 @@ const WHAT: &str = "a loss weight";
 /// x0 error = J * error,   J = Parameterization::to(X0).prediction,   w = w_x0 * J^2
 /// ```
 ///
-/// $$w_{x_0}\,\lVert x_0-\hat x_0\rVert^2 = w_{x_0}J^2\,\lVert p-\hat p\rVert^2$$
+/// $$w_{x_0}\thinspace\lVert x_0-\hat x_0\rVert^2 = w_{x_0}J^2\thinspace\lVert p-\hat p\rVert^2$$
 ///
 /// With `u = SNR`:
 ///
@@ -159,7 +159,7 @@ impl Weight {
     ///
     /// On the x0 error that is half the rate at which the SNR falls; on the score, `g^2 / 2`.
     ///
-    /// $$\tfrac12\int\mathrm{SNR}\;\lVert x_0-\hat x_0\rVert^2\,\mathrm d\log\mathrm{SNR}$$
+    /// $$\tfrac12\int\mathrm{SNR}\thickspace\lVert x_0-\hat x_0\rVert^2\thinspace\mathrm d\log\mathrm{SNR}$$
     ///
     /// The bound sums over elements; an error averaged over them is to be multiplied by their number.
     ///
@@ -251,7 +251,7 @@ impl Weight {
     /// The weight times `-d logSNR / dt`: of an error at a time drawn uniformly, for a weight that is
     /// a density over the log-SNR.
     ///
-    /// $$w\cdot\frac{g^2}{\sigma^2},\qquad g^2=-\sigma^2\,\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
+    /// $$w\cdot\frac{g^2}{\sigma^2},\qquad g^2=-\sigma^2\thinspace\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
     ///
     /// # Errors
     ///

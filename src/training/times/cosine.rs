@@ -8,7 +8,7 @@ use crate::{Error, Sigma, SigmaData, Time};
 /// `sigma = sigma_data tan(pi u / 2)` with `u` uniform: uniform times of the
 /// [cosine schedule](crate::schedule::Cosine), seen as sigmas.
 ///
-/// $$p(\sigma)=\frac2{\pi\sigma_d}\,\frac1{1+(\sigma/\sigma_d)^2}$$
+/// $$p(\sigma)=\frac2{\pi\sigma_d}\thinspace\frac1{1+(\sigma/\sigma_d)^2}$$
 ///
 /// Source: Progressive Distillation for Fast Sampling of Diffusion Models, Salimans, Ho, 2022.
 ///
@@ -51,7 +51,7 @@ impl TimeSampler for Cosine {
 /// Times of the rectified flow whose noise-to-signal ratio is that of uniform times on the cosine
 /// schedule.
 ///
-/// $$p(t)=\frac{2}{\pi\,(1-2t+2t^2)}$$
+/// $$p(t)=\frac{2}{\pi\thinspace(1-2t+2t^2)}$$
 ///
 /// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
 /// 2024.

@@ -5,7 +5,7 @@ use crate::{Error, Sigma};
 
 /// `ln sigma ~ N(mean, std^2)`: the sigmas that EDM trains at.
 ///
-/// $$p(\sigma)=\frac1{s\,\sigma\sqrt{2\pi}}\exp\!\Big(-\frac{(\ln\sigma-m)^2}{2s^2}\Big)$$
+/// $$p(\sigma)=\frac1{s\thinspace\sigma\sqrt{2\pi}}\exp\negthinspace\Big(-\frac{(\ln\sigma-m)^2}{2s^2}\Big)$$
 ///
 /// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
 /// Laine, 2022 (mean -1.2, std 1.2).

@@ -148,7 +148,7 @@ impl<T: Copy + Debug> Draws<T> {
     /// `wanted.density(t) / density(t)`: times these, a loss has the expectation it has under
     /// `wanted`.
     ///
-    /// $$\mathbb E_{t\sim p}\Big[\tfrac{q(t)}{p(t)}\,\ell(t)\Big]=\mathbb E_{t\sim q}[\ell(t)]$$
+    /// $$\mathbb E_{t\sim p}\Big[\tfrac{q(t)}{p(t)}\thinspace\ell(t)\Big]=\mathbb E_{t\sim q}[\ell(t)]$$
     ///
     /// Holds where the sampler draws every time that `wanted` does. Rare draws have large weights: from
     /// a logit-normal to uniform times the mean is right but its variance infinite, so that a

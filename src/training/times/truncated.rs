@@ -5,7 +5,7 @@ use crate::{Clock, Error};
 
 /// The times of a sampler that lie between two ends, in the same proportions.
 ///
-/// $$p'(t)=\frac{p(t)}{F(b)-F(a)}\quad\text{for } a\le t\le b$$
+/// $$p^{\prime}(t)=\frac{p(t)}{F(b)-F(a)}\quad\text{for } a\le t\le b$$
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, training::times::{LogNormal, TimeSampler, Truncated}};
