@@ -102,7 +102,8 @@ pub enum SolverName {
     ExponentialHeun,
     /// The same of eta 1.
     ExponentialHeunSde,
-    /// [`SaSolver`] of orders 3 and 4 with tau 1 from 0.2 to 0.8 of the clock.
+    /// [`SaSolver`] of orders 3 and 4 with tau 1 from 0.2 to 0.8 of the clock, lower in the last
+    /// steps.
     SaSolver,
 }
 
@@ -297,7 +298,7 @@ impl SolverName {
                     let level = schedule.level(from.toward(to, share))?;
                     Ok::<_, Error>(level.log_snr())
                 };
-                let solver = SaSolver::new(3, 4)?.with_tau(1.0)?;
+                let solver = SaSolver::new(3, 4)?.with_tau(1.0)?.lowering_final_orders();
                 Box::new(solver.within(snr(0.2)?, snr(0.8)?)?)
             }
         })
