@@ -198,11 +198,13 @@ fn what_peers_have_and_we_do_not_is_said() {
         ),
         (
             "euler_cfg_pp",
-            "CFG++, which is guidance and not a solver is missing, a sampler of this name needs it",
+            "the guidance CFG++ is missing, a sampler of this name needs it",
         ),
     ] {
         assert_eq!(Sampler::from_name(name).unwrap_err().to_string(), message);
         assert_eq!(name.parse::<SolverName>().unwrap_err().to_string(), message);
+        let pair = format!("{name} karras");
+        assert_eq!(Sampler::from_name(&pair).unwrap_err().to_string(), message);
     }
 }
 

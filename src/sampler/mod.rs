@@ -41,7 +41,7 @@ pub use solver_name::SolverName;
 /// assert_eq!(sampler.to_string(), "DPM++ 2M Karras");
 /// assert_eq!(
 ///     Sampler::from_name("Eular a").unwrap_err().to_string(),
-///     "sampler \"Eular a\" is unknown, nearest: Euler a, Euler, Heun"
+///     "sampler \"Eular a\" is unknown, nearest: Euler a, Euler, euler_ge"
 /// );
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -77,7 +77,7 @@ const MISSING: &[(&str, &str)] = &[
     ("gradient_estimation_cfg_pp", CFG_PP),
     ("DDIM CFG++", CFG_PP),
 ];
-const CFG_PP: &str = "CFG++, which is guidance and not a solver";
+const CFG_PP: &str = "the guidance CFG++";
 
 fn refuse_known_but_missing(name: &str) -> Result<(), Error> {
     let wanted = key(name);
@@ -111,6 +111,7 @@ impl Sampler {
         for place in places {
             let (head, tail) = (&wanted[..place], &wanted[place + 1..]);
             let Some(solver) = SolverName::with_key(head) else {
+                refuse_known_but_missing(head)?;
                 continue;
             };
             if tail == "automatic" {
