@@ -94,6 +94,15 @@ pub enum Error {
         /// The form.
         allowed: &'static str,
     },
+    /// A name that nothing has.
+    UnknownName {
+        /// What was named.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Names that look like it, the nearest first.
+        nearest: Vec<String>,
+    },
     /// A prediction supplied to a run that asked for none.
     Finished,
     /// The user's network failed.
@@ -227,6 +236,17 @@ impl fmt::Display for Error {
                 allowed,
             } => {
                 write!(f, "{what} {text:?} cannot be read, allowed: {allowed}")
+            }
+            Self::UnknownName {
+                what,
+                name,
+                nearest,
+            } => {
+                write!(
+                    f,
+                    "{what} {name:?} is unknown, nearest: {}",
+                    nearest.join(", ")
+                )
             }
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
             Self::Network(source) => write!(f, "the network failed: {source}"),

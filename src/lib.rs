@@ -39,6 +39,8 @@ pub mod solver;
 
 pub mod plan;
 
+pub mod sampler;
+
 pub mod state;
 
 pub mod noise;
@@ -59,6 +61,8 @@ pub mod laws;
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
+#[doc = include_str!("../docs/samplers.md")]
+pub mod which_sampler {}
 #[doc = include_str!("../docs/training.md")]
 pub mod training_guide {}
 #[doc = include_str!("../docs/likelihood.md")]
@@ -86,6 +90,7 @@ pub use parameterization::{Linear, Parameterization, SigmaData};
 pub use plan::Plan;
 pub use posterior::{Bridge, Generalized, Markov, Posterior};
 pub use run::Run;
+pub use sampler::Sampler;
 pub use schedule::NoiseSchedule;
 pub use solver::ReverseStep;
 pub use state::State;

@@ -152,6 +152,16 @@ pub trait Clock: Copy {
     /// The reading at `fraction` of the way from `self` to `other`, both ends exact; a fraction outside
     /// 0 to 1 is that of the nearer end.
     fn toward(self, other: Self, fraction: f64) -> Self;
+
+    /// The reading as a training step; `None`, as by default, on a clock that does not count steps.
+    fn as_step(self) -> Option<Step> {
+        None
+    }
+
+    /// The reading at a training step; `None`, as by default, on a clock that does not count steps.
+    fn from_step(_: Step) -> Option<Self> {
+        None
+    }
 }
 
 fn lerp(a: f64, b: f64, fraction: f64) -> f64 {
@@ -165,6 +175,14 @@ fn lerp(a: f64, b: f64, fraction: f64) -> f64 {
 }
 
 impl Clock for Step {
+    fn as_step(self) -> Option<Step> {
+        Some(self)
+    }
+
+    fn from_step(step: Step) -> Option<Self> {
+        Some(step)
+    }
+
     fn reading(self) -> f64 {
         self.0
     }

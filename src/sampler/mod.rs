@@ -1,0 +1,263 @@
+//! Samplers by the names that front ends give them: a solver and a grid.
+//!
+//! ```
+//! use gaussian_diffusion::{Sampler, schedule::Discrete};
+//! let sampler: Sampler = "DPM++ 2M Karras".parse()?;
+//! let plan = sampler.plan(&Discrete::stable_diffusion()?, 20)?;
+//! assert_eq!(plan.to_string(), "DPM-Solver++ 2M: 20 steps, 20 evaluations, log-SNR -5.36 to inf");
+//! # Ok::<(), gaussian_diffusion::Error>(())
+//! ```
+
+mod grid_name;
+mod names;
+mod on_steps;
+mod restart;
+mod solver_name;
+
+use std::{fmt, str::FromStr};
+
+use crate::{Clock, Error, Grid, NoiseSchedule, Plan, grid::Node, solver::SingleStep};
+use names::{Named, key, unknown};
+
+pub use grid_name::GridName;
+pub use solver_name::SolverName;
+
+/// A sampler: a solver and a rule for its grid.
+///
+/// # Names
+///
+/// The names are those of the WebUI, where a solver's name alone means the grid that version 1.8 gave it
+/// and "Karras" or "Exponential" after it another one; ComfyUI's and stable-diffusion.cpp's names mean
+/// the same. Any grid may follow any solver. Capitals do not matter, and neither does whether words are
+/// separated by spaces, `_` or `-`. "Automatic" is the grid of newer versions of the WebUI. Where the
+/// programs differ, each name means what its program does: "DPM++ 3M SDE" leaves out a level, and
+/// "dpmpp_3m_sde" does not; "UniPC" and "uni_pc" likewise.
+///
+/// ```
+/// use gaussian_diffusion::{Sampler, sampler::{GridName, SolverName}};
+/// let sampler = Sampler::from_name("DPM++ 2M Karras")?;
+/// assert_eq!(sampler, Sampler::new(SolverName::DpmPlusPlus2M, GridName::Karras));
+/// assert_eq!(sampler, Sampler::new("dpmpp_2m".parse()?, "karras".parse()?));
+/// assert_eq!(sampler.to_string(), "DPM++ 2M Karras");
+/// assert_eq!(
+///     Sampler::from_name("Eular a").unwrap_err().to_string(),
+///     "sampler \"Eular a\" is unknown, nearest: Euler a, Euler, euler_ge"
+/// );
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("KSampler", "sampling method"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sampler {
+    solver: SolverName,
+    grid: GridName,
+}
+
+/// Whether the steps of a sampler are known before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// It has a [`Plan`].
+    Planned,
+    /// It chooses each step by what it has seen, and has no plan.
+    Adaptive,
+}
+
+/// What peers have and this crate does not, and the error that says so.
+const MISSING: &[(&str, &str)] = &[
+    ("sa_solver_pece", "the second evaluation of SA-Solver PECE"),
+    ("heunpp2", "the solver Heun++"),
+    ("dpm++2mv2", "the solver DPM++ 2M v2"),
+    ("res_multistep_ancestral", "the solver RES, ancestral"),
+    ("euler_cfg_pp", CFG_PP),
+    ("euler_ancestral_cfg_pp", CFG_PP),
+    ("euler_a_cfg_pp", CFG_PP),
+    ("dpmpp_2s_ancestral_cfg_pp", CFG_PP),
+    ("dpmpp_2m_cfg_pp", CFG_PP),
+    ("res_multistep_cfg_pp", CFG_PP),
+    ("res_multistep_ancestral_cfg_pp", CFG_PP),
+    ("gradient_estimation_cfg_pp", CFG_PP),
+    ("DDIM CFG++", CFG_PP),
+];
+const CFG_PP: &str = "the guidance CFG++";
+
+fn refuse_known_but_missing(name: &str) -> Result<(), Error> {
+    let wanted = key(name);
+    match MISSING.iter().find(|(name, _)| key(name) == wanted) {
+        Some(&(_, what)) => Err(Error::Missing {
+            what,
+            needed_by: "a sampler of this name",
+        }),
+        None => Ok(()),
+    }
+}
+
+impl Sampler {
+    /// Any solver on any grid.
+    pub const fn new(solver: SolverName, grid: GridName) -> Self {
+        Self { solver, grid }
+    }
+
+    /// The sampler of this name, which is that of a solver or of a solver and a grid.
+    ///
+    /// # Errors
+    ///
+    /// If the name is unknown, with the nearest ones; or if it is known and there is no such solver here.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        let wanted = key(name);
+        if let Some(solver) = SolverName::with_key(&wanted) {
+            return Ok(Self::new(solver, solver.default_grid()));
+        }
+        refuse_known_but_missing(name)?;
+        let places = wanted.match_indices(' ').map(|(place, _)| place);
+        for place in places {
+            let (head, tail) = (&wanted[..place], &wanted[place + 1..]);
+            let Some(solver) = SolverName::with_key(head) else {
+                refuse_known_but_missing(head)?;
+                continue;
+            };
+            if tail == "automatic" {
+                return Ok(Self::new(solver, solver.automatic_grid()));
+            }
+            if let Some(grid) = GridName::with_key(tail) {
+                return Ok(Self::new(solver, grid));
+            }
+        }
+        let alone = SolverName::spellings()
+            .map(|(solver, name)| (Self::new(solver, solver.default_grid()), name.to_owned()));
+        let pairs = SolverName::spellings().flat_map(|(solver, first)| {
+            GridName::spellings()
+                .map(move |(grid, second)| (Self::new(solver, grid), format!("{first} {second}")))
+        });
+        Err(unknown("sampler", name, alone.chain(pairs)))
+    }
+
+    /// The samplers that front ends list: the thirty of the WebUI, and every other solver on its own grid.
+    ///
+    /// ```
+    /// use gaussian_diffusion::Sampler;
+    /// let names: Vec<_> = Sampler::all().map(|sampler| sampler.to_string()).collect();
+    /// assert_eq!((&*names[0], &*names[29]), ("Euler a", "DPM++ 3M SDE Exponential"));
+    /// ```
+    pub fn all() -> impl Iterator<Item = Self> {
+        use SolverName as N;
+        let alone = |solver: N| Self::new(solver, solver.default_grid());
+        let karras = [
+            N::Lms,
+            N::Dpm2,
+            N::Dpm2Ancestral,
+            N::DpmPlusPlus2SAncestral,
+            N::DpmPlusPlus2M,
+            N::DpmPlusPlusSde,
+            N::DpmPlusPlus2MSde,
+            N::DpmPlusPlus2MSdeHeun,
+            N::DpmPlusPlus3MSde,
+        ];
+        let exponential = [
+            N::DpmPlusPlus2MSde,
+            N::DpmPlusPlus2MSdeHeun,
+            N::DpmPlusPlus3MSde,
+        ];
+        // The WebUI's solvers come first.
+        let count = 18;
+        (N::all().take(count).map(alone))
+            .chain(karras.map(|solver| Self::new(solver, GridName::Karras)))
+            .chain(exponential.map(|solver| Self::new(solver, GridName::Exponential)))
+            .chain(N::all().skip(count).map(alone))
+    }
+
+    /// Its solver.
+    pub const fn solver(self) -> SolverName {
+        self.solver
+    }
+
+    /// The rule of its grid.
+    pub const fn grid_rule(self) -> GridName {
+        self.grid
+    }
+
+    /// Whether it has a plan.
+    pub fn kind(self) -> Kind {
+        match self.solver {
+            SolverName::DpmAdaptive => Kind::Adaptive,
+            _ => Kind::Planned,
+        }
+    }
+
+    /// The levels of a run of `n` steps, without restarts.
+    ///
+    /// # Errors
+    ///
+    /// As [`GridName::grid`].
+    pub fn grid<S>(self, schedule: &S, n: usize) -> Result<Grid<S::Time>, Error>
+    where
+        S: NoiseSchedule<Time: Clock> + ?Sized,
+    {
+        if self.solver == SolverName::DpmFast {
+            return self.between_ends(schedule, n);
+        }
+        if self.solver.discards_penultimate() {
+            crate::time::check_steps(n)?;
+            return self.grid.grid(schedule, n + 1)?.discarding_penultimate();
+        }
+        self.grid.grid(schedule, n)
+    }
+
+    /// The grid of DPM-Solver-fast with `n` evaluations: of its rule it takes the ends.
+    fn between_ends<S>(self, schedule: &S, n: usize) -> Result<Grid<S::Time>, Error>
+    where
+        S: NoiseSchedule<Time: Clock> + ?Sized,
+    {
+        crate::time::check_steps(n)?;
+        let whole = self.grid.grid(schedule, n.max(2))?;
+        let [first, .., last] = whole.nodes() else {
+            return Ok(whole);
+        };
+        let snr = |node: &Node<_>| node.level.log_snr();
+        let nodes = SingleStep::fast_steps(n) + 1;
+        Grid::uniform_log_snr_between(schedule, nodes, snr(first), snr(last))?.without_final_step()
+    }
+
+    /// The plan of a run of `n` steps.
+    ///
+    /// # Errors
+    ///
+    /// If the sampler is [`Kind::Adaptive`]; as [`GridName::grid`], [`SolverName::solver`] and
+    /// [`Plan::new`].
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Sampler, schedule::RectifiedFlow};
+    /// let plan = Sampler::from_name("euler sgm_uniform")?.plan(&RectifiedFlow, 4)?;
+    /// assert_eq!(plan.levels()[1].sigma(), 0.75);
+    /// let error = Sampler::from_name("DPM adaptive")?.plan(&RectifiedFlow, 4).unwrap_err();
+    /// assert_eq!(error.to_string(), "a fixed number of steps is missing, a plan of DPM adaptive needs it");
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn plan<S>(self, schedule: &S, n: usize) -> Result<Plan<S::Time>, Error>
+    where
+        S: NoiseSchedule<Time: Clock> + ?Sized,
+    {
+        let grid = self.grid(schedule, n)?;
+        let solver = self.solver.solver(schedule, &grid, n)?;
+        if self.solver == SolverName::Restart {
+            return restart::plan(schedule, grid, &solver);
+        }
+        Plan::new(schedule, &grid, &solver)
+    }
+}
+
+impl fmt::Display for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.solver)?;
+        if self.grid != self.solver.default_grid() {
+            write!(f, " {}", self.grid)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Sampler {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::from_name(name)
+    }
+}

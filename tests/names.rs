@@ -1,0 +1,463 @@
+//! Samplers by name.
+
+use gaussian_diffusion::{
+    Clock, Error, Grid, NoiseSchedule, Plan, ReverseStep, Sampler, Step,
+    sampler::{GridName, Kind, SolverName},
+    schedule::{Discrete, Edm, RectifiedFlow},
+    solver::{Ancestral, Ddim, DpmSolver, Pndm, RungeKutta, SingleStep},
+};
+
+/// As the WebUI 1.8 lists them.
+const WEBUI: [&str; 30] = [
+    "Euler a",
+    "Euler",
+    "LMS",
+    "Heun",
+    "DPM2",
+    "DPM2 a",
+    "DPM++ 2S a",
+    "DPM++ 2M",
+    "DPM++ SDE",
+    "DPM++ 2M SDE",
+    "DPM++ 2M SDE Heun",
+    "DPM++ 3M SDE",
+    "DPM fast",
+    "DPM adaptive",
+    "Restart",
+    "DDIM",
+    "PLMS",
+    "UniPC",
+    "LMS Karras",
+    "DPM2 Karras",
+    "DPM2 a Karras",
+    "DPM++ 2S a Karras",
+    "DPM++ 2M Karras",
+    "DPM++ SDE Karras",
+    "DPM++ 2M SDE Karras",
+    "DPM++ 2M SDE Heun Karras",
+    "DPM++ 3M SDE Karras",
+    "DPM++ 2M SDE Exponential",
+    "DPM++ 2M SDE Heun Exponential",
+    "DPM++ 3M SDE Exponential",
+];
+
+fn sampler(name: &str) -> Sampler {
+    name.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_list_begins_with_the_thirty_of_the_webui() {
+    let names: Vec<_> = Sampler::all().map(|sampler| sampler.to_string()).collect();
+    assert_eq!(names[..30], WEBUI);
+    let mut distinct = names.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), names.len());
+    for solver in SolverName::all() {
+        assert!(Sampler::all().any(|sampler| sampler.solver() == solver));
+    }
+}
+
+#[test]
+fn every_name_is_read_as_what_it_is_printed_for() {
+    for one in Sampler::all() {
+        assert_eq!(sampler(&one.to_string()), one);
+        assert_eq!(sampler(&one.to_string().to_uppercase()), one);
+    }
+    for solver in SolverName::all() {
+        assert_eq!(solver.to_string().parse::<SolverName>().unwrap(), solver);
+        for alias in solver.aliases() {
+            assert_eq!(alias.parse::<SolverName>().unwrap(), solver, "{alias}");
+            assert_eq!(sampler(alias).grid_rule(), solver.default_grid(), "{alias}");
+        }
+        for grid in GridName::all() {
+            let pair = Sampler::new(solver, grid);
+            assert_eq!(sampler(&pair.to_string()), pair, "{pair}");
+            assert_eq!(sampler(&format!("{solver}_{grid}")), pair, "{pair}");
+        }
+    }
+    for grid in GridName::all() {
+        assert_eq!(grid.name().parse::<GridName>().unwrap(), grid);
+        for alias in grid.aliases() {
+            assert_eq!(alias.parse::<GridName>().unwrap(), grid, "{alias}");
+        }
+    }
+}
+
+#[test]
+fn names_of_peers_mean_what_they_run() {
+    // ComfyUI, without what is guidance and what there is not.
+    for name in "euler euler_ancestral heun exp_heun_2_x0 exp_heun_2_x0_sde dpm_2 dpm_2_ancestral lms \
+        dpm_fast dpm_adaptive dpmpp_2s_ancestral dpmpp_sde dpmpp_sde_gpu dpmpp_2m dpmpp_2m_sde \
+        dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu dpmpp_3m_sde dpmpp_3m_sde_gpu ddpm lcm \
+        ipndm ipndm_v deis res_multistep gradient_estimation er_sde seeds_2 seeds_3 sa_solver ddim uni_pc \
+        uni_pc_bh2"
+        .split_whitespace()
+    {
+        for grid in "simple sgm_uniform karras exponential ddim_uniform beta normal linear_quadratic \
+            kl_optimal"
+            .split_whitespace()
+        {
+            sampler(&format!("{name} {grid}"));
+        }
+    }
+    // stable-diffusion.cpp.
+    for name in "euler euler_a heun dpm2 dpm++2s_a dpm++2m ipndm ipndm_v lcm ddim_trailing tcd \
+        res_multistep res_2s er_sde euler_ge dpm++2m_sde dpm++2m_sde_bt lms"
+        .split_whitespace()
+    {
+        sampler(name);
+    }
+    for name in "discrete karras exponential ays gits sgm_uniform simple smoothstep kl_optimal lcm \
+        bong_tangent logit_normal beta"
+        .split_whitespace()
+    {
+        name.parse::<GridName>().unwrap();
+    }
+    use {GridName as G, SolverName as S};
+    for (name, solver, grid) in [
+        ("dpmpp_2m + karras", S::DpmPlusPlus2M, G::Karras),
+        ("DPM++ 2M Automatic", S::DpmPlusPlus2M, G::Karras),
+        (
+            "DPM++ 3M SDE Automatic",
+            S::DpmPlusPlus3MSde,
+            G::Exponential,
+        ),
+        (
+            "dpmpp_3m_sde exponential",
+            S::DpmPlusPlus3MSdeWhole,
+            G::Exponential,
+        ),
+        ("ddim_trailing", S::Ddim, G::Trailing),
+        ("ddim ddim_uniform", S::Ddim, G::DdimUniform),
+        ("lcm sgm_uniform", S::Lcm, G::SgmUniform),
+        (" unipc ", S::UniPc, G::Timesteps),
+        ("uni_pc", S::UniPcBh1, G::Uniform),
+    ] {
+        assert_eq!(
+            sampler(&name.replace(" +", "")),
+            Sampler::new(solver, grid),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_name_is_offered_the_nearest() {
+    for (name, message) in [
+        (
+            "DPM++ 2N Karras",
+            "sampler \"DPM++ 2N Karras\" is unknown, nearest: DPM++ 2M Karras, ",
+        ),
+        ("eulr", "sampler \"eulr\" is unknown, nearest: Euler, "),
+        (
+            "dpmpp_2m_carras",
+            "sampler \"dpmpp_2m_carras\" is unknown, nearest: dpmpp_2m Karras, ",
+        ),
+        ("", "sampler \"\" is unknown, nearest: "),
+    ] {
+        let error = Sampler::from_name(name).unwrap_err();
+        assert!(error.to_string().starts_with(message), "{error}");
+        let Error::UnknownName { nearest, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(nearest.len(), 3);
+        for name in nearest {
+            sampler(&name);
+        }
+    }
+    let error = "caras".parse::<GridName>().unwrap_err().to_string();
+    assert!(
+        error.starts_with("grid \"caras\" is unknown, nearest: Karras, "),
+        "{error}"
+    );
+    let error = "heum".parse::<SolverName>().unwrap_err().to_string();
+    assert!(
+        error.starts_with("solver \"heum\" is unknown, nearest: Heun, "),
+        "{error}"
+    );
+    // Long and foreign names are no more than unknown.
+    for name in ["é".repeat(100_000), "ß_ß".to_owned(), " _-".to_owned()] {
+        assert!(matches!(
+            Sampler::from_name(&name),
+            Err(Error::UnknownName { .. })
+        ));
+    }
+}
+
+#[test]
+fn what_peers_have_and_we_do_not_is_said() {
+    for (name, message) in [
+        (
+            "sa_solver_pece",
+            "the second evaluation of SA-Solver PECE is missing, a sampler of this name needs it",
+        ),
+        (
+            "heunpp2",
+            "the solver Heun++ is missing, a sampler of this name needs it",
+        ),
+        (
+            "euler_cfg_pp",
+            "the guidance CFG++ is missing, a sampler of this name needs it",
+        ),
+    ] {
+        assert_eq!(Sampler::from_name(name).unwrap_err().to_string(), message);
+        assert_eq!(name.parse::<SolverName>().unwrap_err().to_string(), message);
+        let pair = format!("{name} karras");
+        assert_eq!(Sampler::from_name(&pair).unwrap_err().to_string(), message);
+    }
+}
+
+/// Builds every sampler on every grid and gives how many there were.
+fn check_all<S: NoiseSchedule<Time: Clock>>(schedule: &S) -> usize {
+    let mut built = 0;
+    for solver in SolverName::all() {
+        for rule in GridName::all() {
+            let sampler = Sampler::new(solver, rule);
+            for n in [1, 2, 5, 20, 40] {
+                let Ok(grid) = sampler.grid(schedule, n) else {
+                    continue;
+                };
+                let plan = match sampler.plan(schedule, n) {
+                    Err(Error::Missing { what, needed_by }) => {
+                        let lacks_steps = needed_by == "TCD" && what == "a clock of training steps";
+                        assert!(lacks_steps || sampler.kind() == Kind::Adaptive, "{sampler}");
+                        continue;
+                    }
+                    // The other steps of a run with restarts lie between finite ratios.
+                    Err(Error::OutOfRange {
+                        what: "sigma",
+                        value,
+                        ..
+                    }) if solver == SolverName::Restart && value.is_infinite() => {
+                        continue;
+                    }
+                    plan => plan.unwrap_or_else(|error| panic!("{sampler}, {n}: {error}")),
+                };
+                // Restarts are steps of the n; DPM fast counts evaluations.
+                let steps = match solver {
+                    SolverName::DpmFast => grid.len(),
+                    _ => n,
+                };
+                let restarts = usize::from(solver == SolverName::Restart && n >= 20);
+                assert!(plan.steps() == steps || restarts > 0, "{sampler}, {n}");
+                let defect = plan.defect().unwrap();
+                assert!(defect < 1e-12, "{sampler}, {n}: {defect:e}");
+                built += 1;
+            }
+        }
+    }
+    built
+}
+
+#[test]
+fn every_sampler_has_plans_without_defect() {
+    let discrete = check_all(&Discrete::stable_diffusion().unwrap());
+    let edm = check_all(&Edm::default());
+    let flow = check_all(&RectifiedFlow);
+    println!("{discrete} {edm} {flow}");
+    // 35 solvers with plans, five lengths; on training steps all grids but three, whose sigmas lie outside
+    // the schedule, and but for single runs.
+    assert!(discrete > 35 * 5 * 19 - 50, "{discrete}");
+    // Those that count training steps are none here.
+    assert!(edm > 30 * 5 * 9, "{edm}");
+    assert!(flow > 30 * 5 * 3, "{flow}");
+}
+
+#[test]
+fn every_listed_sampler_has_a_plan_on_the_steps_of_stable_diffusion() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    for sampler in Sampler::all().filter(|sampler| sampler.kind() == Kind::Planned) {
+        for n in [1, 2, 5, 12, 20, 50] {
+            let plan = sampler.plan(&schedule, n);
+            plan.unwrap_or_else(|error| panic!("{sampler}, {n}: {error}"));
+        }
+    }
+    let error = sampler("Euler").plan(&schedule, 0).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "number of steps is 0, allowed: 1 to 16777216"
+    );
+    for name in ["DPM2", "DPM fast", "DDIM", "Restart"] {
+        assert!(sampler(name).plan(&schedule, 0).is_err(), "{name}");
+        assert!(sampler(name).plan(&schedule, usize::MAX).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn named_plans_are_those_built_by_hand() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let check = |name: &str, n, grid: Result<Grid<Step>, Error>, solver: &dyn ReverseStep| {
+        let plan = Plan::new(&schedule, &grid.unwrap(), solver).unwrap();
+        assert_eq!(sampler(name).plan(&schedule, n).unwrap(), plan, "{name}");
+    };
+    let ancestral = Ancestral::new(Ddim::default(), 1.0).unwrap();
+    check("Euler a", 20, Grid::uniform_time(&schedule, 20), &ancestral);
+    let second = DpmSolver::plus_plus(2).unwrap();
+    check("DPM++ 2M Karras", 20, Grid::karras(&schedule, 20), &second);
+    check(
+        "dpmpp_2m sgm_uniform",
+        7,
+        Grid::sgm_uniform(&schedule, 7),
+        &second,
+    );
+    let last = schedule.level_at_step(0).unwrap();
+    let leading = Grid::leading(&schedule, 20, 1).and_then(|grid| grid.ending_at(last));
+    check("PLMS", 20, leading, &Pndm::plms());
+    let less = Grid::karras(&schedule, 11).and_then(Grid::discarding_penultimate);
+    check("DPM2 Karras", 10, less.clone(), &RungeKutta::dpm2());
+    let third = DpmSolver::plus_plus(3)
+        .unwrap()
+        .heun()
+        .with_eta(1.0)
+        .unwrap();
+    check("DPM++ 3M SDE Karras", 10, less, &third);
+    check(
+        "dpmpp_3m_sde karras",
+        10,
+        Grid::karras(&schedule, 10),
+        &third,
+    );
+    // The fast solver between the ends of the schedule, 14 evaluations in five steps.
+    let fast = Grid::uniform_log_snr(&schedule, 6).and_then(|grid| grid.without_final_step());
+    let solver = Ancestral::new(SingleStep::fast(14).unwrap(), 1.0)
+        .unwrap()
+        .floored();
+    check("DPM fast", 14, fast, &solver);
+    assert_eq!(
+        sampler("DPM fast")
+            .plan(&schedule, 14)
+            .unwrap()
+            .evaluations(),
+        14
+    );
+}
+
+/// The sigmas of the WebUI for 10 steps with the penultimate one left out: 14.6146 to 0.0292 by Karras, 11 of them,
+/// without the smallest.
+#[test]
+fn the_penultimate_sigma_is_left_out() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let sigmas = |name: &str| -> Vec<f64> {
+        let grid = sampler(name).grid(&schedule, 10).unwrap();
+        grid.levels().map(|level| level.noise_to_signal()).collect()
+    };
+    let (whole, less) = (sigmas("DPM++ 2M Karras"), sigmas("DPM2 a Karras"));
+    let (max, min) = (14.614_641_229_333_643_f64, 0.029_167_158_2_f64);
+    let karras = |i: f64| {
+        let [a, b] = [max, min].map(|sigma| sigma.powf(1.0 / 7.0));
+        (a + i / 10.0 * (b - a)).powi(7)
+    };
+    assert_eq!((whole.len(), less.len()), (11, 11));
+    assert!((whole[9] - min).abs() < 1e-6 && whole[10] == 0.0);
+    assert!(less[10] == 0.0);
+    for (i, sigma) in less[..10].iter().enumerate() {
+        assert!(
+            (sigma / karras(i as f64) - 1.0).abs() < 1e-5,
+            "{i}: {sigma}"
+        );
+    }
+}
+
+/// The step list of the WebUI's restarts, written out as its code makes it.
+#[test]
+fn restarts_follow_the_rule_of_the_webui() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let karras = |n: usize, min: f64, max: f64| -> Vec<f64> {
+        let [a, b] = [max, min].map(|sigma| sigma.powf(1.0 / 7.0));
+        let last = (n - 1) as f64;
+        (0..n)
+            .map(|i| (a + i as f64 / last * (b - a)).powi(7))
+            .collect()
+    };
+    for (n, times) in [(19, 0), (20, 1), (35, 1), (36, 2), (50, 2)] {
+        let plan = sampler("Restart").plan(&schedule, n).unwrap();
+        let steps = if n >= 36 { n / 4 } else { 9 };
+        let ratios: Vec<_> = plan
+            .levels()
+            .iter()
+            .map(|level| level.noise_to_signal())
+            .collect();
+        let mut sigmas = karras(n - times * steps, 0.029_167_158_2, 14.614_641_229_333_643);
+        sigmas.push(0.0);
+        let nearest = |wanted: f64| {
+            let distance = |i: &usize| (sigmas[*i] - wanted).abs();
+            (0..sigmas.len())
+                .min_by(|i, j| distance(i).total_cmp(&distance(j)))
+                .unwrap()
+        };
+        let (low, high) = (nearest(0.1), nearest(2.0));
+        // All levels, in order: those up to the low one, each restart from the high one, the rest.
+        let mut expected = sigmas[..=low].to_vec();
+        for _ in 0..times {
+            expected.extend(&karras(steps + 1, sigmas[low], sigmas[high])[1..]);
+        }
+        expected.extend(&sigmas[low + 1..]);
+        assert_eq!(plan.steps(), n, "{n}");
+        assert_eq!(ratios.len(), expected.len(), "{n}");
+        for (ratio, sigma) in ratios.iter().zip(&expected) {
+            assert!(
+                (ratio - sigma).abs() <= 1e-5 * sigma,
+                "{n}: {ratio} {sigma}"
+            );
+        }
+        let up = plan
+            .stages()
+            .iter()
+            .filter(|stage| stage.stage.renoise.is_some());
+        assert_eq!(up.count(), times, "{n}");
+    }
+}
+
+#[test]
+fn rules_on_training_steps_need_them() {
+    for (name, rule) in [
+        ("DDIM", "Timesteps"),
+        ("euler simple", "Simple"),
+        ("euler beta", "Beta"),
+        ("lcm", "LCM"),
+    ] {
+        let error = sampler(name)
+            .plan(&Edm::default(), 5)
+            .unwrap_err()
+            .to_string();
+        let expected = format!("a clock of training steps is missing, the grid {rule} needs it");
+        assert_eq!(error, expected);
+    }
+    // On a flow, ratios have no largest value.
+    assert!(sampler("euler karras").plan(&RectifiedFlow, 5).is_err());
+    let grid = GridName::LinearQuadratic.grid(&RectifiedFlow, 4).unwrap();
+    assert_eq!(grid.nodes()[1].level.sigma(), 0.9875);
+    // Any schedule behind a pointer will do.
+    let boxed: Box<dyn NoiseSchedule<Time = Step>> = Box::new(Discrete::cosine(100).unwrap());
+    assert_eq!(sampler("euler simple").plan(&boxed, 5).unwrap().steps(), 5);
+}
+
+/// Trajectory consistency, by its own formulas in one dimension: down to floor(0.7 t), and back up.
+#[test]
+fn tcd_goes_below_its_targets() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let plan = sampler("TCD").plan(&schedule, 4).unwrap();
+    let told: Vec<_> = plan
+        .stages()
+        .iter()
+        .map(|stage| stage.point.time.get())
+        .collect();
+    assert_eq!(told, [999.0, 759.0, 499.0, 259.0]);
+    for (pair, stage) in told.windows(2).zip(plan.stages()) {
+        let bar = |t: f64| schedule.alpha_bar(Step::new(t as usize)).unwrap();
+        let (from, to, below) = (bar(pair[0]), bar(pair[1]), bar((0.7 * pair[1]).floor()));
+        let up = (to / below).sqrt();
+        // With x = sqrt(a) x0 + sqrt(1 - a) e, in x and x0.
+        let state = up * ((1.0 - below) / (1.0 - from)).sqrt();
+        let commit = stage.stage.commit.as_ref().unwrap();
+        let std = (1.0 - to / below).sqrt();
+        let gaussian_diffusion::Spread::Std(found) = commit.spread else {
+            panic!()
+        };
+        assert!((found - std).abs() < 1e-12, "{found} {std}");
+        if stage.stage.basis == gaussian_diffusion::Parameterization::X0 {
+            assert!((commit.state - state).abs() < 1e-12);
+        }
+    }
+}
