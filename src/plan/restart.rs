@@ -157,7 +157,7 @@ impl<T: Copy + Debug> Plan<T> {
         Ok(Some(plan))
     }
 
-    pub(super) fn end(&self) -> NoiseLevel {
+    pub(crate) fn end(&self) -> NoiseLevel {
         self.levels.last().copied().unwrap_or(NoiseLevel::CLEAN)
     }
 }
