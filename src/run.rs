@@ -187,16 +187,15 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         })
     }
 
-    /// Adds a displacement of the data to what the stage that asked at `point` has made.
+    /// Adds a displacement of the data, if the stage that asked at `point` has ended its step.
     fn shift(&mut self, shift: &V, point: &Point<T>) -> Result<(), Error> {
         let next = self.planned().map(|planned| &planned.point);
-        let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
-        match (next.filter(|next| next.step == point.step), &mut self.trial) {
-            // Within a step the commit adds its own.
-            (Some(_), Some(trial)) => trial.combine(1.0, &[(alpha, shift)]),
-            (Some(_), None) => self.state.combine(1.0, &[(alpha, shift)]),
-            (None, _) => self.change(|x| x.combine(1.0, &[(alpha, shift)])),
+        if next.is_some_and(|next| next.step == point.step) {
+            // A slope taken at a displaced point would be one of another equation.
+            return Ok(());
         }
+        let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
+        self.change(|x| x.combine(1.0, &[(alpha, shift)]))
     }
 
     fn change(&mut self, f: impl FnOnce(&mut V) -> Result<(), Error>) -> Result<(), Error> {
