@@ -187,16 +187,15 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         })
     }
 
-    /// Adds a displacement of the data to what the stage that asked at `point` has made.
+    /// Adds a displacement of the data, if the stage that asked at `point` has ended its step.
     fn shift(&mut self, shift: &V, point: &Point<T>) -> Result<(), Error> {
         let next = self.planned().map(|planned| &planned.point);
-        let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
-        match (next.filter(|next| next.step == point.step), &mut self.trial) {
-            // Within a step the commit adds its own.
-            (Some(_), Some(trial)) => trial.combine(1.0, &[(alpha, shift)]),
-            (Some(_), None) => self.state.combine(1.0, &[(alpha, shift)]),
-            (None, _) => self.change(|x| x.combine(1.0, &[(alpha, shift)])),
+        if next.is_some_and(|next| next.step == point.step) {
+            // A slope taken at a displaced point would be one of another equation.
+            return Ok(());
         }
+        let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
+        self.change(|x| x.combine(1.0, &[(alpha, shift)]))
     }
 
     fn change(&mut self, f: impl FnOnce(&mut V) -> Result<(), Error>) -> Result<(), Error> {
@@ -206,9 +205,10 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         let mut change = trial.clone();
         f(trial)?;
         change.combine(-1.0, &[(1.0, &*trial)])?;
-        // The commit that follows starts from the state, and scales it.
-        let commit = self.plan.stages().get(self.done);
-        let scale = commit.and_then(|planned| Some(planned.stage.commit.as_ref()?.state));
+        // What the state would have to be for this to be its trial.
+        let last = self.done.checked_sub(1);
+        let last = last.and_then(|i| self.plan.stages().get(i));
+        let scale = last.and_then(|planned| Some(planned.stage.trial.as_ref()?.state));
         if let Some(scale) = scale.filter(|scale| *scale != 0.0) {
             self.state.combine(1.0, &[(scale.recip(), &change)])?;
         }
@@ -300,15 +300,10 @@ fn deviation<V: State>(
     state: &V,
     step: usize,
 ) -> Result<Option<V>, Error> {
-    let (offset, scale) = match spread {
-        Spread::Std(_) => return Ok(None),
-        Spread::Learned => (0.0, 0.5),
-        // Half of min + (max - min) (v + 1) / 2.
-        Spread::LearnedRange { min, max } => (
-            0.25 * (min.get() + max.get()),
-            0.25 * (max.get() - min.get()),
-        ),
-    };
+    if matches!(spread, Spread::Std(_)) {
+        return Ok(None);
+    }
+    let (offset, scale) = spread.log_variance_map();
     let needed_by = "the learned variance of the sampler";
     let variance = variance.ok_or(Error::Missing {
         what: "the variance of a prediction",
@@ -317,7 +312,7 @@ fn deviation<V: State>(
     let mut std = state.clone();
     std.combine(0.0, &[(1.0, &variance)])
         .map_err(|error| error.naming("the variance of a prediction"))?;
-    std.exp_affine(offset, scale)?;
+    std.exp_affine(0.5 * offset, 0.5 * scale)?;
     if !std.is_finite() {
         return Err(Error::NotFinite {
             what: "the learned deviation",

@@ -107,7 +107,7 @@ impl Spread {
     /// No noise.
     pub const NONE: Self = Self::Std(0.0);
 
-    /// The log-variance as `offset + scale * v` of what the network says, for the likelihoods.
+    /// The log-variance as `offset + scale * v` of what the network says.
     pub(crate) fn log_variance_map(self) -> (f64, f64) {
         match self {
             Self::Std(std) => (2.0 * std.ln(), 0.0),

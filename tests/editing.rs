@@ -10,7 +10,7 @@ use gaussian_diffusion::{
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp, VpLinear},
-    solver::{At, Ddim, Ddpm, Path, Stage, Update},
+    solver::{At, Ddim, Ddpm, DpmSolver, Path, Stage, Update},
     state::Real,
 };
 use ndarray::{Array1, Array2, Axis, array};
@@ -343,8 +343,13 @@ fn jumps_keep_the_law_on_every_schedule() {
         say(plan.resampled(2, 0)),
         "passes of a jump is 0, allowed: 1 or more"
     );
-    // A correction by the prediction before a jump would be one at another level.
-    let multistep = Plan::new(&schedule, &grid, &Corrector).unwrap();
+    // A guess that is corrected after a jump would be one of another level.
+    let corrected = Plan::new(&schedule, &grid, &Corrector).unwrap();
+    assert_eq!(
+        say(corrected.resampled(2, 2)),
+        "a step that ends where a jump begins is missing, a jump back needs it"
+    );
+    let multistep = Plan::new(&schedule, &grid, &DpmSolver::plus_plus(2).unwrap()).unwrap();
     assert_eq!(
         say(multistep.resampled(2, 2)),
         "predictions of an update is 2, allowed: up to 1 for a jump back"
@@ -624,7 +629,10 @@ fn edits_are_made_between_steps() {
             let (mut x, mut shown, mut before) = (1.0, 1.0, None);
             for i in 0..5 {
                 let m: f64 = 0.5 * shown;
-                x = 0.9 * x + 0.3 * m + before.map_or(0.0, |b: f64| 0.2 * b + 1.0);
+                // The state of which the guess moved by one is 0.8 times.
+                x = 0.9 * (x + before.map_or(0.0, |_| 1.0 / 0.8))
+                    + 0.3 * m
+                    + before.map_or(0.0, |b: f64| 0.2 * b);
                 before = Some(m);
                 shown = 0.8 * x + 0.1 * m + 1.0;
                 if i == 4 {

@@ -88,7 +88,8 @@ pub struct Prediction<V> {
     /// it.
     pub variance: Option<V>,
     /// What is added to the data in the state beside what the solver makes of the prediction:
-    /// `x_s <- x_s + alpha_s shift`. It takes no part in the equation that the solver integrates.
+    /// `x_s <- x_s + alpha_s shift`, where a step ends. It takes no part in the equation that the solver
+    /// integrates: of the answers within a step, the last one's counts.
     pub shift: Option<V>,
 }
 

@@ -20,6 +20,29 @@ pub enum DivergenceOf {
     Probed(Vec<Vec<f64>>),
 }
 
+impl DivergenceOf {
+    /// A number for each item, for each of so many probes; one list where it is exact.
+    pub(super) fn lists(self, probes: usize, items: usize) -> Result<Vec<Vec<f64>>, Error> {
+        let lists = match self {
+            Self::Exact(list) => vec![list],
+            Self::Probed(lists) => lists,
+        };
+        let check = |what, expected, found| match expected == found {
+            true => Ok(()),
+            false => Err(Error::BatchLength {
+                what,
+                expected,
+                found,
+            }),
+        };
+        check("divergences", probes, lists.len())?;
+        for list in &lists {
+            check("divergence", items, list.len())?;
+        }
+        Ok(lists)
+    }
+}
+
 /// A network that also says how its answer spreads: the divergence of the predicted value, in
 /// whatever terms it predicts.
 ///

@@ -3,7 +3,7 @@
 use ndarray::{Array, Dimension};
 
 use super::{
-    Divergence, DivergenceOf, Estimate, InNats, LogDensity, Nats, ProbabilityFlow,
+    Divergence, Estimate, InNats, LogDensity, Nats, ProbabilityFlow,
     elements::sum_items,
     flow::{flow, like, noise_share, scale, scaled},
     normal::LN_SQRT_TAU,
@@ -59,27 +59,7 @@ impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
             let shown = like(x_0, z, scale(point.level));
             let (prediction, divergence) = network.predict(&shown, point)?;
             let (mut slopes, map) = flow(&shown, &prediction, point.level)?;
-            let lists = match divergence {
-                DivergenceOf::Exact(list) => vec![list],
-                DivergenceOf::Probed(lists) => lists,
-            };
-            if lists.len() != sums {
-                let what = "divergences";
-                return Err(Error::BatchLength {
-                    what,
-                    expected: sums,
-                    found: lists.len(),
-                });
-            }
-            for list in lists {
-                if list.len() != items {
-                    let what = "divergence";
-                    return Err(Error::BatchLength {
-                        what,
-                        expected: items,
-                        found: list.len(),
-                    });
-                }
+            for list in divergence.lists(sums, items)? {
                 let of_flow =
                     |p: f64| scale(point.level) * (map.state * length as f64 + map.prediction * p);
                 slopes.extend(list.into_iter().map(of_flow));
@@ -88,24 +68,13 @@ impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
         };
         let found = integrate(slopes, ends, z, self.tolerance)?;
         let (y, integrals) = found.value.split_at(elements);
-        let std = self.prior_std();
-        let own = sum_items(items, length, |j| {
-            let z = y.get(j).map_or(0.0, |y| y / std);
-            Ok(-0.5 * z * z - LN_SQRT_TAU - std.ln())
-        })?;
+        let own = priors(y.iter().copied(), self.prior_std(), items, length)?;
         let volume = length as f64 * scale(self.cleanest).ln();
-        let mut log_density = Vec::with_capacity(items);
-        for (i, own) in own.iter().enumerate() {
-            let samples = integrals.iter().skip(i).step_by(items);
-            let samples: Vec<_> = samples
-                .map(|integral| LogDensity::of_nats(Nats::of(own + integral - volume)))
-                .collect();
-            let estimate = Estimate::of(&samples)?;
-            log_density.push(match exact {
-                true => Estimate::exact(estimate.value),
-                false => estimate,
-            });
-        }
+        let gains = |i: usize| {
+            let sums = integrals.iter().skip(i).step_by(items);
+            sums.map(move |integral| integral - volume)
+        };
+        let log_density = estimates(&own, gains, exact)?;
         Ok(FlowLikelihood {
             log_density,
             integration_error: self.errors(&found, items, length)?,
@@ -134,4 +103,36 @@ impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
         };
         Ok(own.iter().enumerate().map(total).collect())
     }
+}
+
+/// The log-density of each item of these elements under `N(0, std^2 I)`.
+pub(super) fn priors(
+    mut elements: impl Iterator<Item = f64>,
+    std: f64,
+    items: usize,
+    length: usize,
+) -> Result<Vec<f64>, Error> {
+    sum_items(items, length, |_| {
+        let z = elements.next().map_or(0.0, |x| x / std);
+        Ok(-0.5 * z * z - LN_SQRT_TAU - std.ln())
+    })
+}
+
+/// The log-densities of the items: their own and what each probe says that they gain on the way.
+pub(super) fn estimates<G: Iterator<Item = f64>>(
+    own: &[f64],
+    gains: impl Fn(usize) -> G,
+    exact: bool,
+) -> Result<Vec<Estimate<LogDensity>>, Error> {
+    let each = own.iter().enumerate().map(|(i, own)| {
+        let samples: Vec<_> = gains(i)
+            .map(|gain| LogDensity::of_nats(Nats::of(own + gain)))
+            .collect();
+        let estimate = Estimate::of(&samples)?;
+        Ok(match exact {
+            true => Estimate::exact(estimate.value),
+            false => estimate,
+        })
+    });
+    each.collect()
 }

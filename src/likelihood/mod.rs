@@ -6,6 +6,7 @@
 //! | the three terms of the bound, per item | [`VariationalBound`] | nats |
 //! | the bound in continuous time | [`ContinuousBound`] | nats |
 //! | the exact log-density, and latents | [`ProbabilityFlow`] | nats |
+//! | the same along a plan, with its solver | [`PlannedFlow`] | nats |
 //! | `log p(x_s \| x_t)` of a stochastic step | [`step_log_density`] | nats |
 //! | bits per dimension | [`LogProbability::bits_per_dim`] | bits / dim |
 //!
@@ -24,6 +25,7 @@ mod expected;
 mod flow;
 mod flow_density;
 mod normal;
+mod planned_flow;
 mod runge_kutta;
 mod step;
 mod units;
@@ -36,5 +38,6 @@ pub use divergence::{Divergence, DivergenceOf, Exact, Hutchinson};
 pub use estimate::Estimate;
 pub use flow::{Latent, ProbabilityFlow};
 pub use flow_density::FlowLikelihood;
+pub use planned_flow::{PlannedFlow, PlannedLikelihood};
 pub use step::step_log_density;
 pub use units::{BitsPerDim, InNats, LogDensity, LogProbability, Nats};

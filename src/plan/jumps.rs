@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::{Plan, restart::noising};
+use super::{Plan, PlannedStage};
 use crate::Error;
 
 impl<T: Copy + Debug> Plan<T> {
@@ -20,8 +20,8 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// # Errors
     ///
-    /// If `length` or `times` is 0, if the plan is inverted, or if the first steps of a stretch need
-    /// predictions of the steps before it (multi-step solvers).
+    /// If `length` or `times` is 0, if the plan is inverted, or if a stretch needs predictions of the
+    /// steps before it (multi-step solvers) or ends within a step (blocks of several nodes).
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::Ddpm};
@@ -39,51 +39,51 @@ impl<T: Copy + Debug> Plan<T> {
                 return Err(Error::range(what, 0.0, "1 or more"));
             }
         }
-        let mut plan = Self {
-            name: self.name.clone(),
-            levels: Vec::new(),
-            stages: Vec::new(),
-            memory: self.memory,
-        };
-        let mut rest = self.stages.as_slice();
-        let mut first = 0;
-        while let Some(start) = rest.first().map(|planned| planned.point.from) {
-            let end = (first + length).min(self.steps());
-            let count = rest.iter().take_while(|p| p.point.step < end).count();
-            let (stretch, after) = rest.split_at(count);
-            let reached = stretch.last().map_or(start, |planned| planned.point.to);
-            for pass in 0..times {
-                let base = plan.levels.len();
-                plan.levels
-                    .extend(self.levels.iter().skip(first).take(end - first));
-                for (index, planned) in stretch.iter().enumerate() {
-                    let mut planned = planned.clone();
-                    let uses = [&planned.stage.commit, &planned.stage.trial];
-                    let most = uses.into_iter().flatten().map(|u| u.model.len()).max();
-                    let most = most.unwrap_or(0);
-                    if times > 1 && most > index + 1 {
-                        let allowed = format!("up to {} for a jump back", index + 1);
-                        return Err(Error::range(
-                            "predictions of an update",
-                            most as f64,
-                            allowed,
-                        ));
-                    }
-                    planned.point.step = base + planned.point.step - first;
-                    planned.point.evaluation = plan.stages.len();
-                    if pass > 0 && index == 0 {
-                        let back = noising(reached, start)?;
-                        planned.stage.renoise = Some(match &planned.stage.renoise {
-                            Some(own) => back.then(own),
-                            None => back,
-                        });
-                    }
-                    plan.stages.push(planned);
-                }
-            }
-            (rest, first) = (after, end);
+        if times == 1 {
+            return Ok(self.clone());
         }
-        plan.levels.extend(self.levels.last());
-        Ok(plan)
+        let mut stretches = Vec::new();
+        for first in (0..self.steps()).step_by(length) {
+            let stretch = self.stretch(first, length)?;
+            stretches.extend(std::iter::repeat_n(stretch, times));
+        }
+        let plan = Self::joined(self.name.clone(), stretches)?;
+        Ok(plan.unwrap_or_else(|| self.clone()))
+    }
+
+    /// These steps as a plan of their own, if they need none of the others.
+    fn stretch(&self, first: usize, length: usize) -> Result<Self, Error> {
+        let end = first.saturating_add(length);
+        let within = |planned: &&PlannedStage<T>| (first..end).contains(&planned.point.step);
+        let mut stages: Vec<_> = self.stages.iter().filter(within).cloned().collect();
+        for (index, planned) in stages.iter_mut().enumerate() {
+            let uses = [&planned.stage.commit, &planned.stage.trial];
+            let most = uses.into_iter().flatten().map(|u| u.model.len()).max();
+            let most = most.unwrap_or(0);
+            if most > index + 1 {
+                let what = "predictions of an update";
+                let allowed = format!("up to {} for a jump back", index + 1);
+                return Err(Error::range(what, most as f64, allowed));
+            }
+            planned.point.step -= first;
+            planned.point.evaluation = index;
+        }
+        if stages.last().is_none_or(|last| last.stage.trial.is_some()) {
+            return Err(Error::Missing {
+                what: "a step that ends where a jump begins",
+                needed_by: "a jump back",
+            });
+        }
+        let levels = self
+            .levels
+            .iter()
+            .skip(first)
+            .take(length.saturating_add(1));
+        Ok(Self {
+            name: self.name.clone(),
+            levels: levels.copied().collect(),
+            stages,
+            memory: self.memory,
+        })
     }
 }

@@ -165,7 +165,7 @@ impl<T: Copy + Debug> Plan<T> {
         self.stages.len()
     }
 
-    fn start(&self) -> NoiseLevel {
+    pub(crate) fn start(&self) -> NoiseLevel {
         self.levels.first().copied().unwrap_or(NoiseLevel::NOISE)
     }
 }

@@ -52,7 +52,9 @@ impl<T: Copy + Debug> Plan<T> {
         let steps = self.steps();
         self.name = format!("{}, {}", self.name, next.name);
         self.memory = self.memory.max(next.memory);
-        self.levels.extend_from_slice(&next.levels[1..]);
+        // Each step leaves the level at its place.
+        self.levels.pop();
+        self.levels.extend(next.levels);
         let first = self.stages.len();
         self.stages.extend(next.stages);
         for planned in &mut self.stages[first..] {
@@ -120,7 +122,7 @@ impl<T: Copy + Debug> Plan<T> {
         if after.iter().all(Vec::is_empty) {
             return Ok(whole);
         }
-        let mut plan: Option<Self> = None;
+        let mut parts = Vec::new();
         let mut start = 0;
         for (i, restarts) in after.iter().enumerate() {
             if restarts.is_empty() {
@@ -128,37 +130,40 @@ impl<T: Copy + Debug> Plan<T> {
             }
             let (nodes, low) = (&grid.nodes()[start..i], grid.nodes()[i].level);
             let down = Grid::new(nodes.to_vec(), low)?;
-            let mut parts = vec![Self::new(schedule, &down, solver)?];
+            parts.push(Self::new(schedule, &down, solver)?);
             for restart in restarts {
                 let back = again(schedule, restart, low)?;
                 let back = Self::new(schedule, &back, solver)?;
                 parts.extend(std::iter::repeat_n(back, restart.times));
             }
-            for part in parts {
-                plan = Some(match plan {
-                    Some(plan) => plan.then(part)?,
-                    None => part,
-                });
-            }
             start = i;
         }
         let rest = Grid::new(grid.nodes()[start..].to_vec(), grid.end())?;
-        let rest = Self::new(schedule, &rest, solver)?;
-        let mut plan = match plan {
-            Some(plan) => plan.then(rest)?,
-            None => rest,
-        };
-        plan.name = format!("{}, restarted", whole.name);
-        Ok(plan)
+        parts.push(Self::new(schedule, &rest, solver)?);
+        Self::joined(format!("{}, restarted", whole.name), parts).map(|plan| plan.unwrap_or(whole))
     }
 
-    pub(super) fn end(&self) -> NoiseLevel {
+    /// One plan after another under one name; `None` if there are none.
+    pub(super) fn joined(
+        name: String,
+        parts: impl IntoIterator<Item = Self>,
+    ) -> Result<Option<Self>, Error> {
+        let mut parts = parts.into_iter();
+        let Some(first) = parts.next() else {
+            return Ok(None);
+        };
+        let mut plan = parts.try_fold(first, Self::then)?;
+        plan.name = name;
+        Ok(Some(plan))
+    }
+
+    pub(crate) fn end(&self) -> NoiseLevel {
         self.levels.last().copied().unwrap_or(NoiseLevel::CLEAN)
     }
 }
 
 /// The forward process from a level to a noisier one.
-pub(super) fn noising(from: NoiseLevel, to: NoiseLevel) -> Result<Update, Error> {
+fn noising(from: NoiseLevel, to: NoiseLevel) -> Result<Update, Error> {
     if !to.is_noisier_than(from) {
         return Err(Error::NotMonotone {
             what: "plans",

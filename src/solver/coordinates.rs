@@ -35,6 +35,12 @@ impl Coordinates {
         }
     }
 
+    /// Those whose `dy/du` this is.
+    pub(crate) fn of_basis(basis: Parameterization) -> Option<Self> {
+        let mut all = [Self::Ratio, Self::Flow, Self::Data].into_iter();
+        all.find(|own| own.basis() == basis)
+    }
+
     /// What the state is divided by.
     pub fn scale(self, level: NoiseLevel) -> f64 {
         match self {

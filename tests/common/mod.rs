@@ -1,0 +1,107 @@
+//! Every solver of the crate.
+
+use gaussian_diffusion::{
+    ReverseStep,
+    solver::{
+        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
+        EulerMaruyama, ExponentialAdams, Langevin, LinearMultistep, NodeBlocks, Pndm, RungeKutta,
+        SaSolver, SingleStep, UniPc,
+    },
+};
+
+pub type Solver = Box<dyn ReverseStep>;
+
+/// Those of the probability flow that need nothing of the steps before.
+pub fn single_steps() -> Vec<Solver> {
+    let mut all: Vec<Solver> = vec![
+        Box::new(Ddim::default()),
+        Box::new(RungeKutta::dpm2()),
+        Box::new(SingleStep::fast(20).unwrap()),
+    ];
+    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
+        all.push(Box::new(RungeKutta::heun().in_coordinates(c)));
+        all.push(Box::new(RungeKutta::midpoint().in_coordinates(c)));
+        all.push(Box::new(ExponentialAdams::new(1, c).unwrap()));
+    }
+    for order in 1..=3 {
+        all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
+        all.push(Box::new(SingleStep::noise(order).unwrap()));
+    }
+    all.push(Box::new(DpmSolver::plus_plus(1).unwrap()));
+    all.push(Box::new(DpmSolver::noise(1).unwrap()));
+    all.push(Box::new(NodeBlocks::plus_plus(1).unwrap()));
+    all
+}
+
+/// Those of the probability flow that keep predictions, or a state within a block of steps.
+pub fn multi_steps() -> Vec<Solver> {
+    let mut all: Vec<Solver> = vec![
+        Box::new(Pndm::plms()),
+        Box::new(Pndm::runge_kutta()),
+        Box::new(LinearMultistep::ipndm(4).unwrap()),
+        Box::new(LinearMultistep::gradient_estimation(2.0).unwrap()),
+        Box::new(UniPc::new(1).unwrap()),
+        Box::new(UniPc::new(2).unwrap().without_correcting(vec![2, 3])),
+        Box::new(SaSolver::new(1, 1).unwrap().with_tau(0.0).unwrap()),
+        Box::new(SaSolver::new(3, 0).unwrap().with_tau(0.0).unwrap()),
+        Box::new(SaSolver::new(3, 4).unwrap().with_tau(0.0).unwrap()),
+    ];
+    for order in 2..=3 {
+        for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
+            let lms = LinearMultistep::lms(order).unwrap();
+            all.push(Box::new(lms.in_coordinates(c)));
+            all.push(Box::new(ExponentialAdams::new(order, c).unwrap()));
+        }
+        all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
+        all.push(Box::new(DpmSolver::noise(order).unwrap()));
+        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
+        all.push(Box::new(NodeBlocks::noise(order).unwrap()));
+        all.push(Box::new(UniPc::new(order).unwrap()));
+        all.push(Box::new(UniPc::new(order).unwrap().of_noise()));
+    }
+    all
+}
+
+/// Those that draw noise and need nothing of the steps before.
+pub fn stochastic_single_steps() -> Vec<Solver> {
+    vec![
+        Box::new(Ddpm::default()),
+        Box::new(Ddim::new(0.5).unwrap()),
+        Box::new(Consistency::default()),
+        Box::new(EulerMaruyama::new(1.0).unwrap()),
+        Box::new(DpmSde::new(1.0).unwrap()),
+        Box::new(Ancestral::new(Ddim::default(), 1.0).unwrap()),
+        Box::new(Ancestral::new(RungeKutta::dpm2(), 1.0).unwrap()),
+        Box::new(Ancestral::with_descent(RungeKutta::heun(), Descent::Flow(0.5)).unwrap()),
+        Box::new(Churn::new(Ddim::default(), 5.0).unwrap()),
+        Box::new(Churn::new(RungeKutta::heun(), 5.0).unwrap()),
+        Box::new(SingleStep::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
+        Box::new(SingleStep::plus_plus(3).unwrap().with_eta(0.5).unwrap()),
+        Box::new(SaSolver::new(1, 0).unwrap()),
+        Box::new(Langevin::new(Ddim::default(), 0.1, 2).unwrap()),
+    ]
+}
+
+/// Those that draw noise and keep predictions.
+pub fn stochastic_multi_steps() -> Vec<Solver> {
+    vec![
+        Box::new(DpmSolver::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
+        Box::new(ErSde::new(3).unwrap()),
+        Box::new(SaSolver::new(1, 1).unwrap()),
+        Box::new(SaSolver::new(2, 0).unwrap()),
+        Box::new(SaSolver::new(3, 3).unwrap()),
+    ]
+}
+
+/// The probability flow.
+pub fn deterministic() -> Vec<Solver> {
+    single_steps().into_iter().chain(multi_steps()).collect()
+}
+
+/// All of them.
+pub fn every() -> Vec<Solver> {
+    let noisy = stochastic_single_steps()
+        .into_iter()
+        .chain(stochastic_multi_steps());
+    deterministic().into_iter().chain(noisy).collect()
+}
