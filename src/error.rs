@@ -94,6 +94,17 @@ pub enum Error {
         /// The form.
         allowed: &'static str,
     },
+    /// A key of a configuration whose value is not supported.
+    Configuration {
+        /// The class of the configuration.
+        class: String,
+        /// The key.
+        key: &'static str,
+        /// The value it has.
+        value: String,
+        /// What would have been accepted.
+        allowed: &'static str,
+    },
     /// A prediction supplied to a run that asked for none.
     Finished,
     /// The user's network failed.
@@ -227,6 +238,14 @@ impl fmt::Display for Error {
                 allowed,
             } => {
                 write!(f, "{what} {text:?} cannot be read, allowed: {allowed}")
+            }
+            Self::Configuration {
+                class,
+                key,
+                value,
+                allowed,
+            } => {
+                write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
             Self::Network(source) => write!(f, "the network failed: {source}"),

@@ -49,6 +49,9 @@ mod mixture;
 mod run;
 pub mod training;
 
+#[cfg(feature = "serde")]
+pub mod config;
+
 #[cfg(feature = "laws")]
 pub mod laws;
 

@@ -1,6 +1,7 @@
 //! The network's side: what it is asked, what it answers, and corrections of the answer.
 
 mod clip;
+mod consistency;
 mod preconditioned;
 pub mod preconditioning;
 pub mod predicts;
@@ -8,6 +9,7 @@ pub mod predicts;
 use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 pub use clip::Clip;
+pub use consistency::{consistency_model, latent_consistency, trigflow};
 pub use preconditioned::Preconditioned;
 
 /// What a network is asked about.
