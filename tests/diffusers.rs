@@ -133,11 +133,14 @@ fn trajectories_agree_to_1e_9() {
         let class = case["scheduler"].as_str().unwrap();
         let n = case["steps"].as_u64().unwrap() as usize;
         let config = config(&case);
-        assert!(
-            config.ignored().is_empty(),
-            "{name}: {:?}",
-            config.ignored()
-        );
+        // The steps of iPNDM's training play no part in its times.
+        let unused: &[&str] = match class {
+            "IPNDMScheduler" if !case["config"]["num_train_timesteps"].is_null() => {
+                &["num_train_timesteps"]
+            }
+            _ => &[],
+        };
+        assert_eq!(config.ignored(), unused, "{name}");
         let mut net = network(&config, case["config"]["variance_type"] == "learned_range");
         let all: VecDeque<_> = case["noise"]
             .as_array()
@@ -172,7 +175,9 @@ fn trajectories_agree_to_1e_9() {
                     net.predict(seen, at).unwrap()
                 };
                 let keeps = class.starts_with("DDIM") && config.clipping() != Clipping::Nothing;
-                let stands_alone = !keeps && !matches!(class, "KDPM2DiscreteScheduler");
+                // With churn, the data it reports is of the state with the noise added.
+                let churned = case["step_args"]["s_churn"].is_number();
+                let stands_alone = !keeps && !churned;
                 if call["pred_original_sample"].is_array() && stands_alone {
                     let x0 = answer
                         .clone()
@@ -204,7 +209,6 @@ fn trajectories_agree_to_1e_9() {
                 let shown = run.pending().map_or(run.state(), |(x, _)| x);
                 let is_corrected = matches!(class, "UniPCMultistepScheduler" | "SASolverScheduler");
                 if !is_corrected || run.pending().is_none() {
-                    let churned = case["step_args"]["s_churn"].is_number();
                     let sample = sample * scale(class, reached);
                     let sample_off = off(shown, &sample);
                     if !(sample_off <= 1e-9) && (!churned || run.pending().is_none()) {
@@ -227,9 +231,16 @@ fn trajectories_agree_to_1e_9() {
         runs += 1;
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert_eq!((runs, calls, x0s), (113, 0, 0));
-    assert_eq!(without_value, [""; 0]);
-    assert!(greatest < 1e-9);
+    assert_eq!((runs, calls, x0s), (113, 1276, 631));
+    assert_eq!(
+        without_value,
+        [
+            "UniPCMultistepScheduler/sd-bh1-1/10",
+            "UniPCMultistepScheduler/sd-bh1-2/10"
+        ]
+    );
+    // Measured for times and inputs: 3.7e-14.
+    assert!(greatest < 1e-12, "{greatest:e}");
 }
 
 /// diffusers raises nothing here and divides by zero.
@@ -314,4 +325,286 @@ fn learned_log_variance_scales_the_noise() {
         let expected = mean + (0.5 * (x - 2.0)).exp() * z;
         assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
     }
+}
+
+fn read(file: Value) -> Result<SchedulerConfig, Error> {
+    SchedulerConfig::from_json(&file.to_string())
+}
+
+/// What the network is told over `n` steps.
+fn told(config: &SchedulerConfig, n: usize) -> Vec<f64> {
+    let grid = config.grid(n).unwrap();
+    grid.nodes().iter().map(|node| node.time.0).collect()
+}
+
+#[test]
+fn stable_diffusion_1_5() {
+    let config = read(
+        json!({"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0",
+        "beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+        "num_train_timesteps": 1000, "set_alpha_to_one": false, "skip_prk_steps": true,
+        "steps_offset": 1, "trained_betas": null, "clip_sample": false}),
+    )
+    .unwrap();
+    assert_eq!(config.ignored(), ["clip_sample"]);
+    assert_eq!(config.prediction(), Parameterization::Noise);
+    assert_eq!(config.clipping(), Clipping::Nothing);
+    let grid = config.grid(50).unwrap();
+    let (first, last) = (grid.nodes()[0].time.0, grid.nodes()[49].time.0);
+    assert_eq!((first, last), (981.0, 1.0));
+    let sd = Discrete::stable_diffusion().unwrap();
+    assert_eq!(grid.end(), sd.level_at_step(0).unwrap());
+    let plan = config.plan(50).unwrap();
+    assert_eq!((plan.name(), plan.evaluations()), ("PLMS", 51));
+}
+
+#[test]
+fn stable_diffusion_xl_and_2_1() {
+    let xl = read(
+        json!({"_class_name": "EulerDiscreteScheduler", "beta_end": 0.012,
+        "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
+        "interpolation_type": "linear", "prediction_type": "epsilon", "sample_max_value": 1.0,
+        "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1,
+        "timestep_spacing": "leading", "use_karras_sigmas": false}),
+    )
+    .unwrap();
+    let unused = [
+        "clip_sample",
+        "sample_max_value",
+        "set_alpha_to_one",
+        "skip_prk_steps",
+    ];
+    assert_eq!(xl.ignored(), unused);
+    assert_eq!(told(&xl, 4), [751.0, 501.0, 251.0, 1.0]);
+    assert!(xl.grid(4).unwrap().end().is_clean());
+    assert_eq!(xl.start_std(4).unwrap(), 1.0);
+
+    let v = read(json!({"_class_name": "DDIMScheduler", "beta_end": 0.012,
+        "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
+        "prediction_type": "v_prediction", "set_alpha_to_one": false, "steps_offset": 1}))
+    .unwrap();
+    assert_eq!(v.prediction(), Parameterization::Velocity);
+    assert_eq!(told(&v, 2), [501.0, 1.0]);
+}
+
+/// `k u / (1 + (k - 1) u)` on the evenly spaced times, told a thousand times it.
+#[test]
+fn stable_diffusion_3_and_flux() {
+    let sd3 =
+        read(json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0})).unwrap();
+    assert_eq!(sd3.prediction(), Parameterization::Flow);
+    let last = 3.0 * 0.001 / 1.002;
+    let expected = [
+        1000.0,
+        1500.0 * (1.0 + last) / (2.0 + last),
+        3000.0 * last / (1.0 + 2.0 * last),
+    ];
+    for (found, expected) in told(&sd3, 3).into_iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
+    }
+    let flux = read(
+        json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "base_shift": 0.5,
+        "max_shift": 1.15, "shift": 3.0, "use_dynamic_shifting": true}),
+    )
+    .unwrap();
+    assert_eq!(
+        flux.plan(4).unwrap_err().to_string(),
+        "mu or the length of the sequence is missing, use_dynamic_shifting needs it"
+    );
+    let flux = flux.with_options(|o| {
+        o.length = Some(4096);
+        o.sigmas = Some(vec![1.0, 0.75, 0.5, 0.25]);
+    });
+    let k = 1.15_f64.exp();
+    for (found, u) in told(&flux, 4).into_iter().zip([1.0, 0.75, 0.5, 0.25]) {
+        let expected = 1000.0 * k * u / (1.0 + (k - 1.0) * u);
+        assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
+    }
+    let error = flux.grid(3).unwrap_err();
+    assert_eq!(error.to_string(), "sigmas has 4 entries for a batch of 3");
+}
+
+/// Every class, from nothing but its name.
+#[test]
+fn every_class_has_a_plan_of_its_defaults() {
+    let names = [
+        ("DDPMScheduler", "DDPM"),
+        ("DDPMParallelScheduler", "DDPM"),
+        ("UnCLIPScheduler", "DDPM"),
+        ("DDIMScheduler", "DDIM"),
+        ("DDIMParallelScheduler", "DDIM"),
+        ("DDIMInverseScheduler", "DDIM"),
+        ("CogVideoXDDIMScheduler", "DDIM"),
+        ("CogVideoXDPMScheduler", "DPM-Solver++ 2, SDE"),
+        ("PNDMScheduler", "PNDM"),
+        ("IPNDMScheduler", "iPNDM"),
+        ("EulerDiscreteScheduler", "DDIM with churn"),
+        ("EulerAncestralDiscreteScheduler", "DDIM, ancestral"),
+        ("HeunDiscreteScheduler", "Heun"),
+        ("LMSDiscreteScheduler", "LMS"),
+        ("KDPM2DiscreteScheduler", "DPM2"),
+        ("KDPM2AncestralDiscreteScheduler", "DPM2, ancestral"),
+        ("DPMSolverSDEScheduler", ""),
+        ("DPMSolverMultistepScheduler", ""),
+        ("DPMSolverSinglestepScheduler", ""),
+        ("UniPCMultistepScheduler", ""),
+        ("DEISMultistepScheduler", "DEIS 2"),
+        ("SASolverScheduler", ""),
+        ("EDMEulerScheduler", "DDIM with churn"),
+        ("EDMDPMSolverMultistepScheduler", ""),
+        ("CosineDPMSolverMultistepScheduler", ""),
+        ("FlowMatchEulerDiscreteScheduler", "DDIM"),
+        ("FlowMatchHeunDiscreteScheduler", "Heun"),
+        ("FlowMatchLCMScheduler", "consistency"),
+        ("LCMScheduler", "consistency"),
+        ("TCDScheduler", "DDIM, ancestral"),
+        ("CMStochasticIterativeScheduler", "consistency"),
+        ("SCMScheduler", "consistency"),
+    ];
+    for (class, solver) in names {
+        let config = read(json!({ "_class_name": class })).unwrap();
+        assert!(config.ignored().is_empty(), "{class}");
+        assert_eq!(
+            SchedulerConfig::from_json(&config.to_json()).unwrap(),
+            config
+        );
+        for n in [1, 2, 7, 20] {
+            let plan = match config.plan(n) {
+                Ok(plan) => plan,
+                // A grid of one step has no end of its own to leave out.
+                Err(error) if n == 1 => {
+                    println!("{class}: {error}");
+                    continue;
+                }
+                Err(error) => panic!("{class} {n}: {error}"),
+            };
+            assert!(
+                solver.is_empty()
+                    || n < 7
+                    || plan.name().contains(solver)
+                    || class.contains("CogVideoXDPM"),
+                "{class}: {}",
+                plan.name()
+            );
+            // A network in the file's terms runs.
+            let mut net = network(&config, false);
+            let mut noise = gaussian_diffusion::Noise::seeded(1);
+            let start = plan.prior((2, 3), &mut noise).unwrap();
+            let end = plan
+                .sample(start, &mut net, &mut noise)
+                .unwrap_or_else(|e| panic!("{class} {n}: {e}"));
+            assert!(end.iter().all(|x| x.is_finite()), "{class} {n}");
+        }
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_class() {
+    let level = |class: &str, t: f64| {
+        let config = read(json!({ "_class_name": class })).unwrap();
+        config.schedule().level(Told(t)).unwrap()
+    };
+    let ddpm = Discrete::ddpm(1000).unwrap().level_at_step(999).unwrap();
+    assert_eq!(level("EulerDiscreteScheduler", 999.0), ddpm);
+    let heun = Discrete::linear(1000, 0.00085, 0.012).unwrap();
+    assert_eq!(
+        level("HeunDiscreteScheduler", 999.0),
+        heun.level_at_step(999).unwrap()
+    );
+    let lcm = Discrete::stable_diffusion().unwrap();
+    assert_eq!(
+        level("LCMScheduler", 999.0),
+        lcm.level_at_step(999).unwrap()
+    );
+    let clipping = |class: &str| read(json!({ "_class_name": class })).unwrap().clipping();
+    assert_eq!(clipping("DDIMScheduler"), Clipping::Range(1.0));
+    assert_eq!(clipping("HeunDiscreteScheduler"), Clipping::Nothing);
+    assert_eq!(
+        clipping("CMStochasticIterativeScheduler"),
+        Clipping::Range(1.0)
+    );
+}
+
+/// A word of one multi-step class in the file of another.
+#[test]
+fn foreign_words_are_remapped() {
+    let solver = |class: &str, key: &str, word: &str| {
+        let mut file = json!({"_class_name": class});
+        file[key] = json!(word);
+        read(file).unwrap().plan(20).unwrap()
+    };
+    let dpm = "DPMSolverMultistepScheduler";
+    let plain = solver(dpm, "solver_type", "midpoint");
+    for word in ["logrho", "bh1", "bh2"] {
+        assert_eq!(solver(dpm, "solver_type", word), plain);
+    }
+    assert_ne!(solver(dpm, "solver_type", "heun"), plain);
+    assert_eq!(solver(dpm, "algorithm_type", "deis"), plain);
+    let unipc = solver("UniPCMultistepScheduler", "solver_type", "bh2");
+    for word in ["midpoint", "heun", "logrho"] {
+        assert_eq!(
+            solver("UniPCMultistepScheduler", "solver_type", word),
+            unipc
+        );
+    }
+    assert_ne!(
+        solver("UniPCMultistepScheduler", "solver_type", "bh1"),
+        unipc
+    );
+    let deis = solver("DEISMultistepScheduler", "solver_type", "logrho");
+    for word in ["midpoint", "heun", "bh1", "bh2"] {
+        assert_eq!(solver("DEISMultistepScheduler", "solver_type", word), deis);
+    }
+    assert_eq!(
+        solver("DEISMultistepScheduler", "algorithm_type", "dpmsolver++"),
+        deis
+    );
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let message = |file: Value| read(file).unwrap_err().to_string();
+    assert_eq!(
+        message(json!({"_class_name": "VQDiffusionScheduler"})),
+        "_class_name of VQDiffusionScheduler is VQDiffusionScheduler, allowed: the classes listed at config::SchedulerConfig"
+    );
+    assert_eq!(
+        message(json!({"_class_name": "DDIMScheduler", "beta_schedule": "wavy"})),
+        "beta_schedule of DDIMScheduler is \"wavy\", allowed: linear, scaled_linear, squaredcos_cap_v2; sigmoid for DDPM, exp for Heun"
+    );
+    assert_eq!(
+        message(json!({"_class_name": "DDIMScheduler", "clip_sample": 1})),
+        "clip_sample of DDIMScheduler is 1, allowed: true or false"
+    );
+    assert_eq!(
+        message(json!({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "odd"})),
+        "timestep_spacing of EulerDiscreteScheduler is \"odd\", allowed: linspace, leading or trailing"
+    );
+    assert_eq!(
+        message(
+            json!({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"})
+        ),
+        "final_sigmas_type of DPMSolverMultistepScheduler is \"zero\", allowed: sigma_min with an algorithm_type that predicts noise"
+    );
+    assert_eq!(
+        message(
+            json!({"_class_name": "LMSDiscreteScheduler", "use_karras_sigmas": true, "use_beta_sigmas": true})
+        ),
+        "use_beta_sigmas of LMSDiscreteScheduler is true, allowed: one curve at a time"
+    );
+    let error = SchedulerConfig::from_json("[1]").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "scheduler configuration \"[1]\" cannot be read, allowed: a JSON object with the key _class_name"
+    );
+}
+
+/// Python writes infinities that JSON does not know.
+#[test]
+fn infinities_of_python_are_read() {
+    let text = r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity}"#;
+    let config = SchedulerConfig::from_json(text).unwrap();
+    assert!(config.ignored().is_empty());
+    let plain = read(json!({"_class_name": "DPMSolverMultistepScheduler"})).unwrap();
+    assert_eq!(config.plan(10).unwrap(), plain.plan(10).unwrap());
 }
