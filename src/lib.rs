@@ -50,6 +50,9 @@ mod run;
 pub mod training;
 
 #[cfg(feature = "serde")]
+mod serialized;
+
+#[cfg(feature = "serde")]
 pub mod config;
 
 #[cfg(feature = "laws")]

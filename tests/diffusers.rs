@@ -608,3 +608,67 @@ fn infinities_of_python_are_read() {
     let plain = read(json!({"_class_name": "DPMSolverMultistepScheduler"})).unwrap();
     assert_eq!(config.plan(10).unwrap(), plain.plan(10).unwrap());
 }
+
+fn again<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+/// Every plan of the reference, through JSON and back, to the last bit.
+#[test]
+fn plans_and_configurations_survive_json() {
+    for case in cases() {
+        let config = config(&case);
+        let n = case["steps"].as_u64().unwrap() as usize;
+        let plan = config.plan(n).unwrap();
+        assert_eq!(again(&plan), plan, "{}", case["name"]);
+        assert_eq!(again(&config), config, "{}", case["name"]);
+        assert_eq!(again(&config.grid(n).unwrap()), config.grid(n).unwrap());
+    }
+}
+
+/// A learned range that is a point has a log-variance of minus infinity.
+#[test]
+fn infinite_logarithms_survive_json() {
+    use gaussian_diffusion::{LogSnr, LogVariance};
+    for value in [f64::NEG_INFINITY, -3.25] {
+        let one = LogVariance::new(value).unwrap();
+        assert_eq!(again(&one), one);
+    }
+    let clean = LogSnr::new(f64::INFINITY).unwrap();
+    assert_eq!(serde_json::to_string(&clean).unwrap(), "\"inf\"");
+    assert_eq!(again(&clean), clean);
+    assert_eq!(again(&NoiseLevel::NOISE), NoiseLevel::NOISE);
+}
+
+#[test]
+fn what_is_read_back_is_checked() {
+    let plan = read(json!({"_class_name": "DDIMScheduler"}))
+        .unwrap()
+        .plan(3)
+        .unwrap();
+    let message = |change: fn(&mut Value)| {
+        let mut value = serde_json::to_value(&plan).unwrap();
+        change(&mut value);
+        serde_json::from_value::<Plan<Told>>(value)
+            .unwrap_err()
+            .to_string()
+    };
+    let refused = message(|v| v["levels"][0]["sigma"] = json!(-1.0));
+    assert_eq!(refused, "sigma is -1, allowed: 0, or 1e-150 to 1e150");
+    let refused = message(|v| v["levels"][1] = v["levels"][0].clone());
+    assert!(refused.starts_with("grid[1] has log-SNR"), "{refused}");
+    let refused = message(|v| v["memory"] = json!(0));
+    assert_eq!(refused, "memory is 0, allowed: 1 or more");
+    let refused = message(|v| v["stages"][1]["point"]["step"] = json!(7));
+    assert_eq!(
+        refused,
+        "steps[1] is 7, allowed: 0 or more, between the levels of the plan"
+    );
+    let refused = message(|v| v["stages"][0]["stage"]["commit"]["model"] = json!([1.0, 2.0]));
+    assert_eq!(
+        refused,
+        "number of predictions in an update is 2, allowed: 0 to 1, those that are kept"
+    );
+    assert!(serde_json::from_str::<Sigma>("-1.0").is_err());
+    assert!(serde_json::from_str::<Step>("-1.0").is_err());
+}

@@ -55,10 +55,10 @@ impl Keys {
     }
 
     /// The values as a file.
-    pub fn to_json(&self) -> String {
+    pub fn to_value(&self) -> Value {
         let mut all = self.values.clone();
         all.insert("_class_name".to_owned(), Value::String(self.class.clone()));
-        Value::Object(all).to_string()
+        Value::Object(all)
     }
 
     pub fn get(&self, key: &str) -> &Value {

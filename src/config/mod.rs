@@ -40,7 +40,8 @@ pub use schedule::{Schedule, Told};
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("from_pretrained", "from_config", "scheduler_config.json"))]
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct SchedulerConfig {
     keys: Keys,
     schedule: Schedule,
@@ -51,7 +52,8 @@ pub struct SchedulerConfig {
 }
 
 /// What diffusers is told at call time rather than by a file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Options {
     /// Of DDIM (0 unless set) and TCD (0.3 unless set).
@@ -69,6 +71,36 @@ pub struct Options {
     /// Sigmas in place of the class's own, before they are shifted: pipelines of FLUX give
     /// `1, .., 1/n`.
     pub sigmas: Option<Vec<f64>>,
+}
+
+/// A configuration as it is written: its file, with what the call and the reader know.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    scheduler: serde_json::Value,
+    options: Options,
+    ignored: Vec<String>,
+}
+
+impl From<SchedulerConfig> for Stored {
+    fn from(config: SchedulerConfig) -> Self {
+        Self {
+            scheduler: config.keys.to_value(),
+            options: config.options,
+            ignored: config.ignored,
+        }
+    }
+}
+
+impl TryFrom<Stored> for SchedulerConfig {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self, Error> {
+        let mut config = Self::from_json(&stored.scheduler.to_string())?;
+        config.options = stored.options;
+        config.ignored = stored.ignored;
+        Ok(config)
+    }
 }
 
 impl Default for Options {
@@ -270,6 +302,6 @@ impl SchedulerConfig {
     /// The configuration with all its keys, as JSON that [`from_json`](Self::from_json) reads.
     #[doc(alias("save_config", "to_json_string"))]
     pub fn to_json(&self) -> String {
-        self.keys.to_json()
+        self.keys.to_value().to_string()
     }
 }

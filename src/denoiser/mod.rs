@@ -15,6 +15,7 @@ pub use preconditioned::Preconditioned;
 /// What a network is asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Point<T> {
     /// Position of the step in the run, counted from 0.
     pub step: usize,

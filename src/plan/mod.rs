@@ -2,6 +2,8 @@
 
 mod carry;
 mod restart;
+#[cfg(feature = "serde")]
+mod stored;
 mod table;
 
 use std::{fmt::Debug, ops::ControlFlow};
@@ -39,6 +41,14 @@ pub use restart::Restart;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "stored::Stored<T>",
+        bound(deserialize = "T: serde::Deserialize<'de> + Copy + Debug")
+    )
+)]
 pub struct Plan<T> {
     name: String,
     levels: Vec<NoiseLevel>,
@@ -49,6 +59,7 @@ pub struct Plan<T> {
 /// A stage of a solver with its place in the run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PlannedStage<T> {
     /// What the network is asked about.
     pub point: Point<T>,
