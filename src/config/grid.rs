@@ -91,10 +91,10 @@ pub(super) fn grid(
             Grid::at(schedule, &(0..n).map(told).collect::<Vec<_>>())
         }
         Kind::Trig { .. } => {
-            // From 1.5708 evenly, but for two steps, which stop at 1.3.
+            // From a quarter turn evenly, but for two steps, which stop at 1.3.
             let told = |i: usize| match (n, i) {
                 (2, 1) => Told(1.3),
-                _ => Told(1.57080_f64.min(std::f64::consts::FRAC_PI_2) * (n - i) as f64 / n as f64),
+                _ => Told(std::f64::consts::FRAC_PI_2 * (n - i) as f64 / n as f64),
             };
             Grid::at(schedule, &(0..n).map(told).collect::<Vec<_>>())
         }

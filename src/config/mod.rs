@@ -1,5 +1,3 @@
-//! The configuration of a diffusers scheduler as schedule, grid, solver and network.
-#![doc = ""]
 #![doc = include_str!("../../docs/configuration.md")]
 
 mod defaults;
@@ -15,13 +13,23 @@ use crate::{
 use keys::Keys;
 use network::Network;
 
-pub use network::{Clipping, Configured};
+pub use network::{Answer, Clipping, Configured};
 pub use schedule::{Schedule, Told};
 
 /// A diffusers scheduler read from its `scheduler_config.json`.
 ///
 /// Every class has its own defaults for the keys that a file leaves out. A key without effect is
 /// listed by [`ignored`](Self::ignored); a class or a value that is not supported is an error.
+///
+/// | classes (each followed by `Scheduler`) | network is told |
+/// |---|---|
+/// | `DDPM`, `DDPMParallel`, `DDIM`, `DDIMParallel`, `DDIMInverse`, `CogVideoXDDIM`, `CogVideoXDPM`, `UnCLIP`, `PNDM` | a whole step |
+/// | `EulerDiscrete`, `EulerAncestralDiscrete`, `HeunDiscrete`, `LMSDiscrete`, `KDPM2Discrete`, `KDPM2AncestralDiscrete`, `DPMSolverSDE` | a step, also fractional |
+/// | `DPMSolverMultistep`, `DPMSolverSinglestep`, `UniPCMultistep`, `DEISMultistep`, `SASolver` | a whole step |
+/// | `FlowMatchEulerDiscrete`, `FlowMatchHeunDiscrete`, `FlowMatchLCM` | 1000 times the time |
+/// | `EDMEuler`, `EDMDPMSolverMultistep`, `CosineDPMSolverMultistep` | `ln(sigma) / 4`; `(2 / pi) atan(sigma)` |
+/// | `LCM`, `TCD`, `CMStochasticIterative`, `SCM` | a step; `250 ln(sigma)`; an angle |
+/// | `IPNDM` | a fraction of a quarter turn |
 ///
 /// ```
 /// use gaussian_diffusion::{Noise, config::SchedulerConfig};
@@ -160,13 +168,12 @@ impl SchedulerConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        match self.grid(1) {
-            // These are given later; a single step need not fit the class.
-            Err(Error::Missing { .. } | Error::OutOfRange { .. }) => Ok(()),
+        match self.grid(2) {
             Err(error @ Error::Configuration { .. }) => Err(error),
+            // What is missing may be given later, and other numbers of steps may fit.
             Err(_) => Ok(()),
             Ok(grid) => {
-                solver::solver(&self.keys, &self.schedule, &grid, &self.options, 1).map(|_| ())
+                solver::solver(&self.keys, &self.schedule, &grid, &self.options, 2).map(|_| ())
             }
         }
     }
@@ -183,7 +190,10 @@ impl SchedulerConfig {
         &self.keys.class
     }
 
-    /// The keys of the file that have no effect or are unknown.
+    /// The keys of the file that are unknown or have no effect on this class.
+    ///
+    /// Keys that the value of another one makes idle, like the shift of a flow with dynamic shifting,
+    /// are not among them.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
@@ -272,7 +282,7 @@ impl SchedulerConfig {
     pub fn denoiser<V, F>(
         &self,
         mut network: F,
-    ) -> Configured<impl FnMut(&V, f64) -> Result<(V, Option<V>), Error> + use<V, F>>
+    ) -> Configured<impl FnMut(&V, f64) -> Answer<V> + use<V, F>>
     where
         F: FnMut(&V, f64) -> Result<V, Error>,
     {
@@ -282,7 +292,7 @@ impl SchedulerConfig {
     /// The same for a network that also says something of the variance.
     pub fn denoiser_with_variance<V, F>(&self, network: F) -> Configured<F>
     where
-        F: FnMut(&V, f64) -> Result<(V, Option<V>), Error>,
+        F: FnMut(&V, f64) -> Answer<V>,
     {
         let keeping = match self.class() {
             "DDIMScheduler" | "DDIMParallelScheduler" => {

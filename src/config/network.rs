@@ -10,6 +10,9 @@ use crate::{
     state::{Real, State, for_each_item},
 };
 
+/// What a raw network answers: its output, and what it says of the variance.
+pub type Answer<V> = Result<(V, Option<V>), Error>;
+
 /// What a configuration asks to be done with the predicted data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -167,7 +170,7 @@ impl<A, D, F> Denoiser<Array<A, D>, Told> for Configured<F>
 where
     A: Real,
     D: Dimension,
-    F: FnMut(&Array<A, D>, f64) -> Result<(Array<A, D>, Option<Array<A, D>>), Error>,
+    F: FnMut(&Array<A, D>, f64) -> Answer<Array<A, D>>,
 {
     fn predict(
         &mut self,

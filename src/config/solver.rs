@@ -101,8 +101,8 @@ fn churned(options: &Options) -> Result<Solver, Error> {
 }
 
 /// A word of one solver's vocabulary for the other's: `known`, or what it stands for.
-fn remapped<'a>(
-    keys: &'a Keys,
+fn remapped(
+    keys: &Keys,
     key: &'static str,
     known: &[&'static str],
     foreign: &[(&str, &'static str)],
