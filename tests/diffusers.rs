@@ -170,7 +170,6 @@ fn trajectories_agree_to_1e_9() {
                         Ok((x.clone(), None))
                     });
                     let _ = spy.predict(seen, at);
-                    drop(spy);
                     worst = worst.max(off(&shown.unwrap(), &numbers(&call["network_input"])));
                     net.predict(seen, at).unwrap()
                 };
