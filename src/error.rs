@@ -103,6 +103,17 @@ pub enum Error {
         /// Names that look like it, the nearest first.
         nearest: Vec<String>,
     },
+    /// A key of a configuration whose value is not supported.
+    Configuration {
+        /// The class of the configuration.
+        class: String,
+        /// The key.
+        key: &'static str,
+        /// The value it has.
+        value: String,
+        /// What would have been accepted.
+        allowed: &'static str,
+    },
     /// A prediction supplied to a run that asked for none.
     Finished,
     /// The user's network failed.
@@ -247,6 +258,14 @@ impl fmt::Display for Error {
                     "{what} {name:?} is unknown, nearest: {}",
                     nearest.join(", ")
                 )
+            }
+            Self::Configuration {
+                class,
+                key,
+                value,
+                allowed,
+            } => {
+                write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
             Self::Network(source) => write!(f, "the network failed: {source}"),

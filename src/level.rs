@@ -24,6 +24,14 @@ use crate::{Error, Sigma};
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "crate::serialized::Level",
+        into = "crate::serialized::Level"
+    )
+)]
 pub struct NoiseLevel {
     alpha: f64,
     sigma: f64,
@@ -180,6 +188,22 @@ impl NoiseLevel {
         !self.is_clean() && !other.is_noise() && other.gap_above(self) > 0.0
     }
 
+    /// What the log of the ratio has below the digits of the two scales.
+    #[cfg(feature = "serde")]
+    pub(crate) fn residue(self) -> f64 {
+        self.residue
+    }
+
+    /// The same with this residue.
+    #[cfg(feature = "serde")]
+    pub(crate) fn with_residue(mut self, residue: f64) -> Result<Self, Error> {
+        if !(residue.abs() <= 1e-15) {
+            return Err(Error::range("residue", residue, "-1e-15 to 1e-15"));
+        }
+        self.residue = residue;
+        Ok(self)
+    }
+
     /// `r = sqrt(SNR_noisier / SNR_self)`, in [0, 1).
     pub(crate) fn ratio_above(self, noisier: Self) -> f64 {
         (noisier.alpha * self.sigma) / (self.alpha * noisier.sigma)
@@ -222,6 +246,14 @@ fn split_sqrt(high: f64, low: f64) -> (f64, f64) {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "crate::serialized::Number",
+        into = "crate::serialized::Number"
+    )
+)]
 pub struct LogSnr(f64);
 
 impl LogSnr {

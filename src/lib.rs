@@ -56,6 +56,12 @@ mod mixture;
 mod run;
 pub mod training;
 
+#[cfg(feature = "serde")]
+mod serialized;
+
+#[cfg(feature = "serde")]
+pub mod config;
+
 #[cfg(feature = "laws")]
 pub mod laws;
 

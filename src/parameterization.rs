@@ -35,6 +35,7 @@ use crate::{Bridge, Error, NoiseLevel, monomial::Monomial};
 #[doc(alias("prediction_type", "objective", "model_mean_type"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Parameterization {
     /// The noise `eps`.
     #[doc(alias("epsilon", "eps"))]
@@ -69,6 +70,8 @@ pub enum Parameterization {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct SigmaData(f64);
 
 impl SigmaData {

@@ -12,6 +12,7 @@ use crate::{
 /// The marginals fix two equations, whatever the family:
 /// `state * alpha_t + clean = alpha_s` and `(state * sigma_t)^2 + std^2 = sigma_s^2`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bridge {
     /// Coefficient of `x_t`.
     #[doc(alias("posterior_mean_coef2"))]

@@ -35,6 +35,8 @@ pub(crate) fn check_steps(steps: usize) -> Result<(), Error> {
 /// ```
 #[doc(alias("timestep", "t"))]
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Step(f64);
 
 impl Step {
@@ -81,6 +83,8 @@ impl Step {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Time(f64);
 
 impl Time {
@@ -120,6 +124,8 @@ impl Time {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Sigma(f64);
 
 impl Sigma {

@@ -13,6 +13,8 @@ use crate::{Error, Markov, NoiseLevel, Posterior};
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Variance(f64);
 
 impl Variance {
@@ -56,6 +58,14 @@ impl Variance {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "crate::serialized::Number",
+        into = "crate::serialized::Number"
+    )
+)]
 pub struct LogVariance(f64);
 
 impl LogVariance {
@@ -88,6 +98,7 @@ impl LogVariance {
 /// How much noise one update adds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Spread {
     /// The same deviation for every element; 0 draws nothing.
     Std(f64),
@@ -139,6 +150,7 @@ impl Spread {
 #[doc(alias("variance_type", "fixed_small", "fixed_large", "learned_range"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ModelVariance {
     /// The posterior's.
     #[default]

@@ -154,3 +154,33 @@ fn paths_belong_to_items() {
         "length of the interval of a draw is 0, allowed: above 0"
     );
 }
+
+/// A restart goes through levels again; its noise is not that of the first time.
+#[test]
+fn a_way_gone_again_draws_anew() {
+    use gaussian_diffusion::{
+        Grid, LogSnr, Plan, noise::BrownianPath, plan::Restart, schedule::Cosine, solver::Ddpm,
+    };
+    let snr = |snr: f64| LogSnr::new(snr).unwrap();
+    let restart = Restart {
+        high: snr(-2.0),
+        low: snr(2.0),
+        steps: 4,
+        times: 2,
+    };
+    let grid = Grid::uniform_log_snr_between(&Cosine, 9, snr(-4.0), snr(4.0)).unwrap();
+    let plan = Plan::restarting(&Cosine, &grid, &Ddpm::default(), &[restart]).unwrap();
+    let draws: Vec<_> = plan.stages().iter().map(|stage| stage.over).collect();
+    for (i, over) in draws.iter().enumerate() {
+        let again = over.from != over.to && draws[..i].contains(over);
+        assert!(!again, "{over:?} twice");
+    }
+    // The same seed still gives the same result.
+    let run = || {
+        let mut noise = BrownianPath::new(Noise::seeded(3));
+        let mut net = gaussian_diffusion::GaussianMixture::isotropic(&[(1.0, [0.3], 0.2)]).unwrap();
+        let start = ndarray::array![[0.7_f64]];
+        plan.sample(start, &mut net, &mut noise).unwrap()
+    };
+    assert_eq!(run(), run());
+}

@@ -10,7 +10,7 @@ use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, Noise, NoiseSchedule, Parameterization, Plan, Point,
     Reached, ReverseStep, Sigma,
     editing::{Inpaint, Inversion, Known},
-    guidance::{Combination, Guided, PlusPlus},
+    guidance::{Combination, PlusPlus},
     noise::{NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
@@ -286,8 +286,18 @@ fn plus_plus_closed<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
         );
         let guided = found(0.6);
         let bounded = guided.iter().all(|x| x.abs() < 10.0);
-        // Slopes taken across long steps amplify a displacement before them.
-        assert!(bounded || grid.len() < 60, "{}: {guided}", plan.name());
+        // Slopes taken across long steps amplify a displacement before them, and slopes of the noise
+        // do near pure noise, where they hardly see the data.
+        let sees_data = |stage: &Stage| stage.basis != Parameterization::Noise;
+        let is_stable = plan
+            .stages()
+            .iter()
+            .all(|planned| sees_data(&planned.stage));
+        assert!(
+            bounded || !is_stable || grid.len() < 60,
+            "{}: {guided}",
+            plan.name()
+        );
         let single = |stage: &Stage| {
             let commit = stage.commit.as_ref();
             stage.trial.is_none() && commit.is_some_and(|commit| commit.model.len() == 1)

@@ -387,12 +387,13 @@ fn restarts_follow_the_rule_of_the_webui() {
                 .unwrap()
         };
         let (low, high) = (nearest(0.1), nearest(2.0));
-        // All levels, in order: those up to the low one, each restart from the high one, the rest.
-        let mut expected = sigmas[..=low].to_vec();
+        // The level each step leaves, and the end: those above the low one, each restart from the high
+        // one, the rest.
+        let mut expected = sigmas[..low].to_vec();
         for _ in 0..times {
-            expected.extend(&karras(steps + 1, sigmas[low], sigmas[high])[1..]);
+            expected.extend(&karras(steps + 1, sigmas[low], sigmas[high])[..steps]);
         }
-        expected.extend(&sigmas[low + 1..]);
+        expected.extend(&sigmas[low..]);
         assert_eq!(plan.steps(), n, "{n}");
         assert_eq!(ratios.len(), expected.len(), "{n}");
         for (ratio, sigma) in ratios.iter().zip(&expected) {

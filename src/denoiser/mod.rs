@@ -1,6 +1,7 @@
 //! The network's side: what it is asked, what it answers, and corrections of the answer.
 
 mod clip;
+mod consistency;
 mod correction;
 mod differentiable;
 mod preconditioned;
@@ -12,6 +13,7 @@ mod threshold;
 use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 pub use clip::Clip;
+pub use consistency::{consistency_model, latent_consistency, trigflow};
 pub use correction::{Corrected, Correction, KeepingNoise};
 pub use differentiable::{Differentiable, WithVjp};
 pub use preconditioned::Preconditioned;
@@ -21,6 +23,7 @@ pub use threshold::DynamicThreshold;
 /// What a network is asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Point<T> {
     /// Position of the step in the run, counted from 0.
     pub step: usize,

@@ -61,6 +61,7 @@ pub use vp::VpCurve;
 
 /// A noise level of a run and what the network is told there.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node<T> {
     /// The level.
     pub level: NoiseLevel,
@@ -85,6 +86,14 @@ pub struct Node<T> {
 /// ```
 #[doc(alias("timesteps", "sigmas", "set_timesteps", "spacing"))]
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "crate::serialized::Nodes<T>",
+        bound(deserialize = "T: serde::Deserialize<'de> + Copy + Debug")
+    )
+)]
 pub struct Grid<T> {
     nodes: Vec<Node<T>>,
     end: NoiseLevel,

@@ -24,7 +24,7 @@ use crate::{
 /// x_t = a x_s + sum of b_i P_i,   log p(x_t) = log p(x_s) - D ln a - sum of (b_i / n_t) n_i div_x P_i
 /// ```
 ///
-/// $$\log p(x_t)=\log p(x_s)-D\ln a-\sum_i\frac{b_i}{n_t}\,n_i\,\nabla_x\cdot P_i$$
+/// $$\log p(x_t)=\log p(x_s)-D\ln a-\sum_i\frac{b_i}{n_t}\thinspace n_i\thinspace\nabla_x\cdot P_i$$
 ///
 /// Multi-step, multi-stage and predictor-corrector plans, one way or the other: an
 /// [inverted](crate::Grid::inverted) plan takes data to noise and gives the log-density of the data,

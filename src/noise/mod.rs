@@ -40,6 +40,7 @@ impl<V> Copy for Scale<'_, V> {}
 ///
 /// Independent noise ignores it. A source that draws increments of one path needs it.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Interval {
     /// The level the step leaves.
     pub from: NoiseLevel,

@@ -5,6 +5,8 @@ mod check;
 mod jumps;
 mod restart;
 mod sampling;
+#[cfg(feature = "serde")]
+mod stored;
 mod table;
 
 use std::fmt::Debug;
@@ -41,6 +43,14 @@ pub use sampling::Observation;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "stored::Stored<T>",
+        bound(deserialize = "T: serde::Deserialize<'de> + Copy + Debug")
+    )
+)]
 pub struct Plan<T> {
     name: String,
     levels: Vec<NoiseLevel>,
@@ -51,6 +61,7 @@ pub struct Plan<T> {
 /// A stage of a solver with its place in the run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PlannedStage<T> {
     /// What the network is asked about.
     pub point: Point<T>,

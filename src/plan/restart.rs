@@ -60,6 +60,10 @@ impl<T: Copy + Debug> Plan<T> {
         for planned in &mut self.stages[first..] {
             planned.point.step += steps;
             planned.point.evaluation += first;
+            if from != to {
+                // A way gone again draws noise of its own, not that of the path a second time.
+                planned.over.to = planned.over.from;
+            }
         }
         if from != to
             && let Some(planned) = self.stages.get_mut(first)

@@ -5,6 +5,7 @@ use crate::{Bridge, LogSnr, NoiseLevel, Parameterization, Spread};
 /// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + spread * z`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Update {
     /// Coefficient of the state.
     pub state: f64,
@@ -68,6 +69,7 @@ impl Update {
 /// Where a network is asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum At {
     /// At the level the step leaves.
     From,
@@ -91,6 +93,7 @@ pub enum At {
 /// | churn, restart | one with a renoise before its evaluation |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Stage {
     /// Where the network is asked.
     pub at: At,
