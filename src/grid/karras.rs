@@ -42,6 +42,9 @@ impl<T: Copy + Debug> Grid<T> {
     /// `n` nodes between the ends of the schedule, even in `(sigma / alpha)^(1/7)`, and a step to
     /// the data.
     ///
+    /// On training steps the network is told fractional ones: [`telling_rounded`](Grid::telling_rounded)
+    /// is for one that was trained on whole steps alone.
+    ///
     /// # Errors
     ///
     /// If `n` is 0, or an end of the schedule is clean or without signal:

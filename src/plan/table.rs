@@ -40,7 +40,7 @@ impl<T: fmt::Debug> fmt::Display for Plan<T> {
                 f,
                 "\n{:>5}  {:>12}  {:>9.6}  {:>9.6}  {:>8.3}  ",
                 point.step,
-                format!("{:?}", point.time),
+                format!("{:.2?}", point.time),
                 point.level.alpha(),
                 point.level.sigma(),
                 point.level.log_snr().get(),

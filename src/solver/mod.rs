@@ -1,4 +1,31 @@
 //! Solvers: from noise levels to coefficients. No array and no random number in sight.
+//!
+//! Start with [`DpmSolver::plus_plus`] of order 2 on [`Grid::karras`](crate::Grid::karras); take
+//! [`Ddpm`] on [`Grid::every`](crate::Grid::every) to see what a model can do.
+//! [Which sampler](crate::which_sampler) has measured errors of all.
+//!
+//! | known as | solver | evaluations a step | noise |
+//! |---|---|---|---|
+//! | DDPM, ancestral | [`Ddpm`] | 1 | yes |
+//! | DDIM, Euler | [`Ddim`] | 1 | for `eta > 0` |
+//! | Euler a, DPM2 a, DPM++ 2S a | [`Ancestral`] around [`Ddim`], [`RungeKutta::dpm2`], [`SingleStep::plus_plus`] | as the inner | yes |
+//! | Heun, midpoint, DPM2 | [`RungeKutta`] | 2 | no |
+//! | churn of EDM | [`Churn`] around any single-step one | as the inner | yes |
+//! | LMS, iPNDM, gradient estimation | [`LinearMultistep`] | 1 | no |
+//! | PNDM, PLMS | [`Pndm`] | 1 | no |
+//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `eta > 0` |
+//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `eta > 0` |
+//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | no |
+//! | DPM++ SDE | [`DpmSde`] | 2 | yes |
+//! | DPM adaptive | [`DpmAdaptive`](crate::DpmAdaptive) | 2 or 3 | for `eta > 0` |
+//! | UniPC | [`UniPc`] | 1 | no |
+//! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
+//! | SA-Solver | [`SaSolver`] | 1 | for `tau > 0` |
+//! | ER-SDE | [`ErSde`] | 1 | yes |
+//! | reverse diffusion | [`EulerMaruyama`] | 1 | yes |
+//! | predictor-corrector | [`Langevin`] around any | one more a correction | yes |
+//! | Restart | [`Plan::restarting`](crate::Plan::restarting) | as the inner | yes |
+//! | LCM, consistency models | [`Consistency`] | 1 | yes |
 
 mod ancestral;
 mod churn;
