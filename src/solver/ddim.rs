@@ -60,13 +60,7 @@ impl ReverseStep for Ddim {
                 Spread::Std(bridge.std),
             )]);
         }
-        if self.posterior.eta() != 0.0 {
-            return Err(Error::range(
-                "eta",
-                self.posterior.eta(),
-                "0 on an inverted grid",
-            ));
-        }
+        super::check_direction(path, self.posterior.eta())?;
         // In terms of the noise, which the clean level has a coefficient for.
         let noise = to.sigma() * from.gap_above(to);
         let update = Update::new(to.alpha() / from.alpha()).with_model([noise]);

@@ -141,7 +141,8 @@ impl DpmSolver {
 
 impl ReverseStep for DpmSolver {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
-        if path.to().is_clean() || !inner(path.from()) {
+        super::check_direction(path, self.eta)?;
+        if !(inner(path.from()) && inner(path.to())) {
             return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
         }
         let last = path.index() + 1 == path.steps();

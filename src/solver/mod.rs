@@ -258,6 +258,14 @@ fn check_eta(eta: f64) -> Result<f64, Error> {
     Ok(eta)
 }
 
+/// Refuses noise on the way from the data to the noise, where the reverse equation has no meaning.
+fn check_direction(path: &Path<'_>, eta: f64) -> Result<(), Error> {
+    if eta != 0.0 && path.is_inverted() {
+        return Err(Error::range("eta", eta, "0 on an inverted grid"));
+    }
+    Ok(())
+}
+
 /// Refuses a factor of the noise that is no number or beyond use.
 fn check_noise_factor(factor: f64) -> Result<f64, Error> {
     if !(0.0..=10.0).contains(&factor) {

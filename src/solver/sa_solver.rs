@@ -165,6 +165,7 @@ impl SaSolver {
 
 impl ReverseStep for SaSolver {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        super::check_direction(path, self.eta)?;
         let (from, to) = (path.from(), path.to());
         let stage = Stage::new(At::From, Coordinates::Data.basis());
         let before = self.corrector(path).unwrap_or(Update::new(1.0));

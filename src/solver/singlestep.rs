@@ -217,6 +217,7 @@ impl SingleStep {
 
 impl ReverseStep for SingleStep {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        super::check_direction(path, self.eta)?;
         let (from, to) = (path.from(), path.to());
         let last = self.orders.last().copied().unwrap_or(1);
         let order = self.orders.get(path.index()).copied().unwrap_or(last);
@@ -350,15 +351,16 @@ impl NodeBlocks {
     /// The place in its block of every step of a run, from 1.
     ///
     /// Order 3 ends as `.. 3 1 2 1`, `.. 3 1` or `.. 3 1 2`; order 2 as `.. 2 1 1` or `.. 2 1`. There
-    /// is nothing between pure noise and the next node, nor between the last node and the data.
+    /// is nothing between pure noise and the next node, nor between the last node and the data, nor
+    /// the other way round.
     fn places(self, path: &Path<'_>) -> Vec<usize> {
         let (steps, order) = (path.steps(), self.order);
-        let alone = usize::from(path.levels().first().is_some_and(|level| level.is_noise()));
+        let alone = usize::from(path.levels().first().is_some_and(|level| !inner(*level)));
         let mut places = vec![1; alone];
         places.extend((0..steps - alone).map(|i| i % order + 1));
         let cut = self.lower_final && (steps - alone).is_multiple_of(order);
         if let Some(last) = places.last_mut()
-            && (cut || path.end().is_clean())
+            && (cut || !inner(path.end()))
         {
             *last = 1;
         }
