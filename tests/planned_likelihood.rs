@@ -15,7 +15,7 @@ use gaussian_diffusion::{
         Update,
     },
 };
-use ndarray::{Array2, ArrayD, IxDyn, array};
+use ndarray::{Array2, ArrayD, Axis, IxDyn, array};
 
 fn snr(at: f64) -> LogSnr {
     LogSnr::new(at).unwrap()
@@ -236,7 +236,7 @@ fn one_step_is_its_formula() {
     let (y, prior) = (&x * (a + 0.3 * b) as f32, t.alpha().hypot(t.sigma()));
     let expected: Vec<f64> = (0..2)
         .map(|i| {
-            let y = y.index_axis(ndarray::Axis(0), i);
+            let y = y.index_axis(Axis(0), i);
             let own = |y: &f32| {
                 -0.5 * (f64::from(*y) / prior).powi(2)
                     - 0.5 * std::f64::consts::TAU.ln()
@@ -282,13 +282,10 @@ fn probes_estimate_and_items_stay_apart() {
     let mut exact = Exact(|x: &Array2<f64>, _: Point<_>| Ok((answer(x), vec![0.6; x.nrows()])));
     let x = points();
     let expected = values(&flow.log_density(&x, &mut exact).unwrap());
-    for i in 0..3 {
-        let alone = x.slice_each_axis(|axis| match axis.axis.index() {
-            0 => ndarray::Slice::from(i..i + 1),
-            _ => ndarray::Slice::from(..),
-        });
-        let found = flow.log_density(&alone.to_owned(), &mut exact).unwrap();
-        assert_eq!(values(&found)[0], expected[i]);
+    for (i, expected) in expected.iter().enumerate() {
+        let alone = x.select(Axis(0), &[i]);
+        let found = flow.log_density(&alone, &mut exact).unwrap();
+        assert_eq!(values(&found)[0], *expected);
     }
     let network = |x: &Array2<f64>, _: Point<_>, probes: &[Array2<f64>]| {
         Ok::<_, Error>((answer(x), probes.iter().map(|v| v.dot(&mix)).collect()))
@@ -358,7 +355,8 @@ fn what_is_no_flow_is_refused() {
     let plan = Plan::new(&schedule, &short, &Ddim::default()).unwrap();
     let flow = PlannedFlow::of(&plan).unwrap();
     let x = points();
-    let ask = |answer: fn(&Array2<f64>) -> (Prediction<Array2<f64>>, Vec<f64>)| {
+    type Answer = fn(&Array2<f64>) -> (Prediction<Array2<f64>>, Vec<f64>);
+    let ask = |answer: Answer| {
         let mut net = Exact(|x: &Array2<f64>, _: Point<_>| Ok(answer(x)));
         flow.log_density(&x, &mut net).unwrap_err().to_string()
     };
