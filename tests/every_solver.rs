@@ -17,7 +17,7 @@ use gaussian_diffusion::{
     solver::{DpmSolver, SaSolver, SingleStep, Stage},
     state::Real,
 };
-use ndarray::{Array2, array};
+use ndarray::{Array2, Axis, array};
 
 fn snr(value: f64) -> LogSnr {
     LogSnr::new(value).unwrap()
@@ -286,18 +286,10 @@ fn plus_plus_closed<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
         );
         let guided = found(0.6);
         let bounded = guided.iter().all(|x| x.abs() < 10.0);
-        // Slopes taken across long steps amplify a displacement before them, and slopes of the noise
-        // do near pure noise, where they hardly see the data.
-        let sees_data = |stage: &Stage| stage.basis != Parameterization::Noise;
-        let is_stable = plan
-            .stages()
-            .iter()
-            .all(|planned| sees_data(&planned.stage));
-        assert!(
-            bounded || !is_stable || grid.len() < 60,
-            "{}: {guided}",
-            plan.name()
-        );
+        // Slopes taken across long steps amplify a displacement before them.
+        let inside = ["PNDM", "DPM-Solver in blocks"].contains(&plan.name());
+        let exempt = grid.len() < 60 || inside;
+        assert!(bounded || exempt, "{}: {guided}", plan.name());
         let single = |stage: &Stage| {
             let commit = stage.commit.as_ref();
             stage.trial.is_none() && commit.is_some_and(|commit| commit.model.len() == 1)
@@ -533,39 +525,105 @@ fn inversion_returns_with_the_order_of_the_solver() {
     }
 }
 
-/// From clean data to pure noise on every family: returns roughly, or is refused as it should be.
+/// From clean data to noise, on some families pure, and back.
 fn inverted<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     for solver in deterministic() {
         let back = Plan::new(schedule, grid, &solver).unwrap();
         let x0 = array![[-0.9_f64, 0.3, 0.2], [0.8, 0.4, -0.5]];
         let mut noise = Noise::seeded(0);
-        let inverse = match Plan::new(schedule, &grid.inverted(), &solver) {
-            Ok(plan) => plan,
-            Err(error) => {
-                println!("REFUSED {}: {error}", solver.name());
-                continue;
-            }
-        };
-        let code = inverse.sample(x0.clone(), &mut Inversion::new(mixture()), &mut noise);
-        let again = back
-            .sample(code.unwrap(), &mut mixture(), &mut noise)
-            .unwrap();
-        println!("{}: {}", solver.name(), worst(&again, &x0));
+        let forth = Plan::new(schedule, &grid.inverted(), &solver).unwrap();
+        let code = forth.sample(x0.clone(), &mut Inversion::new(mixture()), &mut noise);
+        let again = back.sample(code.unwrap(), &mut mixture(), &mut noise);
+        let off = worst(&again.unwrap(), &x0);
+        // Slopes of the noise taken across steps of orders of magnitude in sigma are off.
+        let rough = ["PNDM", "PLMS", "LMS", "DPM-Solver in blocks"].contains(&solver.name());
+        assert!(rough || off < 0.15, "{}: {off}", solver.name());
     }
-    for solver in stochastic_single_steps()
+    let noisy = stochastic_single_steps()
         .into_iter()
-        .chain(stochastic_multi_steps())
-    {
-        let plan = Plan::new(schedule, &grid.inverted(), &solver);
-        println!(
-            "{}: {:?}",
-            solver.name(),
-            plan.map(|plan| plan.defect()).map_err(|e| e.to_string())
-        );
+        .chain(stochastic_multi_steps());
+    for solver in noisy.filter(|solver| !solver.name().contains("Langevin")) {
+        // Refused, or on this way the flow, without noise.
+        match Plan::new(schedule, &grid.inverted(), &solver) {
+            Err(error) => {
+                let error = error.to_string();
+                let refused = error.ends_with("allowed: 0 on an inverted grid")
+                    || error.ends_with("allowed: strictly one way");
+                assert!(refused, "{}: {error}", solver.name());
+            }
+            Ok(plan) => {
+                let name = plan.name().to_owned();
+                let flow = ["churn", "ER-SDE", "Euler-Maruyama"];
+                assert!(flow.iter().any(|part| name.contains(part)), "{name}");
+                let mut noise = Noise::seeded(0);
+                let start = array![[0.1, 0.2, 0.3]];
+                plan.sample(start, &mut Inversion::new(mixture()), &mut noise)
+                    .unwrap();
+                assert_eq!(noise.draws(), 0, "{name}");
+            }
+        }
     }
 }
 
 #[test]
 fn inversion_runs_on_every_family() {
     on_every_family!(inverted, 60);
+}
+
+/// Guidance from a start of some strength: with points of data the guided data is the result, whatever
+/// the solver, the type, the schedule and the size of the batch; and no item of a batch sees another.
+fn guided<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
+    let scale = 2.5;
+    let points = |at: [f64; 2]| GaussianMixture::point(&at).unwrap();
+    let cfg = || Combination::classifier_free(scale).unwrap();
+    let is_single = A::of(1e-12) + A::of(1.0) == A::of(1.0);
+    let unit = if is_single {
+        f64::from(f32::EPSILON)
+    } else {
+        f64::EPSILON
+    };
+    for strength in [0.3, 0.7, 1.0] {
+        let part = grid.strength(strength).unwrap();
+        for solver in every() {
+            let plan = Plan::new(schedule, &part, &solver).unwrap();
+            // Rounding errors of the network's answers, of the size of the noise in units of the
+            // signal, as they grow.
+            let growth = plan.amplification(Parameterization::X0).unwrap();
+            let ratios = plan.levels().iter().map(|level| level.noise_to_signal());
+            let ratio = ratios.filter(|ratio| ratio.is_finite()).fold(1.0, f64::max);
+            let tolerance = 20.0 * unit * ratio * growth.max(1.0);
+            let run = |x0: &Array2<A>| {
+                let mut noise = Noise::seeded(11);
+                let start = plan.noised(x0, &mut noise).unwrap();
+                let nets = (points([0.5, -0.2]), points([0.1, 0.3]));
+                let mut net = Guided::new(nets, cfg()).in_terms_of(Parameterization::X0);
+                plan.sample(start, &mut net, &mut noise).unwrap()
+            };
+            let x0 = Array2::from_shape_fn((4, 2), |(i, j)| A::of(0.3 * i as f64 - 0.5 * j as f64));
+            let found = run(&x0);
+            for row in found.rows() {
+                for (x, expected) in row.iter().zip([0.1 + scale * 0.4, 0.3 - scale * 0.5]) {
+                    let off = (x.get() - expected).abs();
+                    assert!(
+                        off < tolerance,
+                        "{} at {strength}: off by {off:e}",
+                        plan.name()
+                    );
+                }
+            }
+            // Alone, and in another batch: noise goes by the item, sums by its own elements.
+            let first = x0.select(Axis(0), &[0]);
+            assert_eq!(run(&first).row(0), found.row(0), "{}", plan.name());
+        }
+    }
+}
+
+fn guided_in_both<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
+    guided::<f64, S>(schedule, grid);
+    guided::<f32, S>(schedule, grid);
+}
+
+#[test]
+fn guidance_goes_with_every_solver_start_and_type() {
+    on_every_family!(guided_in_both, 10);
 }

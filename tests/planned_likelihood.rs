@@ -1,6 +1,8 @@
 //! The log-density along plans: order of every solver against an adaptive integrator, closed forms,
 //! probes, and what is refused.
 
+mod common;
+
 use gaussian_diffusion::{
     Error, GaussianMixture, Grid, LogSnr, Noise, NoiseSchedule, Parameterization, Plan, Point,
     Prediction, ReverseStep, Time,
@@ -9,11 +11,11 @@ use gaussian_diffusion::{
     },
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
-        At, Churn, Coordinates, Ddim, Ddpm, DpmSolver, ExponentialAdams, LinearMultistep,
-        NodeBlocks, Path, Pndm, RungeKutta, SaSolver, SingleStep, Stage, UniPc, Update,
+        At, Churn, Coordinates, Ddim, Ddpm, DpmSolver, Path, RungeKutta, SaSolver, Stage, UniPc,
+        Update,
     },
 };
-use ndarray::{Array2, ArrayD, IxDyn, array};
+use ndarray::{Array2, ArrayD, Axis, IxDyn, array};
 
 fn snr(at: f64) -> LogSnr {
     LogSnr::new(at).unwrap()
@@ -70,38 +72,6 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     each.fold(0.0, f64::max)
 }
 
-fn solvers() -> Vec<Box<dyn ReverseStep>> {
-    let deterministic = |order| SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap();
-    let mut all: Vec<Box<dyn ReverseStep>> = vec![
-        Box::new(Ddim::default()),
-        Box::new(RungeKutta::dpm2()),
-        Box::new(LinearMultistep::ipndm(4).unwrap()),
-        Box::new(LinearMultistep::gradient_estimation(2.0).unwrap()),
-        Box::new(Pndm::plms()),
-        Box::new(Pndm::runge_kutta()),
-    ];
-    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
-        all.push(Box::new(RungeKutta::heun().in_coordinates(c)));
-        all.push(Box::new(RungeKutta::midpoint().in_coordinates(c)));
-        all.push(Box::new(LinearMultistep::lms(3).unwrap().in_coordinates(c)));
-    }
-    for order in 1..=3 {
-        all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
-        all.push(Box::new(DpmSolver::noise(order).unwrap()));
-        all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::noise(order).unwrap()));
-        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::noise(order).unwrap()));
-        all.push(Box::new(UniPc::new(order).unwrap()));
-        all.push(Box::new(UniPc::new(order).unwrap().of_noise()));
-        all.push(Box::new(deterministic(order)));
-        for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
-            all.push(Box::new(ExponentialAdams::new(order, c).unwrap()));
-        }
-    }
-    all
-}
-
 /// There and back against the adaptive integrator between the same levels.
 fn orders<S: NoiseSchedule>(name: &str, schedule: &S) {
     let ends = [-5.0, 3.5].map(|at| schedule.time_at(snr(at)).unwrap());
@@ -112,7 +82,7 @@ fn orders<S: NoiseSchedule>(name: &str, schedule: &S) {
     let x = points();
     let exact = flow.log_density(&x, &mut data()).unwrap();
     let expected = nats(&exact.log_density);
-    for solver in solvers() {
+    for solver in common::deterministic() {
         let stated = f64::from(solver.order());
         let (mut there, mut back) = (Vec::new(), Vec::new());
         for n in [99, 198] {
@@ -266,7 +236,7 @@ fn one_step_is_its_formula() {
     let (y, prior) = (&x * (a + 0.3 * b) as f32, t.alpha().hypot(t.sigma()));
     let expected: Vec<f64> = (0..2)
         .map(|i| {
-            let y = y.index_axis(ndarray::Axis(0), i);
+            let y = y.index_axis(Axis(0), i);
             let own = |y: &f32| {
                 -0.5 * (f64::from(*y) / prior).powi(2)
                     - 0.5 * std::f64::consts::TAU.ln()
@@ -312,13 +282,10 @@ fn probes_estimate_and_items_stay_apart() {
     let mut exact = Exact(|x: &Array2<f64>, _: Point<_>| Ok((answer(x), vec![0.6; x.nrows()])));
     let x = points();
     let expected = values(&flow.log_density(&x, &mut exact).unwrap());
-    for i in 0..3 {
-        let alone = x.slice_each_axis(|axis| match axis.axis.index() {
-            0 => ndarray::Slice::from(i..i + 1),
-            _ => ndarray::Slice::from(..),
-        });
-        let found = flow.log_density(&alone.to_owned(), &mut exact).unwrap();
-        assert_eq!(values(&found)[0], expected[i]);
+    for (i, expected) in expected.iter().enumerate() {
+        let alone = x.select(Axis(0), &[i]);
+        let found = flow.log_density(&alone, &mut exact).unwrap();
+        assert_eq!(values(&found)[0], *expected);
     }
     let network = |x: &Array2<f64>, _: Point<_>, probes: &[Array2<f64>]| {
         Ok::<_, Error>((answer(x), probes.iter().map(|v| v.dot(&mix)).collect()))
@@ -388,7 +355,8 @@ fn what_is_no_flow_is_refused() {
     let plan = Plan::new(&schedule, &short, &Ddim::default()).unwrap();
     let flow = PlannedFlow::of(&plan).unwrap();
     let x = points();
-    let ask = |answer: fn(&Array2<f64>) -> (Prediction<Array2<f64>>, Vec<f64>)| {
+    type Answer = fn(&Array2<f64>) -> (Prediction<Array2<f64>>, Vec<f64>);
+    let ask = |answer: Answer| {
         let mut net = Exact(|x: &Array2<f64>, _: Point<_>| Ok(answer(x)));
         flow.log_density(&x, &mut net).unwrap_err().to_string()
     };

@@ -7,7 +7,8 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 ///
 /// DDIM inversion is the sampler's own solver on the reversed grid. Sampling from its result returns
 /// to the data with an error of first order in the length of the steps, as each direction has the
-/// network's answer at its own end of a step: halved by twice the steps.
+/// network's answer at its own end of a step: halved by twice the steps. Solvers of higher order return
+/// with theirs; those that draw noise refuse the reversed grid, or follow the flow on it.
 ///
 /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, section 4.3; Diffusion Models
 /// Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021.

@@ -32,7 +32,8 @@ use crate::{
 ///
 /// The integrator is an embedded Runge-Kutta method of order 5 whose step is chosen by the largest
 /// estimated error of any element of any item. Items share their steps; give them one at a time to
-/// have results that do not depend on the batch at all.
+/// have results that do not depend on the batch at all. For the fixed steps of a solver there is
+/// [`PlannedFlow`](super::PlannedFlow).
 ///
 /// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
 /// 2021, section 4.3 and appendix D.

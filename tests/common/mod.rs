@@ -1,4 +1,5 @@
 //! Every solver of the crate.
+#![allow(dead_code)] // Each test takes what it needs.
 
 use gaussian_diffusion::{
     ReverseStep,
