@@ -28,7 +28,6 @@ impl Descent {
     /// The level below the target, `None` where there is nothing to draw.
     pub(crate) fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
         let (from, to) = (path.from(), path.to());
-        if let Self::Posterior(eta) | Self::Flow(eta) = self {}
         let ratio = match self {
             Self::Posterior(0.0) | Self::Flow(0.0) => return Ok(None),
             Self::Posterior(eta) => {
