@@ -10,7 +10,7 @@ use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, Noise, NoiseSchedule, Parameterization, Plan, Point,
     Reached, ReverseStep, Sigma,
     editing::{Inpaint, Inversion, Known},
-    guidance::{Combination, PlusPlus},
+    guidance::{Combination, Guided, PlusPlus},
     noise::{NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
