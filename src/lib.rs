@@ -39,8 +39,6 @@ pub mod solver;
 
 pub mod plan;
 
-pub mod sampler;
-
 pub mod state;
 
 pub mod noise;
@@ -54,6 +52,7 @@ pub mod guidance;
 pub mod likelihood;
 mod mixture;
 mod run;
+pub mod sampler;
 pub mod training;
 
 #[cfg(feature = "serde")]

@@ -16,7 +16,7 @@ mod solver_name;
 
 use std::{fmt, str::FromStr};
 
-use crate::{Clock, Error, Grid, NoiseSchedule, Plan, grid::Node, solver::SingleStep};
+use crate::{Clock, DpmAdaptive, Error, Grid, NoiseSchedule, Plan, grid::Node, solver::SingleStep};
 use names::{Named, key, unknown};
 
 pub use grid_name::GridName;
@@ -57,7 +57,7 @@ pub struct Sampler {
 pub enum Kind {
     /// It has a [`Plan`].
     Planned,
-    /// It chooses each step by what it has seen, and has no plan.
+    /// It chooses each step by what it has seen, and has no plan: [`Sampler::adaptive`].
     Adaptive,
 }
 
@@ -179,6 +179,28 @@ impl Sampler {
         match self.solver {
             SolverName::DpmAdaptive => Kind::Adaptive,
             _ => Kind::Planned,
+        }
+    }
+
+    /// The solver of a sampler that has no plan, of order 3 and with eta 1, as the WebUI runs it.
+    ///
+    /// # Errors
+    ///
+    /// If the sampler is [`Kind::Planned`].
+    ///
+    /// ```
+    /// use gaussian_diffusion::{DpmAdaptive, Sampler};
+    /// let solver = Sampler::from_name("DPM adaptive")?.adaptive()?;
+    /// assert_eq!(solver, DpmAdaptive::new(3)?.with_eta(1.0, 1.0)?);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn adaptive(self) -> Result<DpmAdaptive, Error> {
+        match self.kind() {
+            Kind::Adaptive => DpmAdaptive::new(3)?.with_eta(1.0, 1.0),
+            Kind::Planned => Err(Error::Missing {
+                what: "a choice of steps by error",
+                needed_by: "an adaptive run",
+            }),
         }
     }
 
