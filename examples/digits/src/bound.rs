@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use gaussian_diffusion::{
-    Grid, ModelVariance, Noise,
+    Denoiser, Grid, ModelVariance, Noise, Step,
     likelihood::{BoundTerms, Estimate, LogProbability, Nats, VariationalBound},
     schedule::Discrete,
 };
+use ndarray::Array2;
 
 use crate::{
     Outcome,
@@ -29,22 +30,26 @@ pub fn report(
         digits.len(),
         levels()?.levels()
     );
-    println!("variance                L_T     sum of L_t              L_0          total");
+    println!("variance                         L_T     sum of L_t              L_0          total");
+    let asked = Asked::new(network, digits.classes());
     let mut curves = Vec::new();
     for (name, variance) in [
         ("learned", ModelVariance::LearnedRange),
         ("fixed, small", ModelVariance::FixedSmall),
         ("fixed, large", ModelVariance::FixedLarge),
     ] {
-        let bound = VariationalBound::new(&Grid::every(schedule)?, variance, levels()?)?;
-        let mut network = Asked::new(network, digits.classes()).guided(1.0)?;
-        let terms = bound.evaluate(&digits.pixels, &mut network, &mut noise.clone())?;
+        let mut network = asked.clone().guided(1.0)?;
+        let terms = terms(&mut network, schedule, variance, digits, noise)?;
         print(name, &terms)?;
         curves.push(curve(name, &terms)?);
     }
+    let learned = ModelVariance::LearnedRange;
+    let terms = terms(&mut asked.clone(), schedule, learned, digits, noise)?;
+    print("learned, not clipped", &terms)?;
     println!(
         "
 L_T, L_t, L_0  KL of the noisiest state and the prior, KL of each step, -log p(digit | last state)
+clipped        the expected digit is kept within the range of digits, as it is where digits are drawn
 +-             standard error of the mean over digits"
     );
     let ten = |powers: std::ops::RangeInclusive<i32>| powers.map(|n| 10_f64.powi(n)).collect();
@@ -61,12 +66,23 @@ L_T, L_t, L_0  KL of the noisiest state and the prior, KL of each step, -log p(d
     plot::write(path, &x, &y, &curves)
 }
 
+fn terms<N: Denoiser<Array2<f32>, Step>>(
+    network: &mut N,
+    schedule: &Discrete,
+    variance: ModelVariance,
+    digits: &Digits,
+    noise: &Noise,
+) -> Outcome<BoundTerms<LogProbability>> {
+    let bound = VariationalBound::new(&Grid::every(schedule)?, variance, levels()?)?;
+    Ok(bound.evaluate(&digits.pixels, network, &mut noise.clone())?)
+}
+
 fn print(name: &str, terms: &BoundTerms<LogProbability>) -> Outcome<()> {
     let sum = |i: usize| terms.steps.iter().map(|step| step[i]).sum();
     let steps: Vec<Nats> = (0..terms.prior.len()).map(sum).collect();
     let total = Estimate::of(&terms.total())?;
     println!(
-        "{name:<12} {:>14} {:>14} {:>16} {:>14}",
+        "{name:<20} {:>14} {:>14} {:>16} {:>14}",
         cell(&terms.prior)?,
         cell(&steps)?,
         cell(&last(terms))?,

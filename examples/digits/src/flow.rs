@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Digits with an exact trace, which costs as many products as there are pixels.
-const EXACT: usize = 16;
+const EXACT: usize = 8;
 const PROBES: usize = 2;
 /// Of a step of the integration; the network itself is not more accurate.
 const TOLERANCE: f64 = 1e-4;
