@@ -40,6 +40,16 @@ impl<V, T, F: FnMut(&mut V, Point<T>) -> Result<(), Error>> Correction<V, T> for
 ///
 /// The answer becomes an x0-prediction, so that the noise is derived again from the corrected data,
 /// as in the code of DDPM and Improved DDPM.
+///
+/// ```
+/// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, denoiser::{Clip, Corrected}, predicts};
+/// use ndarray::{Array1, array};
+/// let net = predicts::x0(|x: &Array1<f32>, _: Point<Step>| x * 2.0);
+/// let mut net = Corrected::new(net, Clip::new(-1.0, 1.0)?);
+/// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+/// assert_eq!(net.predict(&array![-3.0, 0.2], at)?.value, array![-1.0, 0.4]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Corrected<D, C> {
     inner: D,
@@ -47,7 +57,8 @@ pub struct Corrected<D, C> {
 }
 
 impl<D, C> Corrected<D, C> {
-    pub(super) fn new(inner: D, correction: C) -> Self {
+    /// Around this denoiser: as [`Denoiser::corrected`], where the types of state and time are not known yet.
+    pub fn new(inner: D, correction: C) -> Self {
         Self { inner, correction }
     }
 

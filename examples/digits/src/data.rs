@@ -7,10 +7,14 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use gaussian_diffusion::rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use gaussian_diffusion::{
+    Error,
+    likelihood::Discretized,
+    rand::{SeedableRng, rngs::StdRng, seq::SliceRandom},
+};
 use ndarray::{Array2, Axis};
 
-use crate::Outcome;
+use crate::{Outcome, network::Class};
 
 /// Pixels of a digit's side, and of all of it.
 pub const SIDE: usize = 8;
@@ -57,6 +61,11 @@ impl Digits {
         self.labels.len()
     }
 
+    /// The labels as what a network is asked for.
+    pub fn classes(&self) -> Vec<Class> {
+        self.labels.iter().copied().map(Some).collect()
+    }
+
     /// The digits at these places, in this order.
     pub fn select(&self, places: &[usize]) -> Self {
         Self {
@@ -76,6 +85,11 @@ impl Digits {
         }
         Ok((self.select(train), self.select(held_out)))
     }
+}
+
+/// The levels that a pixel can have: the probability of a digit is that of its levels.
+pub fn levels() -> Result<Discretized, Error> {
+    Discretized::new(usize::from(INK) + 1, -1.0, 1.0)
 }
 
 fn parse(line: &str) -> Result<(Vec<f32>, usize), String> {

@@ -140,6 +140,20 @@ pub fn told_apart(a: &Array2<f32>, b: &Array2<f32>) -> f64 {
     (0..pool.len()).filter(own).count() as f64 / pool.len() as f64
 }
 
+/// The mean distance of two digits of the same group: how much they differ from one another.
+pub fn diversity(pixels: &Array2<f32>, groups: &[usize]) -> f64 {
+    let (mut sum, mut pairs) = (0.0, 0);
+    for (i, a) in pixels.rows().into_iter().enumerate() {
+        for (j, b) in pixels.rows().into_iter().enumerate().skip(i + 1) {
+            if groups[i] == groups[j] {
+                sum += distance(a, b);
+                pairs += 1;
+            }
+        }
+    }
+    sum / f64::from(pairs)
+}
+
 fn distance(a: ArrayView1<f32>, b: ArrayView1<f32>) -> f64 {
     let square = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
     a.iter().zip(b).map(square).sum::<f64>().sqrt()
@@ -215,6 +229,12 @@ mod tests {
             neighbours.mean_distance(&array![[0.0, 0.0], [5.0, 8.0]]),
             1.5
         );
+    }
+
+    #[test]
+    fn diversity_is_within_groups() {
+        let x = array![[0.0], [1.0], [100.0], [3.0]];
+        assert_eq!(diversity(&x, &[0, 0, 1, 0]), 2.0);
     }
 
     #[test]

@@ -61,16 +61,27 @@ pub fn classes(path: &Path, pixels: &Array2<f32>, per_class: usize) -> Outcome<(
     write(path, &(0..CLASSES).map(row).collect::<Vec<_>>())
 }
 
-fn write(path: &Path, rows: &[Vec<ArrayView1<f32>>]) -> Outcome<()> {
+/// Rows of digits.
+pub fn write(path: &Path, rows: &[Vec<ArrayView1<f32>>]) -> Outcome<()> {
     let sheet = sheet(rows);
     let (height, width) = sheet.dim();
+    let bytes: Vec<u8> = sheet.into_iter().collect();
+    save(path, (width, height), png::ColorType::Grayscale, &bytes)
+}
+
+/// A file of these bytes, row by row.
+pub fn save(
+    path: &Path,
+    (width, height): (usize, usize),
+    color: png::ColorType,
+    bytes: &[u8],
+) -> Outcome<()> {
     let write = || -> Outcome<()> {
         let file = BufWriter::new(File::create(path)?);
         let mut encoder = png::Encoder::new(file, width as u32, height as u32);
-        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_color(color);
         encoder.set_depth(png::BitDepth::Eight);
-        let bytes: Vec<u8> = sheet.iter().copied().collect();
-        encoder.write_header()?.write_image_data(&bytes)?;
+        encoder.write_header()?.write_image_data(bytes)?;
         Ok(())
     };
     write().map_err(|error| format!("{}: {error}", path.display()).into())

@@ -76,7 +76,7 @@ pub fn quality(
     for run in runs {
         let [frechet, apart] = beside(&run.pixels);
         let (class, nearest) = (class(&run.pixels, asked), nearest(&run.pixels));
-        let name = format!("{}, {} steps", run.solver, run.steps);
+        let name = format!("{}, {} steps", run.short_name(), run.steps);
         row(&name, run.pixels.nrows(), [frechet, apart, class, nearest]);
     }
     println!(

@@ -6,7 +6,12 @@ use gaussian_diffusion::{Denoiser, Noise, Plan, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, Axis, Slice};
 
-use crate::{Outcome, data::PIXELS, network::Network};
+use crate::{
+    Outcome,
+    asked::Asked,
+    data::PIXELS,
+    network::{Class, Network},
+};
 
 /// Digits watched on their way, and moments at which they are.
 const WATCHED: usize = 4;
@@ -28,6 +33,13 @@ pub struct Drawn {
     pub sampler: Duration,
 }
 
+impl Drawn {
+    /// The solver without what the user chose of it.
+    pub fn short_name(&self) -> &str {
+        self.solver.split(',').next().unwrap_or_default()
+    }
+}
+
 /// A moment of a run.
 #[derive(Debug)]
 pub struct Frame {
@@ -37,18 +49,18 @@ pub struct Frame {
     pub x0: Array2<f32>,
 }
 
-/// Draws a digit of each of these classes.
+/// Draws a digit of each of these classes, guided by this scale.
 ///
 /// `plan.sample(start, &mut denoiser, &mut noise)` would do; this is its loop, with a bar, a clock and
 /// an eye on the first digits.
 pub fn draw(
     plan: &Plan<Step>,
     network: &Network,
-    asked: &[usize],
+    classes: &[Class],
+    guidance: f64,
     noise: &mut Noise,
 ) -> Outcome<Drawn> {
-    let denoiser = network.asked_for(asked);
-    let mut denoiser = Denoiser::<Array2<f32>, Step>::clipped(denoiser, -1.0, 1.0)?;
+    let mut denoiser = Asked::new(network, classes.to_vec()).guided(guidance)?;
     let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len}, {eta} left")?;
     let bar = ProgressBar::new(plan.steps() as u64).with_style(style);
     bar.set_prefix(plan.name().to_owned());
@@ -57,7 +69,7 @@ pub fn draw(
         .collect();
     let (mut frames, mut in_network, mut in_sampler) = (Vec::new(), Duration::ZERO, Duration::ZERO);
 
-    let start = plan.prior((asked.len(), PIXELS), noise)?;
+    let start = plan.prior((classes.len(), PIXELS), noise)?;
     let mut run = plan.start_from(start, noise)?;
     while let Some((x, at)) = run.pending() {
         let clock = Instant::now();
@@ -92,23 +104,24 @@ fn first(x: &Array2<f32>) -> Array2<f32> {
 
 #[cfg(test)]
 mod tests {
-    use gaussian_diffusion::{Grid, schedule::Discrete, solver::Ddim};
+    use gaussian_diffusion::{Grid, ModelVariance, schedule::Discrete, solver::Ddpm};
 
     use super::*;
+    use crate::network::tests::network;
 
     #[test]
     fn a_watched_run_is_the_run_of_the_plan() {
         let schedule = Discrete::cosine(1000).unwrap();
         let grid = Grid::trailing(&schedule, 20).unwrap();
-        let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
-        let network = Network::seeded(1).unwrap();
-        let asked = [3, 1, 4, 1, 5];
-        let drawn = draw(&plan, &network, &asked, &mut Noise::seeded(2)).unwrap();
+        let solver = Ddpm::new(ModelVariance::LearnedRange);
+        let plan = Plan::new(&schedule, &grid, &solver).unwrap();
+        let network = network(1);
+        let classes = [3, 1, 4, 1, 5].map(Some);
+        let drawn = draw(&plan, &network, &classes, 2.0, &mut Noise::seeded(2)).unwrap();
 
         let mut noise = Noise::seeded(2);
         let start = plan.prior((5, PIXELS), &mut noise).unwrap();
-        let net = network.asked_for(&asked);
-        let mut net = Denoiser::<Array2<f32>, Step>::clipped(net, -1.0, 1.0).unwrap();
+        let mut net = Asked::new(&network, classes.to_vec()).guided(2.0).unwrap();
         let frames = &drawn.frames;
         assert_eq!((frames.len(), frames[0].state.nrows()), (FRAMES, WATCHED));
         assert_eq!(frames[0].state, first(&start));

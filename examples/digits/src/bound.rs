@@ -1,0 +1,130 @@
+//! The variational bound of held-out digits, step by step.
+
+use std::path::Path;
+
+use gaussian_diffusion::{
+    Denoiser, Grid, ModelVariance, Noise, Step,
+    likelihood::{BoundTerms, Estimate, LogProbability, Nats, VariationalBound},
+    schedule::Discrete,
+};
+use ndarray::Array2;
+
+use crate::{
+    Outcome,
+    asked::Asked,
+    data::{Digits, PIXELS, levels},
+    network::Network,
+    plot::{self, Axis, Curve},
+};
+
+/// Prints the terms of the bound, with the learned variance and with the fixed ones, and draws them.
+pub fn report(
+    path: &Path,
+    network: &Network,
+    schedule: &Discrete,
+    digits: &Digits,
+    noise: &Noise,
+) -> Outcome<()> {
+    println!(
+        "\nvariational bound of {} held-out digits given their class, in bits per pixel of {} levels",
+        digits.len(),
+        levels()?.levels()
+    );
+    println!("variance                         L_T     sum of L_t              L_0          total");
+    let asked = Asked::new(network, digits.classes());
+    let mut curves = Vec::new();
+    for (name, variance) in [
+        ("learned", ModelVariance::LearnedRange),
+        ("fixed, small", ModelVariance::FixedSmall),
+        ("fixed, large", ModelVariance::FixedLarge),
+    ] {
+        let mut network = asked.clone().guided(1.0)?;
+        let terms = terms(&mut network, schedule, variance, digits, noise)?;
+        print(name, &terms)?;
+        curves.push(curve(name, &terms)?);
+    }
+    let learned = ModelVariance::LearnedRange;
+    let terms = terms(&mut asked.clone(), schedule, learned, digits, noise)?;
+    print("learned, not clipped", &terms)?;
+    println!(
+        "
+L_T, L_t, L_0  KL of the noisiest state and the prior, KL of each step, -log p(digit | last state)
+clipped        the expected digit is kept within the range of digits, as it is where digits are drawn
++-             standard error of the mean over digits"
+    );
+    let ten = |powers: std::ops::RangeInclusive<i32>| powers.map(|n| 10_f64.powi(n)).collect();
+    let x = Axis {
+        label: "step t",
+        ticks: ten(0..=3),
+        logarithmic: true,
+    };
+    let y = Axis {
+        label: "L_t in bits per pixel",
+        ticks: ten(-6..=0),
+        logarithmic: true,
+    };
+    plot::write(path, &x, &y, &curves)
+}
+
+fn terms<N: Denoiser<Array2<f32>, Step>>(
+    network: &mut N,
+    schedule: &Discrete,
+    variance: ModelVariance,
+    digits: &Digits,
+    noise: &Noise,
+) -> Outcome<BoundTerms<LogProbability>> {
+    let bound = VariationalBound::new(&Grid::every(schedule)?, variance, levels()?)?;
+    Ok(bound.evaluate(&digits.pixels, network, &mut noise.clone())?)
+}
+
+fn print(name: &str, terms: &BoundTerms<LogProbability>) -> Outcome<()> {
+    let sum = |i: usize| terms.steps.iter().map(|step| step[i]).sum();
+    let steps: Vec<Nats> = (0..terms.prior.len()).map(sum).collect();
+    let total = Estimate::of(&terms.total())?;
+    println!(
+        "{name:<20} {:>14} {:>14} {:>16} {:>14}",
+        cell(&terms.prior)?,
+        cell(&steps)?,
+        cell(&last(terms))?,
+        with_error(
+            total.value.bits_per_dim(PIXELS)?.get(),
+            total.standard_error.per_dim(PIXELS)?.get()
+        )
+    );
+    Ok(())
+}
+
+/// The mean and its standard error.
+fn cell(amounts: &[Nats]) -> Outcome<String> {
+    let found = Estimate::of(amounts)?;
+    Ok(with_error(
+        found.value.per_dim(PIXELS)?.get(),
+        found.standard_error.per_dim(PIXELS)?.get(),
+    ))
+}
+
+fn with_error(value: f64, error: f64) -> String {
+    format!("{value:.3} +- {error:.3}")
+}
+
+/// The terms from the last step to the noisiest one, by the number of the step.
+fn curve(name: &str, terms: &BoundTerms<LogProbability>) -> Outcome<Curve> {
+    let last = last(terms);
+    let all = std::iter::once(&last).chain(terms.steps.iter().rev());
+    let mut points = Vec::new();
+    for (step, amounts) in all.enumerate() {
+        let bits = Estimate::of(amounts)?.value.per_dim(PIXELS)?;
+        points.push((1.0 + step as f64, bits.get()));
+    }
+    Ok(Curve {
+        name: format!("{name} variance"),
+        points,
+        marks: Vec::new(),
+    })
+}
+
+/// `L_0` of each digit.
+fn last(terms: &BoundTerms<LogProbability>) -> Vec<Nats> {
+    let found = terms.reconstruction.iter();
+    found.map(|found| -found.nats()).collect()
+}

@@ -1,0 +1,92 @@
+//! What the program is asked to do.
+
+use std::path::PathBuf;
+
+use clap::{Parser, value_parser};
+
+use crate::recipe::Recipe;
+
+/// Train a small network on 8x8 handwritten digits, draw new ones by DDPM and by DDIM, and measure
+/// how good they are.
+///
+/// Training takes about a minute. Its weights are saved as weights.safetensors, and the
+/// pictures are
+///
+///   forward.png     digits on their way to noise
+///   generation.png  noise on its way to digits, by DDPM and DDIM in turn:
+///                   a row of states, a row of the digits expected to come of them
+///   ddpm.png        digits drawn by DDPM, a row for each class
+///   ddim.png        the same by DDIM, from the same noise
+///
+/// and with the options for further reports
+///
+///   bound.png       --bound: the variational bound, step by step
+///   guided.png      --guidance-sweep: the same noise at several scales of guidance, a row each
+///   guidance.png    --guidance-sweep: what guidance gains, and what it costs
+///   inpaint.png     --inpaint: held-out digits, their upper halves, and completions
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment)]
+pub struct Options {
+    /// Folder for the pictures and the weights
+    #[arg(long, default_value = "out", value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Digits: gzipped lines of 64 pixels of 0 to 16 and the label [default: those of the example]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/digits.csv.gz"),
+        hide_default_value = true
+    )]
+    pub data: PathBuf,
+    /// Fixes all that is random: which digits are held out, the first weights, training and samples
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+
+    /// Weights of an earlier run with the same seed, instead of training
+    #[arg(long, value_name = "FILE", help_heading = "Training")]
+    pub weights: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Training")]
+    pub recipe: Recipe,
+
+    /// Steps of DDPM, at most 1000
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "N",
+        help_heading = "Drawing"
+    )]
+    pub ddpm_steps: usize,
+    /// Steps of DDIM, at most 1000
+    #[arg(long, default_value_t = 25, value_name = "N", help_heading = "Drawing")]
+    pub ddim_steps: usize,
+    /// Scale of guidance towards the class: 0 leaves the class out, 1 does not guide
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        value_name = "SCALE",
+        allow_negative_numbers = true,
+        help_heading = "Drawing"
+    )]
+    pub guidance: f64,
+    /// Digits of each class in a picture
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = value_parser!(u16).range(1..=100), help_heading = "Drawing")]
+    pub per_class: u16,
+    /// Digits to draw and measure, if more than those of the picture
+    #[arg(
+        long,
+        default_value_t = 360,
+        value_name = "N",
+        help_heading = "Drawing"
+    )]
+    pub measure: u16,
+
+    /// How likely the network finds held-out digits: the variational bound and the probability flow
+    #[arg(long, help_heading = "Further reports")]
+    pub bound: bool,
+    /// Class and diversity of digits by the scale of guidance
+    #[arg(long, help_heading = "Further reports")]
+    pub guidance_sweep: bool,
+    /// Completions of the upper halves of held-out digits
+    #[arg(long, help_heading = "Further reports")]
+    pub inpaint: bool,
+}
