@@ -5,6 +5,7 @@ mod normal;
 mod philox;
 mod rng;
 mod seeded;
+mod torch;
 
 use ndarray::{Array, Dimension};
 
@@ -15,6 +16,7 @@ use crate::{
 
 pub use brownian::BrownianPath;
 pub use seeded::Noise;
+pub use torch::{TorchCpu, TorchCuda};
 
 /// How strong the noise is.
 #[derive(Debug)]
