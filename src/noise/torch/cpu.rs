@@ -28,15 +28,17 @@ use crate::{
 ///
 /// # What is the same
 ///
-/// In f32, the bits of torch on x86-64 with AVX2 or AVX-512, here on every platform: measured on 43 million
-/// numbers of torch 2.15. In f64, within 3 units in the last place. Other builds of torch differ from that
-/// one by up to 3e-6 in f32 ([what was measured](crate::precision#seeds-that-travel)).
+/// In f32, the bits that torch gives on x86-64 with AVX2 or AVX-512, here on every platform: 44 million
+/// numbers of torch 2.15, without exception. In f64, within 3 units in the last place. torch itself without
+/// AVX2 differs from torch with it by up to 3e-6 in f32
+/// ([what was measured](crate::precision#seeds-that-travel)).
 ///
-/// A tensor of half precision that torch draws directly is the rounded f32 one where there are fewer than 16
-/// numbers or a multiple of 16. A list of generators in diffusers is one source for each item, each with an
-/// array of one item.
+/// A tensor of half precision that torch draws as such is the rounded f32 one, if it has fewer than 16 numbers or a
+/// multiple of 16. A list of generators in diffusers is one source for each item, each with its item as
+/// an array of batch 1.
 ///
-/// Source: Mersenne Twister, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
+/// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
+/// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
 /// Box, Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 ///
 /// ```

@@ -23,15 +23,15 @@ use crate::{
 /// $$u=\frac{x+\frac12}{2^{32}},\quad v=2\pi\\,\frac{y+\frac12}{2^{32}},\quad
 /// z=\sqrt{-2\ln u}\\,(\sin v,\ \cos v)$$
 ///
-/// in f32 with fused products, and the same with 53 bits of two words in f64. A round gives each of
-/// the `T` threads four numbers (two in f64); the `k`-th of thread `t` is element `t + k T`, and the next
-/// round goes on behind. `T` is the length of the draw, rounded up to a multiple of 256, but at most 256 times
-/// the number of blocks the GPU holds at once, `multiprocessors * (threads per multiprocessor / 256)`. So the
-/// numbers of a larger draw depend on the GPU, and [`on`](Self::on) says which it is. Without it, it is an A100,
-/// 108 multiprocessors of 2048 threads. A draw of up to 221184 numbers is then within `T`, and it is the same on
-/// every GPU with as many threads; of the GPUs of 20 multiprocessors and more, 20480 are.
+/// in f32 with fused products, and the same with 53 bits of two words in f64. A round gives each of the `T`
+/// threads four numbers (two in f64); the `k`-th of thread `t` is element `t + k T`, and the next round goes
+/// on behind. `T` is the length of the draw rounded up to a multiple of 256, but at most the threads that
+/// the GPU runs at once: 256 times `multiprocessors * (threads per multiprocessor / 256)`.
 ///
-/// | GPU | `on` | the same up to |
+/// So a draw of no more numbers than a GPU has threads is the same on every such GPU, and a larger one is that
+/// of one kind of GPU. [`on`](Self::on) says which; without it, it is an A100.
+///
+/// | GPU | `on` | threads |
 /// |---|---|---|
 /// | T4 | 40, 1024 | 40960 |
 /// | RTX 3060 | 28, 1536 | 43008 |
@@ -42,14 +42,15 @@ use crate::{
 /// | H100 SXM | 132, 2048 | 270336 |
 ///
 /// `torch.cuda.get_device_properties(0)` tells them as `multi_processor_count` and
-/// `max_threads_per_multi_processor`. The WebUI's "NV" and stable-diffusion.cpp's "cuda" never run out of threads:
-/// `on(u32::MAX, 256)`.
+/// `max_threads_per_multi_processor`. The WebUI's "NV" and stable-diffusion.cpp's "cuda" never run out of
+/// threads: `on(u32::MAX, 256)`.
 ///
 /// # What is the same
 ///
-/// No GPU was at hand. The numbers meet what others printed of a GTX-class card, an RTX A4000, an A100 and an H100, to
-/// the four digits printed, up to draws of 9.5 million numbers. A GPU's fast sine and cosine leave it no more than
-/// about 2^-20 of the radius from these ([what was verified](crate::precision#seeds-that-travel)).
+/// The words are those of the GPU, to the bit; the numbers are not, for its fast sine and cosine are its own.
+/// No GPU was at hand: in f32 the numbers meet what others printed of an RTX A6000, an RTX A4000, an A100 and
+/// an H100, to the four digits printed; in f64 nothing of a GPU was found to compare with
+/// ([what was verified](crate::precision#seeds-that-travel)).
 ///
 /// Source: Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011; PyTorch,
 /// `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.
@@ -113,7 +114,7 @@ impl TorchCuda {
     ///
     /// If there are more than 2^29 numbers, which torch draws in parts.
     pub fn fill_f32(&mut self, out: &mut [f32]) -> Result<(), Error> {
-        self.fill(out, normals_f32)
+        self.fill(out, 4, normals_f32)
     }
 
     /// The next draw, `torch.randn(out.len(), device="cuda", dtype=torch.float64)`.
@@ -122,17 +123,18 @@ impl TorchCuda {
     ///
     /// If there are more than 2^28 numbers, which torch draws in parts.
     pub fn fill_f64(&mut self, out: &mut [f64]) -> Result<(), Error> {
-        self.fill(out, normals_f64)
+        self.fill(out, 2, normals_f64)
     }
 
-    fn fill<T, const N: usize>(
+    fn fill<T, Z: IntoIterator<Item = T>>(
         &mut self,
         out: &mut [T],
-        normals: impl Fn([u32; 4]) -> [T; N],
+        each: usize,
+        normals: impl Fn([u32; 4]) -> Z,
     ) -> Result<(), Error> {
         one_launch(out.len(), size_of::<T>())?;
         let stride = self.threads.min(out.len().next_multiple_of(BLOCK)).max(1);
-        for part in out.chunks_mut(stride.saturating_mul(N)) {
+        for part in out.chunks_mut(stride.saturating_mul(each)) {
             let (low, high) = (self.round as u32, (self.round >> 32) as u32);
             for thread in 0..stride.min(part.len()) {
                 let z = normals(philox([low, high, thread as u32, 0], self.key));
@@ -160,9 +162,11 @@ fn one_launch(numbers: usize, bytes_each: usize) -> Result<(), Error> {
     Ok(())
 }
 
-fn normals_f32([a, b, c, d]: [u32; 4]) -> [f32; 4] {
-    let [[p, q], [r, s]] = [pair_f32(a, b), pair_f32(c, d)];
-    [p, q, r, s]
+/// Two pairs, the second only where it is asked for.
+fn normals_f32([a, b, c, d]: [u32; 4]) -> impl Iterator<Item = f32> {
+    [(a, b), (c, d)]
+        .into_iter()
+        .flat_map(|(x, y)| pair_f32(x, y))
 }
 
 fn pair_f32(x: u32, y: u32) -> [f32; 2] {
@@ -209,7 +213,7 @@ mod tests {
             [u32::MAX, 0, u32::MAX, 0],
         ] {
             // sqrt(2 ln 2^33) and sqrt(2 ln 2^54) are the longest radii.
-            assert!(normals_f32(bits).iter().all(|z| z.abs() < 6.77));
+            assert!(normals_f32(bits).all(|z| z.abs() < 6.77));
             assert!(normals_f64(bits).iter().all(|z| z.abs() < 8.66));
         }
     }
