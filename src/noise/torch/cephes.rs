@@ -6,6 +6,8 @@
 //!
 //! Source: Cephes Mathematical Library, Moshier, 1992, by way of `avx_mathfun.h` of PyTorch.
 
+use published::{COS, FOUR_OVER_PI, FRAC_PI_4, LN, LN_2, SIN};
+
 /// The natural logarithm of a positive number that is not subnormal.
 pub(super) fn ln(x: f32) -> f32 {
     // x = m 2^exponent, with m between sqrt(1/2) and sqrt(2).
@@ -49,23 +51,32 @@ fn series(coefficients: &[f32], x: f32) -> f32 {
     rest.iter().fold(first, |sum, &c| sum.mul_add(x, c))
 }
 
-const LN: [f32; 9] = [
-    7.037_683_6e-2,
-    -1.151_461_03e-1,
-    1.167_699_87e-1,
-    -1.242_014_08e-1,
-    1.424_932_3e-1,
-    -1.666_805_77e-1,
-    2.000_071_48e-1,
-    -2.499_999_4e-1,
-    3.333_333_1e-1,
-];
-const SIN: [f32; 3] = [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1];
-const COS: [f32; 3] = [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2];
-const FOUR_OVER_PI: f32 = 1.273_239_5;
-/// ln 2 and pi / 4 as sums: the products of the first parts with small whole numbers are exact.
-const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
-const FRAC_PI_4: [f32; 3] = [0.785_156_25, 2.418_756_5e-4, 3.774_895e-8];
+// As they are published; the nearest f32 is meant.
+#[allow(clippy::excessive_precision)]
+mod published {
+    pub(super) const LN: [f32; 9] = [
+        7.0376836292e-2,
+        -1.1514610310e-1,
+        1.1676998740e-1,
+        -1.2420140846e-1,
+        1.4249322787e-1,
+        -1.6668057665e-1,
+        2.0000714765e-1,
+        -2.4999993993e-1,
+        3.3333331174e-1,
+    ];
+    pub(super) const SIN: [f32; 3] = [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1];
+    pub(super) const COS: [f32; 3] = [
+        2.443315711809948e-5,
+        -1.388731625493765e-3,
+        4.166664568298827e-2,
+    ];
+    pub(super) const FOUR_OVER_PI: f32 = 1.27323954473516;
+    /// ln 2 and pi / 4 as sums: the products of the first parts with small whole numbers are exact.
+    pub(super) const LN_2: [f32; 2] = [0.693359375, -2.12194440e-4];
+    pub(super) const FRAC_PI_4: [f32; 3] =
+        [0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8];
+}
 
 #[cfg(test)]
 mod tests {

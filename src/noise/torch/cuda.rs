@@ -24,14 +24,14 @@ use crate::{
 /// z=\sqrt{-2\ln u}\\,(\sin v,\ \cos v)$$
 ///
 /// in f32 with fused products, and the same with 53 bits of two words in f64. A round gives each of the `T`
-/// threads four numbers (two in f64); the `k`-th of thread `t` is element `t + k T`, and the next round goes
-/// on behind. `T` is the length of the draw rounded up to a multiple of 256, but at most the threads that
-/// the GPU runs at once: 256 times `multiprocessors * (threads per multiprocessor / 256)`.
+/// threads that the GPU runs at once four numbers (two in f64); the `k`-th of thread `t` is element
+/// `t + k T`, and the next round goes on behind:
+/// `T = 256 multiprocessors * (threads per multiprocessor / 256)`, in whole numbers.
 ///
-/// So a draw of no more numbers than a GPU has threads is the same on every such GPU, and a larger one is that
-/// of one kind of GPU. [`on`](Self::on) says which; without it, it is an A100.
+/// So a draw of no more than `T` numbers is the same on every GPU that has as many threads, and a larger one is
+/// that of one kind of GPU. [`on`](Self::on) says which; without it, it is an A100.
 ///
-/// | GPU | `on` | threads |
+/// | GPU | `on` | `T` |
 /// |---|---|---|
 /// | T4 | 40, 1024 | 40960 |
 /// | RTX 3060 | 28, 1536 | 43008 |
@@ -133,12 +133,11 @@ impl TorchCuda {
         normals: impl Fn([u32; 4]) -> Z,
     ) -> Result<(), Error> {
         one_launch(out.len(), size_of::<T>())?;
-        let stride = self.threads.min(out.len().next_multiple_of(BLOCK)).max(1);
-        for part in out.chunks_mut(stride.saturating_mul(each)) {
+        for part in out.chunks_mut(self.threads.saturating_mul(each)) {
             let (low, high) = (self.round as u32, (self.round >> 32) as u32);
-            for thread in 0..stride.min(part.len()) {
+            for thread in 0..self.threads.min(part.len()) {
                 let z = normals(philox([low, high, thread as u32, 0], self.key));
-                let places = part[thread..].iter_mut().step_by(stride);
+                let places = part[thread..].iter_mut().step_by(self.threads);
                 places.zip(z).for_each(|(place, z)| *place = z);
             }
             self.round = self.round.wrapping_add(1);
