@@ -34,7 +34,8 @@ use crate::{
 ///
 /// A tensor that torch draws in half precision is the rounded f32 one, if it has fewer than 16 numbers or a
 /// multiple of 16. A list of generators in diffusers is one source for each item, each with its item as
-/// an array of batch 1.
+/// an array of batch 1. DPMSolverMultistepScheduler of diffusers 0.42 draws in float64 for any sample: draw the
+/// start as an f32 array, and run on it made f64.
 ///
 /// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
 /// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
