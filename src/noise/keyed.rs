@@ -87,7 +87,7 @@ impl Keyed<'_> {
             #[inline(always)]
             || {
                 words(&mut high, lanes, counters, items, self.draw, key);
-                if W::TAKES_LOW_WORDS {
+                if W::IS_DOUBLE {
                     words(&mut low, lanes, counters, items, self.draw | LOW_WORDS, key);
                 }
                 let [a, b, c, d] = &mut rows;

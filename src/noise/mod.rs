@@ -5,6 +5,7 @@ mod keyed;
 mod philox;
 mod rng;
 mod seeded;
+mod torch;
 
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ use crate::{
 
 pub use brownian::BrownianPath;
 pub use seeded::Noise;
+pub use torch::{TorchCpu, TorchCuda};
 
 /// How strong the noise is.
 #[derive(Debug)]

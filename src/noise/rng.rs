@@ -56,7 +56,7 @@ impl<W: Wide, R: RngCore> Stream<W> for FromRng<'_, R> {
     fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
         let pairs = places.len().div_ceil(2).min(PAIRS);
         let [mut radii, mut angles] = [[[0; 2]; PAIRS]; 2];
-        let words = if W::TAKES_LOW_WORDS { 2 } else { 1 };
+        let words = if W::IS_DOUBLE { 2 } else { 1 };
         for row in [&mut radii, &mut angles] {
             let mut bytes = [0; 8 * PAIRS];
             let bytes = &mut bytes[..4 * words * pairs];

@@ -60,9 +60,9 @@ pub trait Real:
 
 /// What sums of [`Real`]s are taken in: `f32` or `f64`.
 pub trait Wide: Real<Wide = Self> {
-    /// The word behind the one for its precision, where it takes two for a number.
+    /// Whether a number takes two words for its precision.
     #[doc(hidden)]
-    const TAKES_LOW_WORDS: bool;
+    const IS_DOUBLE: bool;
 
     /// Two standard normals from words for a radius and for an angle, the high words first.
     #[doc(hidden)]
@@ -114,7 +114,7 @@ wide!(f32, 0x7f80_0000);
 wide!(f64, 0x7ff0_0000_0000_0000);
 
 impl Wide for f32 {
-    const TAKES_LOW_WORDS: bool = false;
+    const IS_DOUBLE: bool = false;
 
     #[inline(always)]
     fn normal_pair(radius: [u32; 2], angle: [u32; 2]) -> (Self, Self) {
@@ -123,7 +123,7 @@ impl Wide for f32 {
 }
 
 impl Wide for f64 {
-    const TAKES_LOW_WORDS: bool = true;
+    const IS_DOUBLE: bool = true;
 
     #[inline(always)]
     fn normal_pair(radius: [u32; 2], angle: [u32; 2]) -> (Self, Self) {
