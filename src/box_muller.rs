@@ -9,7 +9,7 @@
 //! Half of the radius words stand for `u = p`, the others for `u = 1 - p`, with `p` below one half known
 //! to full relative precision. So the numbers near 0 are as accurate as those in the tails.
 
-use std::f64::consts::TAU;
+use std::{f64::consts::TAU, ops};
 
 /// Two independent standard normals from a word for the radius and one for the angle.
 ///
@@ -141,17 +141,22 @@ fn fraction(low: u32) -> f64 {
     (f64::from((low >> 1) as i32) + 0.5) * 2.0_f64.powi(-31)
 }
 
-/// `c[0] + c[1] x + c[2] x^2 + ..`
+/// `c[0] + c[1] x + c[2] x^2 + ..` by pairs, pairs of pairs, ..: a shorter wait than one term after the
+/// other.
 #[inline(always)]
-fn polynomial<T, const N: usize>(x: T, coefficients: &[T; N]) -> T
+fn polynomial<T, const N: usize>(x: T, c: &[T; N]) -> T
 where
-    T: Copy + std::ops::Add<Output = T> + std::ops::Mul<Output = T>,
+    T: Copy + ops::Add<Output = T> + ops::Mul<Output = T>,
 {
-    let mut sum = coefficients[N - 1];
-    for &c in coefficients[..N - 1].iter().rev() {
-        sum = sum * x + c;
+    let x2 = x * x;
+    let pair = |k: usize| c[k] + c[k + 1] * x;
+    let quad = |k: usize| pair(k) + pair(k + 2) * x2;
+    match N {
+        3 => pair(0) + c[2] * x2,
+        6 => quad(0) + pair(4) * (x2 * x2),
+        8 => quad(0) + quad(4) * (x2 * x2),
+        _ => (1..N).rev().fold(c[N - 1], |sum, k| sum * x + c[k - 1]),
     }
-    sum
 }
 
 #[cfg(test)]

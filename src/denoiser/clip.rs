@@ -1,7 +1,10 @@
 //! Keeping the predicted data within fixed bounds.
 
-use super::{Correction, Point};
-use crate::{Error, state::State};
+use super::{Correction, Point, Prediction};
+use crate::{
+    Error, Parameterization,
+    state::{Combination, State},
+};
 
 /// Data kept within `low..high`: static thresholding, as [`Denoiser::clipped`](super::Denoiser::clipped).
 ///
@@ -43,8 +46,27 @@ impl Clip {
     }
 }
 
-impl<V: State, T> Correction<V, T> for Clip {
+impl<V: State, T: Copy> Correction<V, T> for Clip {
     fn correct(&mut self, x0: &mut V, _: Point<T>) -> Result<(), Error> {
         x0.clamp(self.low, self.high)
+    }
+
+    /// In one pass.
+    fn corrected(
+        &mut self,
+        mut answer: Prediction<V>,
+        x: &V,
+        at: Point<T>,
+    ) -> Result<Prediction<V>, Error> {
+        let map = answer.parameterization.to(Parameterization::X0, at.level)?;
+        if answer.parameterization == Parameterization::X0 {
+            self.correct(&mut answer.value, at)?;
+            return Ok(answer);
+        }
+        let terms = [(map.state, 1)];
+        let within = Combination::new(0, map.prediction, &terms).within(self.low, self.high);
+        V::sweep(&mut [&mut answer.value], &[x], &[within]).map_err(|error| error.naming("x"))?;
+        answer.parameterization = Parameterization::X0;
+        Ok(answer)
     }
 }

@@ -28,6 +28,26 @@ pub trait Correction<V, T> {
     ///
     /// The correction's own.
     fn correct(&mut self, x0: &mut V, at: Point<T>) -> Result<(), Error>;
+
+    /// The answer of a network that was shown `x` as a corrected prediction of the data.
+    ///
+    /// # Errors
+    ///
+    /// The correction's own, or if the answer does not determine the data at this level.
+    fn corrected(
+        &mut self,
+        answer: Prediction<V>,
+        x: &V,
+        at: Point<T>,
+    ) -> Result<Prediction<V>, Error>
+    where
+        V: State,
+        T: Copy,
+    {
+        let mut answer = answer.to(Parameterization::X0, x, at.level)?;
+        self.correct(&mut answer.value, at)?;
+        Ok(answer)
+    }
 }
 
 impl<V, T, F: FnMut(&mut V, Point<T>) -> Result<(), Error>> Correction<V, T> for F {
@@ -84,9 +104,7 @@ where
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
         let answer = self.inner.predict(x, at)?;
-        let mut answer = answer.to(Parameterization::X0, x, at.level)?;
-        self.correction.correct(&mut answer.value, at)?;
-        Ok(answer)
+        self.correction.corrected(answer, x, at)
     }
 }
 

@@ -88,8 +88,12 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
             ));
         }
         let stream = |x: &_| {
-            let keyed = self.noise.draw(x)?;
-            Ok(Increments { keyed, ends, recip })
+            let normals = self.noise.draw(x)?;
+            Ok(Increments {
+                normals,
+                ends,
+                recip,
+            })
         };
         sweep_stream(states, fixed, combinations, scale, stream)
     }
@@ -108,7 +112,7 @@ const PATH: u64 = 1 << 63;
 /// Normalised increments, block after block.
 #[derive(Debug, Clone, Copy)]
 struct Increments<'a> {
-    keyed: Keyed<'a>,
+    normals: Keyed<'a>,
     ends: (f64, f64),
     /// One over the root of the length of the interval.
     recip: f64,
@@ -119,15 +123,14 @@ type Block = [f64; NOISE_BLOCK];
 
 impl Increments<'_> {
     /// The normals of a node of the tree, one for each path.
-    fn node(&self, node: u64, places: Range<usize>) -> Block {
+    fn node(&mut self, node: u64, places: Range<usize>) -> Block {
         let mut z = [0.0; NOISE_BLOCK];
-        let draw = PATH | node;
-        Keyed { draw, ..self.keyed }.fill(places.clone(), &mut z[..places.len()]);
+        self.normals.fill(PATH | node, places, &mut z);
         z
     }
 
     /// Where the paths are at a time.
-    fn paths(&self, at: f64, places: &Range<usize>) -> Block {
+    fn paths(&mut self, at: f64, places: &Range<usize>) -> Block {
         let (mut low, mut high) = ([0.0; NOISE_BLOCK], self.node(0, places.clone()));
         let (mut place, mut width) = (at, 1.0_f64);
         let mut node = 1;
@@ -160,14 +163,14 @@ impl<W: Wide> Stream<W> for Increments<'_> {
     type Part = Self;
 
     fn end(&self, start: usize) -> usize {
-        Stream::<f64>::end(&self.keyed, start)
+        self.normals.end(start)
     }
 
     fn begin(&self, at: usize) -> usize {
-        Stream::<f64>::begin(&self.keyed, at)
+        self.normals.begin(at)
     }
 
-    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) {
         let low = self.paths(self.ends.0, &places);
         let high = self.paths(self.ends.1, &places);
         for (z, (low, high)) in z.iter_mut().zip(low.iter().zip(&high)) {

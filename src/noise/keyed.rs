@@ -1,9 +1,9 @@
 //! The numbers of one draw of seeded noise, and which counter each of them comes from.
 //!
 //! A counter gives four words, and they two pairs of normals. The elements of an item are taken in
-//! groups of 64 from 16 counters: the cosines of the first pairs, then their sines, then the second
-//! pairs, so that every loop runs over neighbours. An item shorter than 16 has the first of the four
-//! from each counter. So a longer item begins like a shorter one.
+//! blocks of 256 from 64 counters: the cosines of the first pairs, then their sines, then the second
+//! pairs, so that every loop runs over neighbours. What an element gets does not depend on how many
+//! there are: a longer item begins like a shorter one.
 
 use std::ops::Range;
 
@@ -13,120 +13,147 @@ use crate::state::{
     simd::{Arch, on},
 };
 
-/// Elements of a group.
-const GROUP: usize = 64;
-/// Counters that they come from.
-const COUNTERS: usize = 16;
 /// Counters of a block.
-const LANES: usize = NOISE_BLOCK / GROUP * COUNTERS;
+const LANES: usize = NOISE_BLOCK / 4;
 /// Sets the low words of numbers that take two apart from the high ones.
 const LOW_WORDS: u64 = 1 << 62;
+
+type Words = [[u32; LANES]; 4];
 
 /// One draw for a batch whose items have this many elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keyed<'a> {
-    pub(super) keys: &'a Keys,
-    pub(super) draw: u64,
-    pub(super) item_len: usize,
+    keys: &'a Keys,
+    draw: u64,
+    item_len: usize,
+    high: Words,
+    low: Words,
 }
 
-impl Keyed<'_> {
-    fn tiny(&self) -> bool {
-        self.item_len < COUNTERS
-    }
-
-    /// An element's item and its place there.
-    fn item(&self, place: usize) -> (usize, usize) {
-        (place / self.item_len, place % self.item_len)
-    }
-
-    /// The counters of a block, and how many there are.
-    fn counters(&self, places: &Range<usize>) -> (usize, [u32; LANES], [u32; LANES]) {
-        let (mut item, mut offset) = self.item(places.start);
-        let (mut counters, mut items) = ([0; LANES], [0; LANES]);
-        let (width, step) = if self.tiny() {
-            (1, 1)
-        } else {
-            (COUNTERS, GROUP)
-        };
-        let (mut place, mut lanes) = (places.start, 0);
-        let rows = counters.chunks_mut(width).zip(items.chunks_mut(width));
-        for (counters, items) in rows {
-            if place >= places.end {
-                break;
-            }
-            let first = offset / step * width;
-            for (i, (c, k)) in counters.iter_mut().zip(items).enumerate() {
-                (*c, *k) = ((first + i) as u32, self.keys.number(item));
-            }
-            lanes += width;
-            let length = step.min(self.item_len - offset);
-            (place, offset) = (place + length, offset + length);
-            if offset == self.item_len {
-                (item, offset) = (item + 1, 0);
-            }
+impl<'a> Keyed<'a> {
+    pub(super) fn new(keys: &'a Keys, draw: u64, item_len: usize) -> Self {
+        Self {
+            keys,
+            draw,
+            item_len: item_len.max(1),
+            high: [[0; LANES]; 4],
+            low: [[0; LANES]; 4],
         }
-        (lanes, counters, items)
     }
 
-    /// The normals of these counters: a row each for cosines and sines of both pairs.
-    fn normals<W: Wide>(
-        &self,
-        arch: Arch,
-        lanes: usize,
-        counters: &[u32; LANES],
-        items: &[u32; LANES],
-        key: [u32; 2],
-    ) -> [[W; LANES]; 4] {
-        let lanes = lanes.min(LANES);
-        let [mut high, mut low] = [[[0_u32; LANES]; 4]; 2];
-        let mut rows = [[W::of(0.0); LANES]; 4];
-        let whole = !self.tiny();
+    /// Whether a block has elements of several items, each of them the first number of its counter.
+    fn is_shared(&self) -> bool {
+        self.item_len <= LANES && !matches!(self.keys, Keys::Items(_))
+    }
+
+    pub(super) fn end(&self, start: usize) -> usize {
+        if self.is_shared() {
+            return start + LANES;
+        }
+        let offset = start % self.item_len;
+        start + NOISE_BLOCK.min(self.item_len - offset)
+    }
+
+    pub(super) fn begin(&self, at: usize) -> usize {
+        let offset = at % self.item_len;
+        at - if self.is_shared() {
+            offset
+        } else {
+            offset % NOISE_BLOCK
+        }
+    }
+
+    /// The numbers at these places in the draw of this number.
+    pub(super) fn fill<W: Wide>(
+        &mut self,
+        draw: u64,
+        places: Range<usize>,
+        z: &mut [W; NOISE_BLOCK],
+    ) {
+        let (item, offset) = (places.start / self.item_len, places.start % self.item_len);
+        let mut block = Block {
+            arch: Arch::new(),
+            draw,
+            key: self.keys.key(item),
+            counters: [0; LANES],
+            numbers: [self.keys.number(item); LANES],
+            length: places.len(),
+        };
+        let lanes = block.counters.iter_mut().zip(&mut block.numbers);
+        if self.is_shared() {
+            let (mut counter, mut number) = (offset as u32, self.keys.number(item));
+            for (c, n) in lanes {
+                if counter as usize == self.item_len {
+                    (counter, number) = (0, number.wrapping_add(1));
+                }
+                (*c, *n) = (counter, number);
+                counter += 1;
+            }
+        } else {
+            let first = (offset / NOISE_BLOCK * LANES) as u32;
+            lanes
+                .zip(first..)
+                .for_each(|((c, _), counter)| *c = counter);
+        }
+        block.fill(z, self);
+    }
+}
+
+/// Numbers that come from counters under one key.
+struct Block {
+    arch: Arch,
+    draw: u64,
+    key: [u32; 2],
+    /// The counters, and the numbers of the items that they count in.
+    counters: [u32; LANES],
+    numbers: [u32; LANES],
+    length: usize,
+}
+
+impl Block {
+    fn fill<W: Wide>(&self, z: &mut [W; NOISE_BLOCK], keyed: &mut Keyed<'_>) {
+        // A few lanes more than needed take no longer than those that are.
+        let lanes = self.length.next_multiple_of(16).min(LANES);
+        let (high, low) = (&mut keyed.high, &mut keyed.low);
+        let (first, second) = z.split_at_mut(2 * LANES);
         on(
-            arch,
+            self.arch,
             #[inline(always)]
             || {
-                words(&mut high, lanes, counters, items, self.draw, key);
+                self.words(high, lanes, self.draw);
                 if W::IS_DOUBLE {
-                    words(&mut low, lanes, counters, items, self.draw | LOW_WORDS, key);
+                    self.words(low, lanes, self.draw | LOW_WORDS);
                 }
-                let [a, b, c, d] = &mut rows;
-                pairs(a, b, [&high[0], &high[1]], [&low[0], &low[1]], lanes);
-                if whole {
-                    pairs(c, d, [&high[2], &high[3]], [&low[2], &low[3]], lanes);
+                pairs(first, [&high[0], &high[1]], [&low[0], &low[1]], lanes);
+                if self.length > 2 * LANES {
+                    pairs(second, [&high[2], &high[3]], [&low[2], &low[3]], lanes);
                 }
             },
         );
-        rows
+    }
+
+    #[inline(always)]
+    fn words(&self, words: &mut Words, lanes: usize, draw: u64) {
+        let (counters, numbers) = (&self.counters[..lanes], &self.numbers[..lanes]);
+        let [a, b, c, d] = words;
+        let (a, b) = (&mut a[..lanes], &mut b[..lanes]);
+        let (c, d) = (&mut c[..lanes], &mut d[..lanes]);
+        let (key, draw) = (self.key, [draw as u32, (draw >> 32) as u32]);
+        for i in 0..lanes {
+            let counter = [counters[i], numbers[i], draw[0], draw[1]];
+            [a[i], b[i], c[i], d[i]] = philox(counter, key);
+        }
     }
 }
 
 #[inline(always)]
-fn words(
-    words: &mut [[u32; LANES]; 4],
-    lanes: usize,
-    counters: &[u32; LANES],
-    items: &[u32; LANES],
-    draw: u64,
-    key: [u32; 2],
-) {
-    let [a, b, c, d] = words;
+fn pairs<W: Wide>(z: &mut [W], high: [&[u32; LANES]; 2], low: [&[u32; LANES]; 2], lanes: usize) {
+    let (cosines, sines) = z.split_at_mut(LANES);
+    let (cosines, sines) = (&mut cosines[..lanes], &mut sines[..lanes]);
+    let [radii, angles] = high.map(|words| &words[..lanes]);
+    let [low_radii, low_angles] = low.map(|words| &words[..lanes]);
     for i in 0..lanes {
-        let counter = [counters[i], items[i], draw as u32, (draw >> 32) as u32];
-        [a[i], b[i], c[i], d[i]] = philox(counter, key);
-    }
-}
-
-#[inline(always)]
-fn pairs<W: Wide>(
-    cosines: &mut [W; LANES],
-    sines: &mut [W; LANES],
-    high: [&[u32; LANES]; 2],
-    low: [&[u32; LANES]; 2],
-    lanes: usize,
-) {
-    for i in 0..lanes {
-        let (radius, angle) = ([high[0][i], low[0][i]], [high[1][i], low[1][i]]);
+        let (radius, angle) = ([radii[i], low_radii[i]], [angles[i], low_angles[i]]);
         (cosines[i], sines[i]) = W::normal_pair(radius, angle);
     }
 }
@@ -134,57 +161,16 @@ fn pairs<W: Wide>(
 impl<W: Wide> Stream<W> for Keyed<'_> {
     type Part = Self;
 
-    /// Four groups on; items with keys of their own have blocks of their own.
     fn end(&self, start: usize) -> usize {
-        let (item, offset) = self.item(start);
-        if let Keys::Items(_) = self.keys {
-            return start + NOISE_BLOCK.min(self.item_len - offset);
-        }
-        if self.tiny() {
-            return start + LANES;
-        }
-        let groups = self.item_len.div_ceil(GROUP);
-        let next = item * groups + offset / GROUP + NOISE_BLOCK / GROUP;
-        next / groups * self.item_len + next % groups * GROUP
+        self.end(start)
     }
 
     fn begin(&self, at: usize) -> usize {
-        let (_, offset) = self.item(at);
-        at - if self.tiny() { offset } else { offset % GROUP }
+        self.begin(at)
     }
 
-    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
-        let (lanes, counters, items) = self.counters(&places);
-        let (item, mut offset) = self.item(places.start);
-        let rows = self.normals::<W>(Arch::new(), lanes, &counters, &items, self.keys.key(item));
-        if self.tiny() {
-            z.iter_mut()
-                .zip(&rows[0])
-                .for_each(|(z, normal)| *z = *normal);
-            return;
-        }
-        let mut rest = z;
-        for lane in (0..lanes).step_by(COUNTERS) {
-            let length = GROUP.min(self.item_len - offset).min(rest.len());
-            let (group, after) = rest.split_at_mut(length);
-            for (part, row) in group.chunks_mut(COUNTERS).zip(&rows) {
-                let row = &row[lane..lane + COUNTERS];
-                match (part.first_chunk_mut::<COUNTERS>(), row.first_chunk()) {
-                    // Of known size, so that it is a few moves.
-                    (Some(part), Some(row)) => *part = *row,
-                    _ => part
-                        .iter_mut()
-                        .zip(row)
-                        .for_each(|(z, normal)| *z = *normal),
-                }
-            }
-            offset = if offset + length == self.item_len {
-                0
-            } else {
-                offset + length
-            };
-            rest = after;
-        }
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) {
+        self.fill(self.draw, places, z);
     }
 
     fn part(&self) -> Option<Self> {
@@ -194,28 +180,29 @@ impl<W: Wide> Stream<W> for Keyed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keyed, Keys, LANES};
+    use super::{Block, Keyed, Keys, NOISE_BLOCK};
     use crate::state::{Wide, simd};
 
     fn same_bits<W: Wide>() {
         let keys = Keys::Batch { seed: 9, first: 5 };
-        for item_len in [3, 1 << 20] {
-            let keyed = Keyed {
-                keys: &keys,
-                draw: 77,
-                item_len,
-            };
-            // More than a million numbers.
-            for block in 0..5_000 {
-                let counters = std::array::from_fn(|i| (LANES * block + i) as u32);
-                let items = std::array::from_fn(|i| (block + i) as u32);
-                let bits = |arch| {
-                    let rows = keyed.normals::<W>(arch, LANES, &counters, &items, [1, 2]);
-                    rows.map(|row| row.map(|z| z.get().to_bits()))
+        let mut keyed = Keyed::new(&keys, 0, 1 << 20);
+        // More than a million numbers.
+        for number in 0..5_000 {
+            let mut bits = |arch| {
+                let block = Block {
+                    arch,
+                    draw: 77,
+                    key: [number, 2],
+                    counters: std::array::from_fn(|i| i as u32 * number),
+                    numbers: std::array::from_fn(|i| i as u32 + number),
+                    length: NOISE_BLOCK,
                 };
-                let all: Vec<_> = simd::all().into_iter().map(bits).collect();
-                assert!(all.iter().all(|bits| *bits == all[0]), "block {block}");
-            }
+                let mut z = [W::of(0.0); NOISE_BLOCK];
+                block.fill(&mut z, &mut keyed);
+                z.map(|z| z.get().to_bits())
+            };
+            let all: Vec<_> = simd::all().into_iter().map(&mut bits).collect();
+            assert!(all.iter().all(|bits| *bits == all[0]), "block {number}");
         }
     }
 

@@ -13,7 +13,9 @@ use ndarray::{Array, Dimension};
 
 use crate::{
     Error, NoiseLevel,
-    state::{Combination, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with},
+    state::{
+        Combination, NOISE_BLOCK, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with,
+    },
 };
 
 pub use brownian::BrownianPath;
@@ -149,8 +151,8 @@ trait Stream<W: Wide> {
     /// The last place up to `at` where a block may begin.
     fn begin(&self, at: usize) -> usize;
 
-    /// The numbers at these places: a block, or the beginning of one.
-    fn fill(&mut self, places: Range<usize>, z: &mut [W]);
+    /// The numbers at these places, which are a block or the beginning of one, as the first of `z`.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]);
 
     /// The copy for another thread.
     fn part(&self) -> Option<Self::Part>;
@@ -188,7 +190,7 @@ impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> 
         self.stream.begin(at)
     }
 
-    fn fill(&mut self, places: Range<usize>, z: &mut [A::Wide]) -> Option<f64> {
+    fn fill(&mut self, places: Range<usize>, z: &mut [A::Wide; NOISE_BLOCK]) -> Option<f64> {
         self.stream.fill(places.clone(), z);
         match self.deviation {
             Deviation::Same(std) => return Some(std),

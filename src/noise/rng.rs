@@ -7,7 +7,8 @@ use ndarray::{Array, Dimension};
 use super::{Interval, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error,
-    rand::RngCore,
+    rand::{Rng, RngCore},
+    rand_distr::StandardNormal,
     state::{Combination, NOISE_BLOCK, Real, Wide, simd::vectorized},
 };
 
@@ -38,6 +39,8 @@ impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
 /// One stream across all items: numbers depend on the batch before them.
 struct FromRng<'a, R>(&'a mut R);
 
+/// How many numbers a block does not pay for.
+const FEW: usize = 64;
 /// Pairs of a block.
 const PAIRS: usize = NOISE_BLOCK / 2;
 
@@ -52,9 +55,16 @@ impl<W: Wide, R: RngCore> Stream<W> for FromRng<'_, R> {
         at
     }
 
-    /// The cosines of all pairs and then their sines.
-    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
-        let pairs = places.len().div_ceil(2).min(PAIRS);
+    /// The cosines of all pairs and then their sines; a few numbers each for itself.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) {
+        let length = places.len();
+        if length < FEW {
+            for z in &mut z[..length] {
+                *z = W::of(self.0.sample(StandardNormal));
+            }
+            return;
+        }
+        let pairs = length.div_ceil(2).min(PAIRS);
         let [mut radii, mut angles] = [[[0; 2]; PAIRS]; 2];
         let words = if W::IS_DOUBLE { 2 } else { 1 };
         for row in [&mut radii, &mut angles] {
@@ -69,7 +79,8 @@ impl<W: Wide, R: RngCore> Stream<W> for FromRng<'_, R> {
                 place[1] = u32::from_le_bytes(*chunk);
             }
         }
-        let [mut cosines, mut sines] = [[W::of(0.0); PAIRS]; 2];
+        let (cosines, sines) = z.split_at_mut(pairs);
+        let (sines, radii, angles) = (&mut sines[..pairs], &radii[..pairs], &angles[..pairs]);
         vectorized(
             #[inline(always)]
             || {
@@ -78,10 +89,6 @@ impl<W: Wide, R: RngCore> Stream<W> for FromRng<'_, R> {
                 }
             },
         );
-        let numbers = cosines[..pairs].iter().chain(&sines[..pairs]);
-        z.iter_mut()
-            .zip(numbers)
-            .for_each(|(z, normal)| *z = *normal);
     }
 
     fn part(&self) -> Option<Self::Part> {

@@ -116,11 +116,7 @@ impl Noise {
                 });
             }
         }
-        Ok(Keyed {
-            keys: &self.keys,
-            draw: self.draw,
-            item_len: item_len(x).max(1),
-        })
+        Ok(Keyed::new(&self.keys, self.draw, item_len(x)))
     }
 
     /// Number of draws so far.

@@ -78,16 +78,8 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
-        let (low, high) = (A::of(low), A::of(high));
-        // Comparisons rather than min and max, which would turn a NaN into a bound.
-        self.map_inplace(|y| {
-            if *y < low {
-                *y = low;
-            } else if *y > high {
-                *y = high;
-            }
-        });
-        Ok(())
+        let same = [Combination::new(0, 1.0, &[]).within(low, high)];
+        sweep_with(&mut [self], &[], &same, false, &mut Silent).map(|_| ())
     }
 
     fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error> {

@@ -1,9 +1,7 @@
 //! The one loop over elements that every update goes through.
 
-#[cfg(feature = "half")]
-use super::Real;
 use super::{
-    Wide,
+    Real, Wide,
     simd::{Arch, on, vectorized},
 };
 
@@ -17,6 +15,9 @@ pub(super) fn combine<W: Wide>(
     terms: &[(f64, &[W])],
     noise: Option<(f64, &[W])>,
 ) {
+    if own == 1.0 && terms.is_empty() && noise.is_none() {
+        return;
+    }
     combine_on(Arch::new(), y, own, terms, noise);
 }
 
@@ -127,6 +128,21 @@ pub(super) fn combine_widened<A: Real<Wide = f32>>(
         }
         narrow(sum, y);
     }
+}
+
+/// `y <- min(max(y, low), high)`.
+pub(super) fn clamp<A: Real>(y: &mut [A], low: f64, high: f64) {
+    let (low, high) = (A::of(low), A::of(high));
+    vectorized(
+        #[inline(always)]
+        || {
+            for y in &mut *y {
+                // Comparisons rather than min and max, which would turn a NaN into a bound.
+                let raised = if *y < low { low } else { *y };
+                *y = if raised > high { high } else { raised };
+            }
+        },
+    );
 }
 
 /// Whether all values pass; without an early exit, so that the loop vectorises.

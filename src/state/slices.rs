@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 #[cfg(feature = "rayon")]
 use super::threads;
 use super::{
-    Combination, Real, Wide,
+    Combination, Real, Wide, kernel,
     sweep::{Terms, state_at},
 };
 
@@ -33,8 +33,8 @@ pub(crate) trait NoiseBlocks<W: Wide> {
     /// The last place up to `at` where a block begins.
     fn begin(&self, at: usize) -> usize;
 
-    /// The coefficient of the noise, and its numbers at these places into `z`.
-    fn fill(&mut self, places: Range<usize>, z: &mut [W]) -> Option<f64>;
+    /// The coefficient of the noise, and its numbers at these places as the first of `z`.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) -> Option<f64>;
 
     /// The copy for another thread.
     fn part(&self) -> Option<Self::Part>;
@@ -60,7 +60,7 @@ impl<W: Wide> NoiseBlocks<W> for Silent {
         at - at % BLOCK
     }
 
-    fn fill(&mut self, _: Range<usize>, _: &mut [W]) -> Option<f64> {
+    fn fill(&mut self, _: Range<usize>, _: &mut [W; NOISE_BLOCK]) -> Option<f64> {
         None
     }
 
@@ -110,9 +110,9 @@ pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
     let mut start = 0;
     while start < length {
         let end = (noise.end(first + start) - first).min(length);
-        let z = z.get_mut(..end - start).unwrap_or_default();
-        let scale = noise.fill(first + start..first + end, z);
-        finite &= slices.combine(start..end, combinations, watched, scale.map(|c| (c, &*z)));
+        let scale = noise.fill(first + start..first + end, &mut z);
+        let noise = scale.map(|c| (c, &z[..end - start]));
+        finite &= slices.combine(start..end, combinations, watched, noise);
         start = end;
     }
     finite
@@ -173,7 +173,11 @@ impl<'a, A: Real> Slices<'a, A> {
             };
             let terms: Terms<'_, [A]> = combination.terms.iter().filter_map(slice).collect();
             let noise = noise.filter(|_| combination.noisy);
-            A::combine(&mut target[block.clone()], combination.own, &terms, noise);
+            let target = &mut target[block.clone()];
+            A::combine(target, combination.own, &terms, noise);
+            if let Some((low, high)) = combination.bounds {
+                kernel::clamp(target, low, high);
+            }
         }
         finite
     }

@@ -19,17 +19,27 @@ pub struct Combination<'a> {
     /// Whether the noise of the sweep is added, if it has any
     /// ([`NoiseSource::sweep`](crate::noise::NoiseSource::sweep)).
     pub noisy: bool,
+    /// What the result is kept within, if anything; NaN stays NaN.
+    pub bounds: Option<(f64, f64)>,
 }
 
 impl<'a> Combination<'a> {
-    /// Without noise.
+    /// Without noise and bounds.
     pub const fn new(target: usize, own: f64, terms: &'a [(f64, usize)]) -> Self {
         Self {
             target,
             own,
             terms,
             noisy: false,
+            bounds: None,
         }
+    }
+
+    /// The same with its result kept within bounds.
+    #[must_use]
+    pub const fn within(mut self, low: f64, high: f64) -> Self {
+        self.bounds = Some((low, high));
+        self
     }
 
     /// The same with the noise of the sweep, or without.
@@ -82,6 +92,9 @@ pub(crate) fn one_by_one<V: State>(
         target.combine(combination.own, &terms)?;
         if combination.noisy {
             noise(target)?;
+        }
+        if let Some((low, high)) = combination.bounds {
+            target.clamp(low, high)?;
         }
     }
     Ok(finite)

@@ -63,7 +63,7 @@ impl<W: Wide> Stream<W> for Drawn {
         at
     }
 
-    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) {
         let numbers = self.0.get(places).unwrap_or_default();
         z.iter_mut()
             .zip(numbers)
