@@ -85,6 +85,12 @@ WORKS = [
         ],
     ),
     Work(
+        "noise from StdRng through the crate",
+        "std-rng-here",
+        ("16", "16384", "1048576"),
+        [Peer("rand_distr with StdRng", "rust", "std-rng")],
+    ),
+    Work(
         "1000-step table and 50 Karras nodes",
         "table",
         ("1",),
@@ -120,6 +126,17 @@ WORKS = [
             row,
             (*SIZES, BIG),
             [Peer("the same without `rayon`", "rust", row, (0.95, 0.95, 0.95, 1.8))],
+            side="rayon",
+        )
+        for name, row in (("DDPM", "ddpm"), ("DDIM", "ddim"))
+    ),
+    # A network runs between two steps, and the threads of the crate may sleep meanwhile.
+    *(
+        Work(
+            f"{name} step on all threads, after a rest",
+            f"{row}@rested",
+            SIZES,
+            [Peer("the same without `rayon`", "rust", f"{row}@rested", (0.95, 0.95, 0.95))],
             side="rayon",
         )
         for name, row in (("DDPM", "ddpm"), ("DDIM", "ddim"))

@@ -66,7 +66,9 @@ def cargo(scratch, *features):
     say("building the Rust side" + "".join(f", {feature}" for feature in features))
     subprocess.run(command, check=True, stdout=sys.stderr)
     binary = target / "-".join(["peers", *(feature.replace("/", "-") for feature in features)])
-    shutil.copy(target / "release" / "peers", binary)
+    # Moved into place, since another run may have the old one open.
+    shutil.copy(target / "release" / "peers", f"{binary}.new")
+    os.replace(f"{binary}.new", binary)
     return binary
 
 

@@ -7,6 +7,8 @@ mod candle;
 mod jump;
 mod memory;
 mod noise;
+#[path = "../../../runs/mod.rs"]
+mod runs;
 mod steps;
 mod table;
 
@@ -77,6 +79,7 @@ fn row(name: &str, shape: Shape) -> Fallible<Row> {
         "candle-ddpm" => candle::ddpm(shape),
         "jump" => jump::row(shape),
         "noise" => noise::seeded(shape),
+        "std-rng-here" => noise::from_rng(shape),
         "std-rng" => noise::rand_distr(shape),
         "table" => table::grid(),
         "table-plan" => table::plan(),

@@ -17,6 +17,14 @@ pub fn seeded(shape: Shape) -> Fallible<Row> {
     }))
 }
 
+/// This crate's, from a generator of the user's.
+pub fn from_rng(shape: Shape) -> Fallible<Row> {
+    let (mut x, mut rng) = (Tensor::zeros(shape), StdRng::seed_from_u64(1));
+    Ok(timed(move || {
+        Ok(rng.add(&mut x, Scale::Same(1e-3), None)?)
+    }))
+}
+
 /// The usual way in Rust.
 pub fn rand_distr(shape: Shape) -> Fallible<Row> {
     let (mut x, mut rng) = (Tensor::zeros(shape), StdRng::seed_from_u64(1));

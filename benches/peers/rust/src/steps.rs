@@ -1,18 +1,16 @@
 //! Steps of this crate's runs, from the configurations that diffusers gets too.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gaussian_diffusion::{
-    Error, Noise, Plan, Prediction, Run,
+    Error, Plan, Prediction,
     config::{SchedulerConfig, Told},
     noise::{Interval, NoiseSource, Scale},
 };
 
-use crate::{Fallible, Row, Shape, Tensor, values};
+use crate::{Fallible, Row, Shape, Tensor, runs::Runs, values};
 
 const STEPS: usize = 50;
-/// Multi-step solvers have their history after these.
-const WARM: usize = 3;
 /// What the probe runs, from a start with a warm history on.
 const PROBED: usize = 5;
 
@@ -23,87 +21,28 @@ fn plan(name: &str) -> Fallible<Plan<Told>> {
     Ok(SchedulerConfig::from_json(&scheduler.to_string())?.plan(STEPS)?)
 }
 
-/// Steps in the middle of runs that follow each other.
+/// Steps in the middle of runs, with a rest before each where the name ends in `@rested`.
 pub fn row(name: &str, shape: Shape) -> Fallible<Row> {
-    // As long as the program, so that a run can be kept beside it.
-    let plan: &'static _ = Box::leak(Box::new(plan(name)?));
-    let mut runs = Runs {
-        plan,
-        start: values(shape, 0),
-        answer: values(shape, 1),
-        free: None,
-        noise: Noise::seeded(1),
-        run: None,
+    let (name, pause) = match name.strip_suffix("@rested") {
+        Some(name) => (name, Duration::from_micros(300)),
+        None => (name, Duration::ZERO),
     };
-    Ok(Box::new(move |calls| runs.steps(calls)))
+    // As long as the program, so that runs can be kept beside it.
+    let plan: &'static _ = Box::leak(Box::new(plan(name)?));
+    let mut runs = Runs::new(plan, values(shape, 0), values(shape, 1)).resting(pause);
+    Ok(Box::new(move |calls| Ok(runs.steps(calls as u64)?)))
 }
 
-struct Runs {
-    plan: &'static Plan<Told>,
-    start: Tensor,
-    answer: Tensor,
-    /// An array to answer with.
-    free: Option<Tensor>,
-    noise: Noise,
-    run: Option<Run<'static, Tensor, Told>>,
-}
-
-impl Runs {
-    fn steps(&mut self, calls: usize) -> Fallible<Duration> {
-        let mut took = Duration::ZERO;
-        for _ in 0..calls {
-            // The last step is none of the middle.
-            let ended = |run: &Run<_, _>| run.evaluations_done() + 1 >= self.plan.evaluations();
-            if self.run.as_ref().is_none_or(ended) {
-                self.begin()?;
-            }
-            took += self.step()?;
-        }
-        Ok(took)
-    }
-
-    /// A run with a warm history, in the arrays of the one before.
-    fn begin(&mut self) -> Fallible<()> {
-        let mut x = match self.run.take() {
-            Some(run) => run.into_state(),
-            None => self.start.clone(),
-        };
-        x.assign(&self.start);
-        self.run = Some(self.plan.start_from(x, &mut self.noise)?);
-        for _ in 0..WARM {
-            self.step()?;
-        }
-        Ok(())
-    }
-
-    /// One step; only the crate's part is timed.
-    fn step(&mut self) -> Fallible<Duration> {
-        let run = self.run.as_mut().ok_or("no run has begun")?;
-        let answer = self.free.take().unwrap_or_else(|| self.answer.clone());
-        let start = Instant::now();
-        self.free = answered(run, answer, &mut self.noise)?;
-        Ok(start.elapsed())
-    }
-}
-
-/// Answers a run and gives the array that became free, if the crate gives one back.
-fn answered(
-    run: &mut Run<'static, Tensor, Told>,
-    answer: Tensor,
-    noise: &mut Noise,
-) -> Result<Option<Tensor>, Error> {
-    run.supply(Prediction::noise(answer), noise)?;
-    Ok(None)
-}
-
-/// The state after some steps with answers and noise that diffusers gets too.
+/// What the network is shown after some steps with answers and noise that diffusers gets too.
 pub fn probe(name: &str, shape: Shape) -> Fallible<Vec<f32>> {
     let plan = plan(name)?;
     let mut run = plan.start_from(values(shape, 0), &mut Given)?;
     for i in 1..=PROBED {
         run.supply(Prediction::noise(values(shape, i)), &mut Given)?;
     }
-    Ok(run.into_state().into_raw_vec_and_offset().0)
+    // Not the state, which a corrector has yet to make of it.
+    let (shown, _) = run.pending().ok_or("the run ended")?;
+    Ok(shown.iter().copied().collect())
 }
 
 /// The last step of DDPM, which draws no noise.
