@@ -15,17 +15,17 @@ use gaussian_diffusion::{
     rand_distr::{Distribution, StandardNormal},
     state::Real,
 };
-use ndarray::Array1;
+use ndarray::Array2;
 
 const LENGTHS: [usize; 5] = [2, 64, 1 << 10, 1 << 14, 1 << 20];
 
 fn lengths<N, A: Real>(c: &mut Criterion, name: &str, noise: &mut N)
 where
-    N: NoiseSource<Array1<A>>,
+    N: NoiseSource<Array2<A>>,
 {
     let mut group = c.benchmark_group(name);
     for length in LENGTHS {
-        let mut x = Array1::from_elem(length, A::of(0.0));
+        let mut x = Array2::from_elem((1, length), A::of(0.0));
         group.throughput(Throughput::Elements(length as u64));
         group.bench_function(BenchmarkId::from_parameter(length), |b| {
             // Scaled down, so that the sum stays small.
@@ -54,7 +54,7 @@ where
     let mut rng = StdRng::seed_from_u64(1);
     let mut group = c.benchmark_group(name);
     for length in LENGTHS {
-        let mut x = Array1::from_elem(length, A::of(0.0));
+        let mut x = Array2::from_elem((1, length), A::of(0.0));
         group.throughput(Throughput::Elements(length as u64));
         group.bench_function(BenchmarkId::from_parameter(length), |b| {
             b.iter(|| {

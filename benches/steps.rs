@@ -13,7 +13,7 @@ use gaussian_diffusion::{
     schedule::Discrete,
     solver::{Ddim, Ddpm, DpmSolver, ExponentialAdams, LinearMultistep, UniPc},
 };
-use ndarray::{Array1, Array4};
+use ndarray::{Array2, Array4};
 use runs::Runs;
 
 const SIZES: [(usize, usize, usize, usize); 3] =
@@ -55,7 +55,7 @@ fn lengths(c: &mut Criterion) {
         let plan = plan(solver);
         let mut group = c.benchmark_group(format!("{} by elements", plan.name()));
         for length in LENGTHS {
-            let x = Array1::ones(length);
+            let x = Array2::ones((1, length));
             group.throughput(Throughput::Elements(length as u64));
             let mut runs = Runs::new(&plan, x.clone(), x);
             group.bench_function(BenchmarkId::from_parameter(length), |b| {
@@ -77,7 +77,7 @@ fn histories(c: &mut Criterion) {
             let plan = plan(solver);
             let mut group = c.benchmark_group(format!("{name} by history"));
             for length in [1 << 14, 1 << 18] {
-                let x = Array1::ones(length);
+                let x = Array2::ones((1, length));
                 group.throughput(Throughput::Elements(length as u64));
                 let mut runs = Runs::new(&plan, x.clone(), x);
                 group.bench_function(BenchmarkId::new(order.to_string(), length), |b| {
