@@ -16,7 +16,9 @@ import statistics
 import subprocess
 import sys
 
-from comparisons import WORKS
+# Nothing is left beside the sources.
+sys.dont_write_bytecode = True
+from comparisons import WORKS  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -134,15 +136,15 @@ def compared(work, place, size, samples):
         # Of bandwidths, those of the triad's three streams and of ours.
         scale = work.streams / 3 if work.streams else 1
         ratios = [scale * b / a for a, b in zip(ours, theirs)]
-        here, there = statistics.median(ours), statistics.median(theirs)
+        low, ratio, high = quartiles(ratios)
         yield {
             "work": work.name,
             "size": size,
             "against": peer.name,
-            "here_ns": here,
-            "there_ns": there,
-            "ratio": scale * there / here,
-            "quartiles": [quartiles(ratios)[0], quartiles(ratios)[2]],
+            "here_ns": statistics.median(ours),
+            "there_ns": statistics.median(theirs),
+            "ratio": ratio,
+            "quartiles": [low, high],
             "asked": peer.asked[place] if peer.asked else None,
             "bandwidth": bool(work.streams),
             "here_samples": ours,
