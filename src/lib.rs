@@ -19,6 +19,7 @@
     )
 )]
 
+mod box_muller;
 mod error;
 mod time;
 

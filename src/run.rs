@@ -1,13 +1,15 @@
 //! The one loop, turned inside out.
 
-use std::{collections::VecDeque, fmt::Debug};
+use std::{collections::VecDeque, fmt::Debug, mem};
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
-    Edit, Error, NoiseLevel, Plan, Point, Prediction, Reached, Spread,
+    Edit, Error, Linear, NoiseLevel, Plan, Point, Prediction, Reached, Spread,
     noise::{NoiseSource, Scale},
     plan::PlannedStage,
     solver::Update,
-    state::State,
+    state::{Combination, State},
 };
 
 /// One run of a plan: it asks, and is answered, until it has ended.
@@ -35,12 +37,18 @@ use crate::{
 pub struct Run<'p, V, T> {
     plan: &'p Plan<T>,
     state: V,
-    /// Where the network is asked next, if not at the state.
+    /// The point of an evaluation apart from the state.
     trial: Option<V>,
+    /// Whether the network is asked there.
+    at_trial: bool,
     /// Predictions in the basis of their stages, the newest first.
     history: VecDeque<V>,
     /// Evaluations done.
     done: usize,
+    /// Whether an answer was lost on the way, and the state with it.
+    lost: bool,
+    /// State and trial before an answer that may yet fail.
+    before: [Option<V>; 2],
 }
 
 impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
@@ -60,15 +68,18 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             plan,
             state,
             trial: None,
-            history: VecDeque::new(),
+            at_trial: false,
+            history: VecDeque::with_capacity(plan.memory() + 1),
             done: 0,
+            lost: false,
+            before: [None, None],
         })
     }
 
     /// What the network is asked next: a state and what to tell it; `None` when the run has ended.
     pub fn pending(&self) -> Option<(&V, Point<T>)> {
         let planned = self.planned()?;
-        Some((self.trial.as_ref().unwrap_or(&self.state), planned.point))
+        Some((self.shown(), planned.point))
     }
 
     /// Answers the pending question and takes the run to the next one.
@@ -83,81 +94,207 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         N: NoiseSource<V> + ?Sized,
     {
         let planned = self.planned().ok_or(Error::Finished)?;
-        let (stage, point) = (&planned.stage, &planned.point);
-        let Prediction {
-            mut value,
-            parameterization,
-            variance,
-            shift,
-        } = answer;
-        let extras = [variance.as_ref(), shift.as_ref()];
-        if !(value.is_finite() && extras.into_iter().flatten().all(State::is_finite)) {
-            return Err(Error::NotFinite {
-                what: "the prediction of the network",
-                step: point.step,
-            });
-        }
-        if let Some(shift) = &shift {
+        let point = &planned.point;
+        finite(answer.value.is_finite(), point)?;
+        if let Some(shift) = &answer.shift {
             // Refused now, if of another shape, while nothing has changed.
             shift
                 .clone()
                 .combine(0.0, &[(1.0, &self.state)])
                 .map_err(|error| error.turned().naming("the shift of a prediction"))?;
         }
+        let kept = planned.draws(self.next()) && !self.is_direct(planned);
+        if kept {
+            keep(&mut self.before[0], &self.state)?;
+            if let Some(trial) = &self.trial {
+                keep(&mut self.before[1], trial)?;
+            }
+        }
+        let result = self.take(answer, noise);
+        if kept && result.is_err() {
+            let places = [Some(&mut self.state), self.trial.as_mut()];
+            for (kept, place) in self.before.iter_mut().zip(places) {
+                if let (Some(kept), Some(place)) = (kept, place) {
+                    mem::swap(kept, place);
+                }
+            }
+        }
+        result.map(|_| ())
+    }
+
+    /// The same for a loop that ends with the first error: it reads the answer once less, and gives the
+    /// array that has become free, into which the next answer can be written.
+    ///
+    /// # Errors
+    ///
+    /// As [`supply`](Self::supply). The run is then lost: it asks nothing more.
+    pub fn advance<N>(&mut self, answer: Prediction<V>, noise: &mut N) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let result = self.take(answer, noise);
+        self.lost = result.is_err();
+        result
+    }
+
+    /// Takes the run on. Where that fails, the history is as it was, and so is the state if the solver
+    /// keeps no more than the answer; a state that is combined with other predictions may have changed.
+    fn take<N>(&mut self, answer: Prediction<V>, noise: &mut N) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let planned = self.planned().ok_or(Error::Finished)?;
+        let (stage, point) = (&planned.stage, &planned.point);
+        let Prediction {
+            value,
+            parameterization,
+            variance,
+            shift,
+        } = answer;
+        let extras = [variance.as_ref(), shift.as_ref()];
+        finite(extras.into_iter().flatten().all(State::is_finite), point)?;
         let std = match &stage.commit {
             Some(commit) => deviation(commit.spread, variance, &self.state, point.step)?,
             None => None,
         };
         let map = parameterization.to(stage.basis, point.level)?;
-        let misshapen = |error: Error| error.naming("the prediction of the network");
-        let next = self.plan.stages().get(self.done + 1);
-        if self.plan.memory() == 1 && self.trial.is_none() && stage.trial.is_none() {
-            // The conversion joins the update, and the prediction is read once.
-            let step = |state: &mut V| {
-                if let Some(commit) = &stage.commit {
-                    let newest = commit.model.first().copied().unwrap_or(0.0);
-                    let own = commit.state + newest * map.state;
-                    let newest = [(newest * map.prediction, &value)];
-                    state.combine(own, &newest).map_err(misshapen)?;
-                    add_noise(state, commit.spread, std.as_ref(), planned, noise)?;
-                }
-                renoise(state, next, noise)
-            };
-            change(&mut self.state, planned.draws(next), step)?;
+        let same = parameterization == stage.basis;
+        let free = if self.is_direct(planned) {
+            self.direct(value, map, std.as_ref(), noise)?
         } else {
-            if parameterization != stage.basis {
-                let seen = self.trial.as_ref().unwrap_or(&self.state);
-                value
-                    .combine(map.prediction, &[(map.state, seen)])
-                    .map_err(|error| misshapen(error.turned()))?;
-            }
-            self.history.push_front(value);
-            let history = &self.history;
-            let mut trial = None;
-            let step = |state: &mut V| {
-                if let Some(commit) = &stage.commit {
-                    update(state, commit, history).map_err(misshapen)?;
-                    add_noise(state, commit.spread, std.as_ref(), planned, noise)?;
-                }
-                if let Some(to_next) = &stage.trial {
-                    let mut x = state.clone();
-                    update(&mut x, to_next, history).map_err(misshapen)?;
-                    add_noise(&mut x, to_next.spread, None, planned, noise)?;
-                    trial = Some(x);
-                }
-                renoise(state, next, noise)
-            };
-            let changed = change(&mut self.state, planned.draws(next), step);
-            if changed.is_err() {
-                self.history.pop_front();
-            }
-            changed?;
-            self.trial = trial;
-            self.history.truncate(self.plan.memory());
-        }
+            self.keeping(value, (!same).then_some(map), std.as_ref(), noise)?
+        };
         self.done += 1;
         if let Some(shift) = &shift {
             self.shift(shift, point)?;
+        }
+        Ok(free)
+    }
+
+    /// Whether nothing but the new state is made of the answer.
+    fn is_direct(&self, planned: &PlannedStage<T>) -> bool {
+        self.plan.memory() == 1 && !self.at_trial && planned.stage.trial.is_none()
+    }
+
+    /// The new state, written over the answer: the conversion joins the update, the answer is read
+    /// once, and the old state stands until all has gone well.
+    fn direct<N>(
+        &mut self,
+        mut value: V,
+        map: Linear,
+        std: Option<&V>,
+        noise: &mut N,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let planned = self.planned().ok_or(Error::Finished)?;
+        let (own, newest, spread) = match &planned.stage.commit {
+            Some(commit) => {
+                let newest = commit.model.first().copied().unwrap_or(0.0);
+                (commit.state, newest, commit.spread)
+            }
+            None => (1.0, 0.0, Spread::NONE),
+        };
+        let scale = scale(spread, std)?;
+        let terms = [(own + newest * map.state, 1)];
+        let combination = Combination::new(0, newest * map.prediction, &terms);
+        let combination = combination.with_noise(scale.is_some());
+        let (states, fixed) = (&mut [&mut value], &[&self.state]);
+        let is_finite = sweep(states, fixed, &[combination], scale, planned, noise)
+            .map_err(|error| error.turned().naming(PREDICTION))?;
+        finite(is_finite, &planned.point)?;
+        renoise(&mut value, self.next(), noise)?;
+        Ok(Some(mem::replace(&mut self.state, value)))
+    }
+
+    /// The new state and the point of the next evaluation, made of the answer, which is kept.
+    fn keeping<N>(
+        &mut self,
+        mut value: V,
+        map: Option<Linear>,
+        std: Option<&V>,
+        noise: &mut N,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let planned = self.planned().ok_or(Error::Finished)?;
+        self.combine(&mut value, map, std, planned, noise)?;
+        let next = self.next();
+        renoise(&mut self.state, next, noise)?;
+        self.at_trial = planned.stage.trial.is_some();
+        self.history.push_front(value);
+        let full = self.history.len() > self.plan.memory();
+        Ok(if full { self.history.pop_back() } else { None })
+    }
+
+    /// In one pass: the answer in the terms of the solver, the new state, the point of the next
+    /// evaluation.
+    fn combine<N>(
+        &mut self,
+        value: &mut V,
+        map: Option<Linear>,
+        std: Option<&V>,
+        planned: &PlannedStage<T>,
+        noise: &mut N,
+    ) -> Result<(), Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        const VALUE: usize = 0;
+        const STATE: usize = 1;
+        const TRIAL: usize = 2;
+        let (commit, trial) = (&planned.stage.commit, &planned.stage.trial);
+        if self.trial.is_none() && trial.is_some() {
+            self.trial = Some(self.state.clone());
+        }
+        let seen = if self.at_trial { TRIAL } else { STATE };
+        let mut states: SmallVec<[&mut V; 3]> = smallvec![value, &mut self.state];
+        states.extend(self.trial.as_mut());
+        let kept: SmallVec<[&V; 6]> = self.history.iter().collect();
+
+        let first_kept = states.len();
+        let terms = |update: &Update, own: Option<(f64, usize)>| {
+            let place = |i: usize| i.checked_sub(1).map_or(VALUE, |i| first_kept + i);
+            let model = update.model.iter().take(kept.len() + 1).enumerate();
+            let model = model.map(|(i, c)| (*c, place(i)));
+            own.into_iter().chain(model).collect::<SmallVec<[_; 6]>>()
+        };
+        let of_map = map.map(|map| (map.prediction, [(map.state, seen)]));
+        let of_commit = commit.as_ref().map(|update| terms(update, None));
+        let of_trial = trial
+            .as_ref()
+            .map(|update| terms(update, Some((update.state, STATE))));
+
+        let spread = |update: &Option<Update>| update.as_ref().map_or(Spread::NONE, |u| u.spread);
+        let scales = [scale(spread(commit), std)?, scale(spread(trial), None)?];
+        let noisy = scales.map(|scale| scale.is_some());
+        let mut first: SmallVec<[Combination<'_>; 3]> = SmallVec::new();
+        if let Some((own, terms)) = &of_map {
+            first.push(Combination::new(VALUE, *own, terms));
+        }
+        if let (Some(update), Some(terms)) = (commit, &of_commit) {
+            first.push(Combination::new(STATE, update.state, terms).with_noise(noisy[0]));
+        }
+        // A trial with noise of its own is a second draw.
+        let mut second: SmallVec<[Combination<'_>; 1]> = SmallVec::new();
+        if let Some(terms) = &of_trial {
+            let trial = Combination::new(TRIAL, 0.0, terms).with_noise(noisy[1]);
+            match noisy[1] {
+                true => second.push(trial),
+                false => first.push(trial),
+            }
+        }
+        let misshapen = |error: Error| match map {
+            Some(_) => error.turned().naming(PREDICTION),
+            None => error.naming(PREDICTION),
+        };
+        let is_finite =
+            sweep(&mut states, &kept, &first, scales[0], planned, noise).map_err(misshapen)?;
+        finite(is_finite, &planned.point)?;
+        if !second.is_empty() {
+            sweep(&mut states, &kept, &second, scales[1], planned, noise).map_err(misshapen)?;
         }
         Ok(())
     }
@@ -177,8 +314,7 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             level: next.map_or(end.unwrap_or(NoiseLevel::CLEAN), |point| point.level),
         };
         self.change(|x| edit.edit(x, reached))?;
-        let stands = self.trial.as_ref().unwrap_or(&self.state);
-        if stands.is_finite() {
+        if self.shown().is_finite() {
             return Ok(());
         }
         Err(Error::NotFinite {
@@ -199,8 +335,9 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     }
 
     fn change(&mut self, f: impl FnOnce(&mut V) -> Result<(), Error>) -> Result<(), Error> {
-        let Some(trial) = &mut self.trial else {
-            return f(&mut self.state);
+        let trial = match &mut self.trial {
+            Some(trial) if self.at_trial => trial,
+            _ => return f(&mut self.state),
         };
         let mut change = trial.clone();
         f(trial)?;
@@ -241,26 +378,43 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     }
 
     fn planned(&self) -> Option<&'p PlannedStage<T>> {
-        self.plan.stages().get(self.done)
+        self.plan.stages().get(self.done).filter(|_| !self.lost)
+    }
+
+    fn next(&self) -> Option<&'p PlannedStage<T>> {
+        self.plan.stages().get(self.done + 1)
+    }
+
+    /// What the network is shown next.
+    fn shown(&self) -> &V {
+        match &self.trial {
+            Some(trial) if self.at_trial => trial,
+            _ => &self.state,
+        }
     }
 }
 
-/// Changes the state, or leaves it as it was where that fails.
-///
-/// A combination is refused before anything is changed; what can fail later, and so needs a copy, is
-/// a source of noise.
-fn change<V: State>(
-    state: &mut V,
-    draws: bool,
-    step: impl FnOnce(&mut V) -> Result<(), Error>,
-) -> Result<(), Error> {
-    if !draws {
-        return step(state);
+const PREDICTION: &str = "the prediction of the network";
+
+fn finite<T>(is_finite: bool, point: &Point<T>) -> Result<(), Error> {
+    match is_finite {
+        true => Ok(()),
+        false => Err(Error::NotFinite {
+            what: PREDICTION,
+            step: point.step,
+        }),
     }
-    let mut changed = state.clone();
-    step(&mut changed)?;
-    *state = changed;
-    Ok(())
+}
+
+/// Copies a state into an array that is there already, if one is.
+fn keep<V: State>(place: &mut Option<V>, state: &V) -> Result<(), Error> {
+    match place {
+        Some(copy) => copy.combine(0.0, &[(1.0, state)]),
+        None => {
+            *place = Some(state.clone());
+            Ok(())
+        }
+    }
 }
 
 /// The noise before the evaluation of a stage.
@@ -288,11 +442,6 @@ where
     Ok(())
 }
 
-fn update<V: State>(x: &mut V, update: &Update, history: &VecDeque<V>) -> Result<(), Error> {
-    let terms: Vec<_> = update.model.iter().copied().zip(history).collect();
-    x.combine(update.state, &terms)
-}
-
 /// The deviation of every element, where the network gives it, in the shape of the state.
 fn deviation<V: State>(
     spread: Spread,
@@ -305,13 +454,13 @@ fn deviation<V: State>(
     }
     let (offset, scale) = spread.log_variance_map();
     let needed_by = "the learned variance of the sampler";
-    let variance = variance.ok_or(Error::Missing {
+    let mut std = variance.ok_or(Error::Missing {
         what: "the variance of a prediction",
         needed_by,
     })?;
-    let mut std = state.clone();
-    std.combine(0.0, &[(1.0, &variance)])
-        .map_err(|error| error.naming("the variance of a prediction"))?;
+    // Refuses another shape.
+    std.combine(1.0, &[(0.0, state)])
+        .map_err(|error| error.turned().naming("the variance of a prediction"))?;
     std.exp_affine(0.5 * offset, 0.5 * scale)?;
     if !std.is_finite() {
         return Err(Error::NotFinite {
@@ -322,25 +471,35 @@ fn deviation<V: State>(
     Ok(Some(std))
 }
 
-fn add_noise<V, T, N>(
-    x: &mut V,
-    spread: Spread,
-    std: Option<&V>,
-    planned: &PlannedStage<T>,
-    noise: &mut N,
-) -> Result<(), Error>
-where
-    N: NoiseSource<V> + ?Sized,
-{
-    // Noise that leads nowhere, such as a corrector's, is no part of the way down.
-    let over = (planned.over.from != planned.over.to).then_some(planned.over);
+/// How strong the noise of an update is, if it has any.
+fn scale<V>(spread: Spread, std: Option<&V>) -> Result<Option<Scale<'_, V>>, Error> {
     match (spread, std) {
-        (_, Some(std)) => noise.add(x, Scale::PerElement(std), over),
-        (Spread::Std(0.0), None) => Ok(()),
-        (Spread::Std(std), None) => noise.add(x, Scale::Same(std), over),
+        (_, Some(std)) => Ok(Some(Scale::PerElement(std))),
+        (Spread::Std(0.0), None) => Ok(None),
+        (Spread::Std(std), None) => Ok(Some(Scale::Same(std))),
         (_, None) => Err(Error::Missing {
             what: "the variance of a prediction",
             needed_by: "noise outside the update of the state",
         }),
     }
+}
+
+fn sweep<V, T, N>(
+    states: &mut [&mut V],
+    fixed: &[&V],
+    combinations: &[Combination<'_>],
+    scale: Option<Scale<'_, V>>,
+    planned: &PlannedStage<T>,
+    noise: &mut N,
+) -> Result<bool, Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let Some(scale) = scale else {
+        return V::sweep(states, fixed, combinations);
+    };
+    // Noise that leads nowhere, such as a corrector's, is no part of the way down.
+    let over = (planned.over.from != planned.over.to).then_some(planned.over);
+    noise.sweep(states, fixed, combinations, scale, over)
 }

@@ -77,8 +77,8 @@ impl<A: Real, D: Dimension> Known<A, D> {
             if *weight == one {
                 *x = *value;
             } else if *weight != A::of(0.0) {
-                let rest = A::of(1.0 - weight.get());
-                *x = *weight * *value + rest * *x;
+                let rest = A::Wide::of(1.0 - weight.get());
+                *x = A::narrow(weight.widen() * value.widen() + rest * x.widen());
             }
         };
         Zip::from(x).and(values).and(&self.weights).for_each(blend);

@@ -1,11 +1,14 @@
 //! Increments of one Brownian path for every number of the state.
 
-use std::f64::consts::FRAC_PI_2;
+use std::{f64::consts::FRAC_PI_2, ops::Range};
 
 use ndarray::{Array, Dimension};
 
-use super::{Interval, Noise, NoiseSource, Scale, add_stream, seeded::Keyed};
-use crate::{Error, NoiseLevel, noise::Stream, state::Real};
+use super::{Interval, Noise, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
+use crate::{
+    Error, NoiseLevel,
+    state::{Combination, NOISE_BLOCK, Real, Wide},
+};
 
 /// Noise whose draws over intervals of noise levels are increments of one Brownian path for each
 /// element: the same seed gives the same path for 20 steps and for 200.
@@ -59,27 +62,36 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
         scale: Scale<'_, Array<A, D>>,
         over: Option<Interval>,
     ) -> Result<(), Error> {
+        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
+    }
+
+    fn sweep(
+        &mut self,
+        states: &mut [&mut Array<A, D>],
+        fixed: &[&Array<A, D>],
+        combinations: &[Combination<'_>],
+        scale: Scale<'_, Array<A, D>>,
+        over: Option<Interval>,
+    ) -> Result<bool, Error> {
         let Some(Interval { from, to }) = over else {
-            return self.noise.add(x, scale, None);
+            return self.noise.sweep(states, fixed, combinations, scale, None);
         };
         let (from, to) = (angle(from), angle(to));
         // An inverted interval has the same increment.
         let ends = (from.min(to), from.max(to));
-        let mut stream = Increments {
-            keyed: self.noise.stream(x.shape())?,
-            ends,
-            scale: (ends.1 - ends.0).sqrt().recip(),
-            next: 0,
-            odd: 0.0,
-        };
-        if !stream.scale.is_finite() {
+        let recip = (ends.1 - ends.0).sqrt().recip();
+        if !recip.is_finite() {
             return Err(Error::range(
                 "length of the interval of a draw",
                 ends.1 - ends.0,
                 "above 0",
             ));
         }
-        add_stream(x, scale, &mut stream)
+        let stream = |x: &_| {
+            let keyed = self.noise.draw(x)?;
+            Ok(Increments { keyed, ends, recip })
+        };
+        sweep_stream(states, fixed, combinations, scale, stream)
     }
 }
 
@@ -93,26 +105,38 @@ const DEPTH: u32 = 32;
 /// Sets the counters of the path apart from those of independent draws.
 const PATH: u64 = 1 << 63;
 
-/// Normalised increments, element after element.
+/// Normalised increments, block after block.
+#[derive(Debug, Clone, Copy)]
 struct Increments<'a> {
     keyed: Keyed<'a>,
     ends: (f64, f64),
-    scale: f64,
-    next: u64,
-    odd: f64,
+    /// One over the root of the length of the interval.
+    recip: f64,
 }
 
+/// Numbers of a block.
+type Block = [f64; NOISE_BLOCK];
+
 impl Increments<'_> {
-    /// The paths of two neighbouring elements at a time.
-    fn path(&self, block: u32, at: f64) -> [f64; 2] {
-        let normals = |node: u64| self.keyed.block(block, PATH | node);
-        let (mut low, mut high) = ([0.0; 2], normals(0));
+    /// The normals of a node of the tree, one for each path.
+    fn node(&self, node: u64, places: Range<usize>) -> Block {
+        let mut z = [0.0; NOISE_BLOCK];
+        let draw = PATH | node;
+        Keyed { draw, ..self.keyed }.fill(places.clone(), &mut z[..places.len()]);
+        z
+    }
+
+    /// Where the paths are at a time.
+    fn paths(&self, at: f64, places: &Range<usize>) -> Block {
+        let (mut low, mut high) = ([0.0; NOISE_BLOCK], self.node(0, places.clone()));
         let (mut place, mut width) = (at, 1.0_f64);
         let mut node = 1;
         for _ in 0..DEPTH {
             let spread = 0.5 * width.sqrt();
-            let z = normals(node);
-            let middle = [0, 1].map(|i| 0.5 * (low[i] + high[i]) + spread * z[i]);
+            let mut middle = self.node(node, places.clone());
+            for (z, (low, high)) in middle.iter_mut().zip(low.iter().zip(&high)) {
+                *z = 0.5 * (low + high) + spread * *z;
+            }
             // `place` is where `at` lies between the ends, from 0 to 1; doubling it is exact.
             place *= 2.0;
             width *= 0.5;
@@ -125,25 +149,33 @@ impl Increments<'_> {
                 node = 2 * node + 1;
             }
         }
-        [0, 1].map(|i| low[i] + (high[i] - low[i]) * place)
+        for (low, high) in low.iter_mut().zip(&high) {
+            *low += (high - *low) * place;
+        }
+        low
     }
 }
 
-impl Stream for Increments<'_> {
-    fn begin(&mut self, item: usize) {
-        self.keyed.begin(item);
-        self.next = 0;
+impl<W: Wide> Stream<W> for Increments<'_> {
+    type Part = Self;
+
+    fn end(&self, start: usize) -> usize {
+        Stream::<f64>::end(&self.keyed, start)
     }
 
-    fn next(&mut self) -> f64 {
-        let element = self.next;
-        self.next += 1;
-        if element % 2 == 1 {
-            return self.odd;
+    fn begin(&self, at: usize) -> usize {
+        Stream::<f64>::begin(&self.keyed, at)
+    }
+
+    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
+        let low = self.paths(self.ends.0, &places);
+        let high = self.paths(self.ends.1, &places);
+        for (z, (low, high)) in z.iter_mut().zip(low.iter().zip(&high)) {
+            *z = W::of((high - low) * self.recip);
         }
-        let block = (element / 2) as u32;
-        let (low, high) = (self.path(block, self.ends.0), self.path(block, self.ends.1));
-        self.odd = (high[1] - low[1]) * self.scale;
-        (high[0] - low[0]) * self.scale
+    }
+
+    fn part(&self) -> Option<Self> {
+        Some(*self)
     }
 }

@@ -1,20 +1,24 @@
 //! Gaussian noise as an argument: seeded and counter-based, or from any generator.
 
 mod brownian;
-mod normal;
+mod keyed;
 mod philox;
 mod rng;
 mod seeded;
+mod torch;
+
+use std::ops::Range;
 
 use ndarray::{Array, Dimension};
 
 use crate::{
     Error, NoiseLevel,
-    state::{Real, State, for_each_item, item_view},
+    state::{Combination, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with},
 };
 
 pub use brownian::BrownianPath;
 pub use seeded::Noise;
+pub use torch::{TorchCpu, TorchCuda};
 
 /// How strong the noise is.
 #[derive(Debug)]
@@ -74,65 +78,183 @@ pub trait NoiseSource<V> {
     ///
     /// If the scale has another length or shape than `x`.
     fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error>;
+
+    /// `x <- z`.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add).
+    #[doc(alias("randn", "standard_normal"))]
+    fn fill(&mut self, x: &mut V) -> Result<(), Error>
+    where
+        V: State,
+    {
+        let combination = Combination::new(0, 0.0, &[]).with_noise(true);
+        self.sweep(&mut [x], &[], &[combination], Scale::Same(1.0), None)
+            .map(|_| ())
+    }
+
+    /// A [sweep](State::sweep) with one draw of noise, added to the target of the noisy combination: in
+    /// the same pass over the elements where source and state can.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::sweep`] and [`add`](Self::add), or if more than one combination is noisy.
+    fn sweep(
+        &mut self,
+        states: &mut [&mut V],
+        fixed: &[&V],
+        combinations: &[Combination<'_>],
+        scale: Scale<'_, V>,
+        over: Option<Interval>,
+    ) -> Result<bool, Error>
+    where
+        V: State,
+    {
+        noisy(combinations)?;
+        one_by_one(states, fixed, combinations, |x| self.add(x, scale, over))
+    }
 }
 
-/// Standard normals, item after item.
-trait Stream {
-    /// Goes to the first number of this batch item.
-    fn begin(&mut self, item: usize);
-
-    /// The next number.
-    fn next(&mut self) -> f64;
+/// The combination that only adds noise.
+fn one() -> Combination<'static> {
+    Combination::new(0, 1.0, &[]).with_noise(true)
 }
 
-/// `x <- x + scale * z` with the numbers of a stream, in logical order whatever the layout.
-fn add_stream<A: Real, D: Dimension>(
-    x: &mut Array<A, D>,
+/// The target of the noisy combination.
+fn noisy(combinations: &[Combination<'_>]) -> Result<Option<usize>, Error> {
+    let mut targets = combinations.iter().filter(|c| c.noisy).map(|c| c.target);
+    let target = targets.next();
+    match targets.count() {
+        0 => Ok(target),
+        more => {
+            let what = "number of noisy combinations of a sweep";
+            Err(Error::range(what, 1.0 + more as f64, "0 or 1"))
+        }
+    }
+}
+
+/// Standard normals for the elements of a batch, in their order.
+#[cfg_attr(
+    not(feature = "rayon"),
+    allow(dead_code, reason = "only threads split a sweep")
+)]
+trait Stream<W: Wide> {
+    /// A copy for another thread, where the numbers do not depend on those before them.
+    type Part: Stream<W> + Send;
+
+    /// Where the block of numbers that begins at `start` ends.
+    fn end(&self, start: usize) -> usize;
+
+    /// The last place up to `at` where a block may begin.
+    fn begin(&self, at: usize) -> usize;
+
+    /// The numbers at these places: a block, or the beginning of one.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W]);
+
+    /// The copy for another thread.
+    fn part(&self) -> Option<Self::Part>;
+}
+
+/// A [`Scale`] for elements in order.
+enum Deviation<'a, A> {
+    Same(f64),
+    PerItem(&'a [f64], usize),
+    PerElement(&'a [A]),
+}
+
+impl<A> Clone for Deviation<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Deviation<'_, A> {}
+
+/// The numbers of a stream with their deviations.
+struct Scaled<'a, A, S> {
+    stream: S,
+    deviation: Deviation<'a, A>,
+}
+
+impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> {
+    type Part = Scaled<'a, A, S::Part>;
+
+    fn end(&self, start: usize) -> usize {
+        self.stream.end(start)
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        self.stream.begin(at)
+    }
+
+    fn fill(&mut self, places: Range<usize>, z: &mut [A::Wide]) -> Option<f64> {
+        self.stream.fill(places.clone(), z);
+        match self.deviation {
+            Deviation::Same(std) => return Some(std),
+            Deviation::PerItem(stds, length) => {
+                for (place, z) in places.zip(z) {
+                    let std = stds.get(place / length).copied().unwrap_or_default();
+                    *z = A::Wide::of(std) * *z;
+                }
+            }
+            Deviation::PerElement(stds) => {
+                let stds = stds.get(places).unwrap_or_default();
+                z.iter_mut()
+                    .zip(stds)
+                    .for_each(|(z, std)| *z = std.widen() * *z);
+            }
+        }
+        Some(1.0)
+    }
+
+    fn part(&self) -> Option<Self::Part> {
+        Some(Scaled {
+            stream: self.stream.part()?,
+            deviation: self.deviation,
+        })
+    }
+}
+
+/// A sweep over arrays with the numbers of a stream, in logical order whatever the layout.
+fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
+    states: &mut [&mut Array<A, D>],
+    fixed: &[&Array<A, D>],
+    combinations: &[Combination<'_>],
     scale: Scale<'_, Array<A, D>>,
-    stream: &mut impl Stream,
-) -> Result<(), Error> {
-    let items = x.items();
+    stream: impl FnOnce(&Array<A, D>) -> Result<S, Error>,
+) -> Result<bool, Error> {
+    let target = noisy(combinations)?.and_then(|target| states.get(target));
+    let Some(x) = target else {
+        return State::sweep(states, fixed, combinations);
+    };
+    let stream = stream(x)?;
     match scale {
-        Scale::PerItem(list) if list.len() != items => {
-            let found = list.len();
+        Scale::PerItem(list) if list.len() != x.items() => {
             return Err(Error::BatchLength {
                 what: "noise scales",
-                expected: items,
-                found,
+                expected: x.items(),
+                found: list.len(),
             });
         }
         Scale::PerElement(std) if std.shape() != x.shape() => {
-            let (expected, found) = (x.shape().to_vec(), std.shape().to_vec());
             return Err(Error::Shape {
                 what: "noise scale",
-                expected,
-                found,
+                expected: x.shape().to_vec(),
+                found: std.shape().to_vec(),
             });
         }
         _ => {}
     }
-    let elementwise = match scale {
-        Scale::PerElement(std) => Some(std.view().into_dyn()),
-        _ => None,
-    };
-    for_each_item(x, |i, mut item| {
-        stream.begin(i);
-        let one = match scale {
-            Scale::Same(std) => std,
-            Scale::PerItem(list) => list[i],
-            Scale::PerElement(_) => 1.0,
-        };
-        let one = A::of(one);
-        match &elementwise {
-            Some(std) => {
-                for (x, &std) in item.iter_mut().zip(item_view(std, i).iter()) {
-                    *x = *x + std * A::of(stream.next());
-                }
-            }
-            None => item
-                .iter_mut()
-                .for_each(|x| *x = *x + one * A::of(stream.next())),
+    let ordered;
+    let deviation = match scale {
+        Scale::Same(std) => Deviation::Same(std),
+        Scale::PerItem(list) => Deviation::PerItem(list, item_len(x).max(1)),
+        Scale::PerElement(std) => {
+            ordered = std.as_standard_layout();
+            Deviation::PerElement(ordered.as_slice().unwrap_or_default())
         }
-    });
-    Ok(())
+    };
+    let mut noise = Scaled { stream, deviation };
+    sweep_with(states, fixed, combinations, true, &mut noise)
 }

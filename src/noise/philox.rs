@@ -2,26 +2,25 @@
 //!
 //! Source: Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011.
 
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+const LOW: u64 = 0xFFFF_FFFF;
 
 /// The 128 random bits of this counter under this key.
-pub(super) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+///
+/// Words live in 64 bits, where a product has both its halves: a loop over counters then vectorises.
+#[inline(always)]
+pub(super) fn philox(counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    let mut words = counter.map(u64::from);
     for _ in 0..10 {
-        let [a, b, c, d] = counter;
-        let (high_a, low_a) = wide_product(MULTIPLIERS[0], a);
-        let (high_c, low_c) = wide_product(MULTIPLIERS[1], c);
-        counter = [high_c ^ b ^ key[0], low_c, high_a ^ d ^ key[1], low_a];
+        let [a, b, c, d] = words;
+        let (a, c) = ((a & LOW) * MULTIPLIERS[0], (c & LOW) * MULTIPLIERS[1]);
+        let [k, l] = key.map(u64::from);
+        words = [(c >> 32) ^ b ^ k, c, (a >> 32) ^ d ^ l, a];
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
-    counter
+    words.map(|word| word as u32)
 }
-
-fn wide_product(a: u32, b: u32) -> (u32, u32) {
-    let product = u64::from(a) * u64::from(b);
-    ((product >> 32) as u32, product as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::philox;

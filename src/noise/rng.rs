@@ -1,13 +1,14 @@
 //! Any generator of the rand crate as a source of noise.
 
+use std::ops::Range;
+
 use ndarray::{Array, Dimension};
 
-use super::{Interval, NoiseSource, Scale, Stream, add_stream};
+use super::{Interval, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error,
-    rand::{Rng, RngCore},
-    rand_distr::StandardNormal,
-    state::Real,
+    rand::RngCore,
+    state::{Combination, NOISE_BLOCK, Real, Wide, simd::vectorized},
 };
 
 impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
@@ -15,19 +16,75 @@ impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
         &mut self,
         x: &mut Array<A, D>,
         scale: Scale<'_, Array<A, D>>,
-        _over: Option<Interval>,
+        over: Option<Interval>,
     ) -> Result<(), Error> {
-        add_stream(x, scale, &mut FromRng(self))
+        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
+    }
+
+    fn sweep(
+        &mut self,
+        states: &mut [&mut Array<A, D>],
+        fixed: &[&Array<A, D>],
+        combinations: &[Combination<'_>],
+        scale: Scale<'_, Array<A, D>>,
+        _over: Option<Interval>,
+    ) -> Result<bool, Error> {
+        sweep_stream(states, fixed, combinations, scale, |_: &_| {
+            Ok(FromRng(self))
+        })
     }
 }
 
 /// One stream across all items: numbers depend on the batch before them.
 struct FromRng<'a, R>(&'a mut R);
 
-impl<R: RngCore> Stream for FromRng<'_, R> {
-    fn begin(&mut self, _item: usize) {}
+/// Pairs of a block.
+const PAIRS: usize = NOISE_BLOCK / 2;
 
-    fn next(&mut self) -> f64 {
-        self.0.sample(StandardNormal)
+impl<W: Wide, R: RngCore> Stream<W> for FromRng<'_, R> {
+    type Part = Keyed<'static>;
+
+    fn end(&self, start: usize) -> usize {
+        start + NOISE_BLOCK
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        at
+    }
+
+    /// The cosines of all pairs and then their sines.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
+        let pairs = places.len().div_ceil(2).min(PAIRS);
+        let [mut radii, mut angles] = [[[0; 2]; PAIRS]; 2];
+        let words = if W::IS_DOUBLE { 2 } else { 1 };
+        for row in [&mut radii, &mut angles] {
+            let mut bytes = [0; 8 * PAIRS];
+            let bytes = &mut bytes[..4 * words * pairs];
+            self.0.fill_bytes(bytes);
+            let (chunks, _) = bytes.as_chunks::<4>();
+            for (place, chunk) in row.iter_mut().zip(chunks) {
+                place[0] = u32::from_le_bytes(*chunk);
+            }
+            for (place, chunk) in row.iter_mut().zip(&chunks[pairs..]) {
+                place[1] = u32::from_le_bytes(*chunk);
+            }
+        }
+        let [mut cosines, mut sines] = [[W::of(0.0); PAIRS]; 2];
+        vectorized(
+            #[inline(always)]
+            || {
+                for i in 0..pairs {
+                    (cosines[i], sines[i]) = W::normal_pair(radii[i], angles[i]);
+                }
+            },
+        );
+        let numbers = cosines[..pairs].iter().chain(&sines[..pairs]);
+        z.iter_mut()
+            .zip(numbers)
+            .for_each(|(z, normal)| *z = *normal);
+    }
+
+    fn part(&self) -> Option<Self::Part> {
+        None
     }
 }

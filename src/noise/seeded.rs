@@ -2,16 +2,18 @@
 
 use ndarray::{Array, Dimension};
 
-use super::{
-    Interval, NoiseSource, Scale, Stream, add_stream, normal::normal_pair, philox::philox,
+use super::{Interval, NoiseSource, Scale, keyed::Keyed, one, sweep_stream};
+use crate::{
+    Error,
+    state::{Combination, Real, item_len},
 };
-use crate::{Error, state::Real};
 
 /// Seeded noise in which every number has a name: (seed, batch item, draw, element).
 ///
 /// The key of a batch item is all its noise depends on, so that the same seed gives an item the same
 /// noise whatever else the batch holds and however large it is. Each call that adds noise is one
-/// draw; the source counts them. An `f32` array gets the rounded values of the `f64` one.
+/// draw; the source counts them. Arrays of every type get the same numbers, to the precision that
+/// they are made in: `f64` for `f64`, `f32` for all others.
 ///
 /// # Value stability
 ///
@@ -37,11 +39,30 @@ pub struct Noise {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Keys {
+pub(super) enum Keys {
     /// One seed; items count from here.
     Batch { seed: u64, first: u32 },
     /// A seed for each item.
     Items(Vec<u64>),
+}
+
+impl Keys {
+    /// The key of an item, by its place in the batch.
+    pub(super) fn key(&self, item: usize) -> [u32; 2] {
+        let seed = match self {
+            Self::Batch { seed, .. } => *seed,
+            Self::Items(seeds) => seeds.get(item).copied().unwrap_or_default(),
+        };
+        [seed as u32, (seed >> 32) as u32]
+    }
+
+    /// Its number under that key.
+    pub(super) fn number(&self, item: usize) -> u32 {
+        match self {
+            Self::Batch { first, .. } => first.wrapping_add(item as u32),
+            Self::Items(_) => 0,
+        }
+    }
 }
 
 impl Noise {
@@ -82,10 +103,10 @@ impl Noise {
         self
     }
 
-    /// The numbers of the next draw, for a batch of this shape.
-    pub(super) fn stream(&self, shape: &[usize]) -> Result<Keyed<'_>, Error> {
+    /// The numbers of the next draw, for an array like this.
+    pub(super) fn draw<A, D: Dimension>(&self, x: &Array<A, D>) -> Result<Keyed<'_>, Error> {
         if let Keys::Items(seeds) = &self.keys {
-            let items = shape.first().copied().unwrap_or(1);
+            let items = x.shape().first().copied().unwrap_or(1);
             if seeds.len() != items {
                 let found = seeds.len();
                 return Err(Error::BatchLength {
@@ -98,10 +119,7 @@ impl Noise {
         Ok(Keyed {
             keys: &self.keys,
             draw: self.draw,
-            key: [0; 2],
-            item: 0,
-            next: 0,
-            odd: 0.0,
+            item_len: item_len(x).max(1),
         })
     }
 
@@ -116,54 +134,22 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for Noise {
         &mut self,
         x: &mut Array<A, D>,
         scale: Scale<'_, Array<A, D>>,
-        _over: Option<Interval>,
+        over: Option<Interval>,
     ) -> Result<(), Error> {
-        let mut stream = self.stream(x.shape())?;
-        add_stream(x, scale, &mut stream)?;
+        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
+    }
+
+    fn sweep(
+        &mut self,
+        states: &mut [&mut Array<A, D>],
+        fixed: &[&Array<A, D>],
+        combinations: &[Combination<'_>],
+        scale: Scale<'_, Array<A, D>>,
+        _over: Option<Interval>,
+    ) -> Result<bool, Error> {
+        let stream = |x: &_| self.draw(x);
+        let finite = sweep_stream(states, fixed, combinations, scale, stream)?;
         self.draw = self.draw.wrapping_add(1);
-        Ok(())
-    }
-}
-
-/// The numbers of one draw.
-pub(super) struct Keyed<'a> {
-    keys: &'a Keys,
-    draw: u64,
-    key: [u32; 2],
-    item: u32,
-    /// Index of the next element.
-    next: u64,
-    /// The second number of the last block.
-    odd: f64,
-}
-
-impl Keyed<'_> {
-    /// Two numbers of the present item.
-    pub(super) fn block(&self, block: u32, draw: u64) -> [f64; 2] {
-        let counter = [block, self.item, draw as u32, (draw >> 32) as u32];
-        normal_pair(philox(counter, self.key))
-    }
-}
-
-impl Stream for Keyed<'_> {
-    fn begin(&mut self, item: usize) {
-        let (seed, item) = match self.keys {
-            Keys::Batch { seed, first } => (*seed, first.wrapping_add(item as u32)),
-            Keys::Items(seeds) => (seeds[item], 0),
-        };
-        self.key = [seed as u32, (seed >> 32) as u32];
-        self.item = item;
-        self.next = 0;
-    }
-
-    fn next(&mut self) -> f64 {
-        let element = self.next;
-        self.next += 1;
-        if element % 2 == 1 {
-            return self.odd;
-        }
-        let [even, odd] = self.block((element / 2) as u32, self.draw);
-        self.odd = odd;
-        even
+        Ok(finite)
     }
 }

@@ -168,7 +168,7 @@ impl<T: Copy + Debug> Plan<T> {
                 prediction: &prediction,
             };
             let going = observe(seen);
-            run.supply(prediction, noise)?;
+            run.advance(prediction, noise)?;
             if going.is_break() {
                 break;
             }

@@ -1,56 +1,13 @@
 //! [`State`] for arrays of ndarray.
 
-use std::{fmt::Debug, ops};
-
 use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
+use smallvec::SmallVec;
 
-use super::{ErrorNorm, State, kernel};
+use super::{
+    Combination, ErrorNorm, NoiseBlocks, Real, State,
+    slices::{Silent, Slices, sweep},
+};
 use crate::Error;
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
-
-/// The element types of arrays: `f32` and `f64`.
-pub trait Real:
-    Copy
-    + Debug
-    + PartialOrd
-    + Send
-    + Sync
-    + ops::Add<Output = Self>
-    + ops::Mul<Output = Self>
-    + sealed::Sealed
-    + 'static
-{
-    /// The nearest value of this type.
-    fn of(value: f64) -> Self;
-
-    /// The same value as an f64.
-    fn get(self) -> f64;
-}
-
-impl Real for f32 {
-    fn of(value: f64) -> Self {
-        value as Self
-    }
-
-    fn get(self) -> f64 {
-        f64::from(self)
-    }
-}
-
-impl Real for f64 {
-    fn of(value: f64) -> Self {
-        value
-    }
-
-    fn get(self) -> f64 {
-        self
-    }
-}
 
 impl<A: Real, D: Dimension> State for Array<A, D> {
     fn items(&self) -> usize {
@@ -58,35 +15,11 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn combine(&mut self, own: f64, terms: &[(f64, &Self)]) -> Result<(), Error> {
-        for (_, term) in terms {
-            check_shape(self, term)?;
-        }
-        let same_layout = terms
-            .iter()
-            .all(|(_, term)| term.strides() == self.strides());
-        if same_layout && self.as_slice_memory_order().is_some() {
-            let slices: Vec<_> = terms
-                .iter()
-                .filter_map(|(c, term)| Some((*c, term.as_slice_memory_order()?)))
-                .collect();
-            if let Some(y) = self.as_slice_memory_order_mut() {
-                kernel::combine(y, own, &slices);
-            }
-            return Ok(());
-        }
-        let own = A::of(own);
-        if own == A::of(0.0) {
-            self.fill(A::of(0.0));
-        } else if own != A::of(1.0) {
-            self.map_inplace(|y| *y = own * *y);
-        }
-        for (c, term) in terms {
-            let c = A::of(*c);
-            Zip::from(&mut *self)
-                .and(*term)
-                .for_each(|y, &t| *y = *y + c * t);
-        }
-        Ok(())
+        let numbered = terms.iter().enumerate().map(|(i, (c, _))| (*c, i + 1));
+        let numbered: SmallVec<[_; 6]> = numbered.collect();
+        let fixed: SmallVec<[_; 6]> = terms.iter().map(|(_, term)| *term).collect();
+        let combination = [Combination::new(0, own, &numbered)];
+        sweep_with(&mut [self], &fixed, &combination, false, &mut Silent).map(|_| ())
     }
 
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
@@ -104,25 +37,32 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         for (_, term) in terms {
             check_shape(self, term)?;
         }
-        let views: Vec<_> = terms
+        let length = item_len(self).max(1);
+        let arrays: SmallVec<[_; 6]> = terms
             .iter()
-            .map(|(list, term)| (*list, term.view().into_dyn()))
+            .map(|(list, term)| (*list, term.as_standard_layout()))
             .collect();
-        for_each_item(self, |i, mut item| {
-            let own = A::of(own[i]);
-            if own == A::of(0.0) {
-                item.fill(A::of(0.0));
-            } else {
-                item.map_inplace(|y| *y = own * *y);
-            }
-            for (list, view) in &views {
-                let (c, term) = (A::of(list[i]), item_view(view, i));
-                Zip::from(&mut item)
-                    .and(&term)
-                    .for_each(|y, &t| *y = *y + c * t);
+        in_order(self, |y| {
+            for (i, (y, own)) in y.chunks_mut(length).zip(own).enumerate() {
+                let places = i * length..i * length + y.len();
+                let terms: SmallVec<[_; 6]> = arrays
+                    .iter()
+                    .filter_map(|(list, array)| {
+                        Some((*list.get(i)?, array.as_slice()?.get(places.clone())?))
+                    })
+                    .collect();
+                A::combine(y, *own, &terms, None);
             }
         });
         Ok(())
+    }
+
+    fn sweep(
+        states: &mut [&mut Self],
+        fixed: &[&Self],
+        combinations: &[Combination<'_>],
+    ) -> Result<bool, Error> {
+        sweep_with(states, fixed, combinations, true, &mut Silent)
     }
 
     fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
@@ -156,10 +96,8 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn is_finite(&self) -> bool {
-        // No early exit, so that the loop vectorises.
-        let finite = |values: &[A]| values.iter().fold(true, |all, y| all & y.get().is_finite());
         match self.as_slice_memory_order() {
-            Some(values) => finite(values),
+            Some(values) => A::all_finite(values),
             None => self.iter().all(|y| y.get().is_finite()),
         }
     }
@@ -191,6 +129,95 @@ impl<A: Real, D: Dimension> ErrorNorm for Array<A, D> {
         };
         Ok((0..self.items()).map(norm).collect())
     }
+}
+
+/// A sweep with noise; `true` where the first array held only finite numbers, or is not watched.
+///
+/// Refuses what it refuses before anything is changed.
+pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
+    states: &mut [&mut Array<A, D>],
+    fixed: &[&Array<A, D>],
+    combinations: &[Combination<'_>],
+    watched: bool,
+    noise: &mut N,
+) -> Result<bool, Error> {
+    let (changing, all) = (states.len(), states.len() + fixed.len());
+    for combination in combinations {
+        combination.check(changing, all)?;
+    }
+    // The array that the first combination replaces is the one that the others have to fit.
+    let target = combinations.first().and_then(|c| states.get(c.target));
+    if let Some(target) = target {
+        let changing = states.iter().map(|state| &**state);
+        for other in changing.chain(fixed.iter().copied()) {
+            check_shape(target, other)?;
+        }
+    }
+    if let Some(finite) = contiguous(states, fixed, combinations, watched, noise) {
+        return Ok(finite);
+    }
+    // Other layouts go through copies, so that there is one loop and a layout changes no bit.
+    let mut owned: SmallVec<[_; 3]> = states
+        .iter()
+        .map(|array| array.as_standard_layout().into_owned())
+        .collect();
+    let copies: SmallVec<[_; 6]> = fixed
+        .iter()
+        .map(|array| array.as_standard_layout().into_owned())
+        .collect();
+    let fixed: SmallVec<[_; 6]> = copies.iter().collect();
+    let finite = {
+        let mut changing: SmallVec<[_; 3]> = owned.iter_mut().collect();
+        contiguous(&mut changing, &fixed, combinations, watched, noise)
+    };
+    for (array, copy) in states.iter_mut().zip(&owned) {
+        array.assign(copy);
+    }
+    Ok(finite.unwrap_or(true))
+}
+
+/// The sweep over slices, where all arrays have the same contiguous layout; noise, which comes in
+/// logical order, needs the standard one.
+fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
+    states: &mut [&mut Array<A, D>],
+    fixed: &[&Array<A, D>],
+    combinations: &[Combination<'_>],
+    watched: bool,
+    noise: &mut N,
+) -> Option<bool> {
+    let first = states.first()?;
+    let same = |array: &Array<A, D>| array.strides() == first.strides();
+    let alike = states.iter().all(|array| same(array)) && fixed.iter().all(|array| same(array));
+    let standard = |array: &Array<A, D>| array.is_standard_layout();
+    let ordered =
+        states.iter().all(|array| standard(array)) && fixed.iter().all(|array| standard(array));
+    if !(ordered || alike && N::SILENT) {
+        return None;
+    }
+    let slices = Slices {
+        changing: states
+            .iter_mut()
+            .map(|array| array.as_slice_memory_order_mut())
+            .collect::<Option<_>>()?,
+        fixed: fixed
+            .iter()
+            .map(|array| array.as_slice_memory_order())
+            .collect::<Option<_>>()?,
+        first: 0,
+    };
+    Some(sweep(slices, combinations, watched, noise))
+}
+
+/// Changes the elements of an array as one slice in logical order.
+pub(crate) fn in_order<A: Copy, D: Dimension>(array: &mut Array<A, D>, f: impl FnOnce(&mut [A])) {
+    if let Some(slice) = array.as_slice_mut() {
+        return f(slice);
+    }
+    let mut copy = array.as_standard_layout().into_owned();
+    if let Some(slice) = copy.as_slice_mut() {
+        f(slice);
+    }
+    array.assign(&copy);
 }
 
 fn check_shape<A, D: Dimension>(this: &Array<A, D>, other: &Array<A, D>) -> Result<(), Error> {

@@ -2,16 +2,25 @@
 
 mod array;
 mod kernel;
+mod real;
+pub(crate) mod simd;
+mod slices;
+mod sweep;
+#[cfg(feature = "rayon")]
+mod threads;
 
 use crate::Error;
 
-pub use array::Real;
-pub(crate) use array::{for_each_item, item_len, item_view};
+pub(crate) use array::{for_each_item, item_len, item_view, sweep_with};
+pub use real::{Real, Wide};
+pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
+pub use sweep::Combination;
+pub(crate) use sweep::one_by_one;
 
 /// A batch of numbers that a process runs on.
 ///
 /// [`ndarray::Array`] of `f32` or `f64` has it in every dimension and layout; a tensor type of
-/// another library joins by these seven methods. The first axis counts the batch items; a tensor
+/// another library joins by the seven methods that have no default. The first axis counts the batch items; a tensor
 /// without axes is one item.
 ///
 /// # Laws
@@ -48,6 +57,36 @@ pub trait State: Clone {
     ///
     /// If a term has another shape, or a list of coefficients another length than the batch.
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error>;
+
+    /// Several combinations, one after the other, in one pass over the elements where the type can;
+    /// `true` where the first of the changing states held only finite numbers before.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{State, state::Combination};
+    /// use ndarray::array;
+    /// let (mut answer, mut x, before) = (array![1.0, 2.0], array![10.0, 20.0], array![0.5, 0.5]);
+    /// let finite = State::sweep(
+    ///     &mut [&mut answer, &mut x],
+    ///     &[&before],
+    ///     &[
+    ///         Combination::new(0, 2.0, &[(1.0, 1)]),             // answer <- 2 answer + x
+    ///         Combination::new(1, 1.0, &[(1.0, 0), (-2.0, 2)]),  // x <- x + answer - 2 before
+    ///     ],
+    /// )?;
+    /// assert_eq!((answer, x, finite), (array![12.0, 24.0], array![21.0, 43.0], true));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`combine`](Self::combine), or if a combination names a state that is not there or its own target.
+    fn sweep(
+        states: &mut [&mut Self],
+        fixed: &[&Self],
+        combinations: &[Combination<'_>],
+    ) -> Result<bool, Error> {
+        one_by_one(states, fixed, combinations, |_| Ok(()))
+    }
 
     /// The inner product with `other` of every batch item, accumulated in f64.
     ///

@@ -84,7 +84,13 @@ where
         match scale {
             Scale::Same(std) => x.combine(1.0, &[(std, &offset)]),
             Scale::PerItem(stds) => x.combine_items(&vec![1.0; stds.len()], &[(stds, &offset)]),
-            Scale::PerElement(stds) => x.combine(1.0, &[(1.0, &(&offset * stds))]),
+            Scale::PerElement(stds) => {
+                let mut offset = offset;
+                offset.zip_mut_with(stds, |offset, std| {
+                    *offset = A::narrow(offset.widen() * std.widen());
+                });
+                x.combine(1.0, &[(1.0, &offset)])
+            }
         }
     }
 }

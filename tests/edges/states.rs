@@ -93,12 +93,13 @@ fn same<A: Real>(found: &ArrayD<A>, expected: &[A], what: &dyn Debug) {
     }
 }
 
-/// `own * y` and then term after term, in the precision of the elements; an own of 0 does not read.
+/// `own * y` and then term after term, in the precision of sums, rounded once; an own of 0 does not
+/// read.
 fn slow<A: Real>(own: f64, y: A, terms: impl Iterator<Item = (f64, A)>) -> A {
-    let own = A::of(own);
-    let zero = A::of(0.0);
-    let first = if own == zero { zero } else { own * y };
-    terms.fold(first, |sum, (c, t)| sum + A::of(c) * t)
+    let own = A::Wide::of(own);
+    let zero = A::Wide::of(0.0);
+    let first = if own == zero { zero } else { own * y.widen() };
+    A::narrow(terms.fold(first, |sum, (c, t)| sum + A::Wide::of(c) * t.widen()))
 }
 
 const COEFFICIENTS: [f64; 7] = [0.5, -2.0, 0.1, 3.0, 0.0, -0.7, 1e-30];

@@ -1,0 +1,76 @@
+//! The noise of PyTorch, so that its seeds give here what they give there.
+
+mod cephes;
+mod cpu;
+mod cuda;
+
+use std::ops::Range;
+
+use ndarray::{Array, Dimension};
+
+use super::{Scale, Stream, keyed::Keyed, sweep_stream};
+use crate::{
+    Error,
+    state::{Combination, NOISE_BLOCK, Real, Wide},
+};
+
+pub use cpu::TorchCpu;
+pub use cuda::TorchCuda;
+
+/// A sweep with one draw of a generator, which is left as it was if that is refused.
+///
+/// A whole draw at once, for its numbers depend on how many there are and on their type.
+fn sweep<A: Real, D: Dimension, G: Clone>(
+    generator: &mut G,
+    states: &mut [&mut Array<A, D>],
+    fixed: &[&Array<A, D>],
+    combinations: &[Combination<'_>],
+    scale: Scale<'_, Array<A, D>>,
+    fill_f32: impl Fn(&mut G, &mut [f32]) -> Result<(), Error>,
+    fill_f64: impl Fn(&mut G, &mut [f64]) -> Result<(), Error>,
+) -> Result<bool, Error> {
+    let mut after = generator.clone();
+    let draw = |x: &Array<A, D>| {
+        let mut double = vec![0.0; x.len()];
+        if A::Wide::IS_DOUBLE {
+            fill_f64(&mut after, &mut double)?;
+        } else {
+            let mut single = vec![0.0; x.len()];
+            fill_f32(&mut after, &mut single)?;
+            double
+                .iter_mut()
+                .zip(single)
+                .for_each(|(z, single)| *z = f64::from(single));
+        }
+        Ok(Drawn(double))
+    };
+    let finite = sweep_stream(states, fixed, combinations, scale, draw)?;
+    *generator = after;
+    Ok(finite)
+}
+
+/// The numbers of a draw, one for each element, in logical order.
+struct Drawn(Vec<f64>);
+
+impl<W: Wide> Stream<W> for Drawn {
+    type Part = Keyed<'static>;
+
+    fn end(&self, start: usize) -> usize {
+        start + NOISE_BLOCK
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        at
+    }
+
+    fn fill(&mut self, places: Range<usize>, z: &mut [W]) {
+        let numbers = self.0.get(places).unwrap_or_default();
+        z.iter_mut()
+            .zip(numbers)
+            .for_each(|(z, number)| *z = W::of(*number));
+    }
+
+    fn part(&self) -> Option<Self::Part> {
+        None
+    }
+}

@@ -1,0 +1,180 @@
+//! Sweeps over contiguous arrays, block by block.
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+#[cfg(feature = "rayon")]
+use super::threads;
+use super::{
+    Combination, Real, Wide,
+    sweep::{Terms, state_at},
+};
+
+/// How many elements of an array a sweep takes at a time: few enough that all its arrays stay in
+/// the nearest cache between one combination and the next.
+const BLOCK: usize = 2048;
+
+/// Standard normals for the elements of a sweep, in their order.
+#[cfg_attr(
+    not(feature = "rayon"),
+    allow(dead_code, reason = "only threads split a sweep")
+)]
+pub(crate) trait NoiseBlocks<W: Wide> {
+    /// Whether there is none, whatever the order of the elements.
+    const SILENT: bool = false;
+
+    /// A copy for another thread, where the numbers do not depend on those before them.
+    type Part: NoiseBlocks<W> + Send;
+
+    /// Where the block of numbers that begins at `start` ends.
+    fn end(&self, start: usize) -> usize;
+
+    /// The last place up to `at` where a block begins.
+    fn begin(&self, at: usize) -> usize;
+
+    /// The coefficient of the noise, and its numbers at these places into `z`.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W]) -> Option<f64>;
+
+    /// The copy for another thread.
+    fn part(&self) -> Option<Self::Part>;
+}
+
+/// The most numbers a block of noise has.
+pub(crate) const NOISE_BLOCK: usize = 256;
+
+/// No noise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Silent;
+
+impl<W: Wide> NoiseBlocks<W> for Silent {
+    const SILENT: bool = true;
+
+    type Part = Self;
+
+    fn end(&self, start: usize) -> usize {
+        start.saturating_add(BLOCK)
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        at - at % BLOCK
+    }
+
+    fn fill(&mut self, _: Range<usize>, _: &mut [W]) -> Option<f64> {
+        None
+    }
+
+    fn part(&self) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// The elements of the arrays of a sweep, from one place to another.
+pub(crate) struct Slices<'a, A> {
+    pub(crate) changing: SmallVec<[&'a mut [A]; 3]>,
+    pub(crate) fixed: SmallVec<[&'a [A]; 6]>,
+    /// The place of the first of them.
+    pub(crate) first: usize,
+}
+
+/// Runs the combinations, and tells whether the first array held only finite numbers, if asked.
+pub(crate) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
+    slices: Slices<'_, A>,
+    combinations: &[Combination<'_>],
+    watched: bool,
+    noise: &mut N,
+) -> bool {
+    #[cfg(feature = "rayon")]
+    {
+        let arrays = slices.changing.len() + slices.fixed.len();
+        if threads::worth(slices.len(), arrays, N::SILENT)
+            && let Some(mut part) = noise.part()
+        {
+            let parts = rayon::current_num_threads().next_power_of_two() * 2;
+            return threads::sweep(slices, combinations, watched, &mut part, parts);
+        }
+    }
+    run(slices, combinations, watched, noise)
+}
+
+/// The loop over blocks.
+pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
+    mut slices: Slices<'_, A>,
+    combinations: &[Combination<'_>],
+    watched: bool,
+    noise: &mut N,
+) -> bool {
+    let (first, length) = (slices.first, slices.len());
+    let mut finite = true;
+    let mut z = [A::Wide::of(0.0); NOISE_BLOCK];
+    let mut start = 0;
+    while start < length {
+        let end = (noise.end(first + start) - first).min(length);
+        let z = z.get_mut(..end - start).unwrap_or_default();
+        let scale = noise.fill(first + start..first + end, z);
+        finite &= slices.combine(start..end, combinations, watched, scale.map(|c| (c, &*z)));
+        start = end;
+    }
+    finite
+}
+
+impl<'a, A: Real> Slices<'a, A> {
+    pub(super) fn len(&self) -> usize {
+        self.changing.first().map_or(0, |slice| slice.len())
+    }
+
+    /// The elements before this one, and the others.
+    #[cfg(feature = "rayon")]
+    pub(super) fn split_at(self, at: usize) -> (Self, Self) {
+        let halves = self.changing.into_iter().map(|slice| {
+            let at = at.min(slice.len());
+            slice.split_at_mut(at)
+        });
+        let (changing, others): (_, SmallVec<_>) = halves.unzip();
+        let halves = self
+            .fixed
+            .into_iter()
+            .map(|slice| slice.split_at(at.min(slice.len())));
+        let (fixed, rest): (_, SmallVec<_>) = halves.unzip();
+        let first = self.first;
+        (
+            Self {
+                changing,
+                fixed,
+                first,
+            },
+            Self {
+                changing: others,
+                fixed: rest,
+                first: first + at,
+            },
+        )
+    }
+
+    fn combine(
+        &mut self,
+        block: Range<usize>,
+        combinations: &[Combination<'_>],
+        watched: bool,
+        noise: Option<(f64, &[A::Wide])>,
+    ) -> bool {
+        let finite = match self.changing.first() {
+            Some(slice) if watched => A::all_finite(&slice[block.clone()]),
+            _ => true,
+        };
+        for combination in combinations {
+            let (before, rest) = self.changing.split_at_mut(combination.target);
+            let Some((target, after)) = rest.split_first_mut() else {
+                continue;
+            };
+            let fixed = &self.fixed;
+            let slice = |&(c, i): &(f64, usize)| {
+                Some((c, state_at(i, before, after, fixed)?.get(block.clone())?))
+            };
+            let terms: Terms<'_, [A]> = combination.terms.iter().filter_map(slice).collect();
+            let noise = noise.filter(|_| combination.noisy);
+            A::combine(&mut target[block.clone()], combination.own, &terms, noise);
+        }
+        finite
+    }
+}

@@ -1,0 +1,42 @@
+//! Large sweeps on all cores.
+
+use super::{
+    Combination, Real,
+    slices::{NoiseBlocks, Slices, run},
+};
+
+/// Elements, summed over the arrays, from which a sweep without noise gains by a second core, and numbers from
+/// which one with noise does: waking a thread costs some tens of microseconds, and the memory that one core
+/// leaves unused is little.
+const WORTH: usize = 8 << 20;
+const WORTH_NOISY: usize = 1 << 19;
+
+/// Whether a sweep over `elements` of `arrays` arrays is large enough for more than one thread.
+pub(super) fn worth(elements: usize, arrays: usize, silent: bool) -> bool {
+    match silent {
+        true => elements.saturating_mul(arrays) >= WORTH,
+        false => elements >= WORTH_NOISY,
+    }
+}
+
+/// The sweep in halves, and halves of those, down to what keeps a core busy for a while; the noise of a
+/// place does not depend on who makes it.
+pub(super) fn sweep<A: Real, N: NoiseBlocks<A::Wide> + Send>(
+    slices: Slices<'_, A>,
+    combinations: &[Combination<'_>],
+    watched: bool,
+    noise: &mut N,
+    parts: usize,
+) -> bool {
+    let place = noise.begin(slices.first + slices.len() / 2);
+    let at = place.saturating_sub(slices.first);
+    let (1.., Some(mut part), true) = (parts / 2, noise.part(), at > 0) else {
+        return run(slices, combinations, watched, noise);
+    };
+    let (left, right) = slices.split_at(at);
+    let (a, b) = rayon::join(
+        || sweep(left, combinations, watched, noise, parts / 2),
+        || sweep(right, combinations, watched, &mut part, parts / 2),
+    );
+    a & b
+}
