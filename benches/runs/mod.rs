@@ -9,8 +9,8 @@ use std::{
 use gaussian_diffusion::{Error, Noise, Plan, Prediction, Run};
 use ndarray::{Array, Dimension};
 
-/// Multi-step solvers have their history after these.
-const WARM: usize = 4;
+/// After these, solvers with a memory of 4 have their history, and every step gives an array back.
+const WARM: usize = 5;
 
 type RunOf<'p, D, T> = Run<'p, Array<f32, D>, T>;
 
@@ -47,20 +47,32 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
         self
     }
 
-    /// Takes so many steps and gives the time that the crate took.
+    /// Takes so many steps and gives the time that the crate took; plans need seven or more.
     ///
     /// # Errors
     ///
     /// As the run has them.
     pub fn steps(&mut self, count: u64) -> Result<Duration, Error> {
-        let mut took = Duration::ZERO;
-        for _ in 0..count {
+        let (mut took, mut left) = (Duration::ZERO, count);
+        while left > 0 {
+            let last = self.plan.evaluations().saturating_sub(1);
             let mut run = match self.run.take() {
                 // The last step is none of the middle.
-                Some(run) if run.evaluations_done() + 1 < self.plan.evaluations() => run,
+                Some(run) if run.evaluations_done() < last => run,
                 ended => self.begin(ended)?,
             };
-            took += self.step(&mut run)?;
+            let stretch = if self.pause.is_zero() {
+                left.min((last - run.evaluations_done()) as u64)
+            } else {
+                thread::sleep(self.pause);
+                1
+            };
+            let start = Instant::now();
+            for _ in 0..stretch {
+                self.step(&mut run)?;
+            }
+            took += start.elapsed();
+            left -= stretch;
             self.run = Some(run);
         }
         Ok(took)
@@ -73,6 +85,10 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
             None => self.start.clone(),
         };
         x.assign(&self.start);
+        if let Some(free) = &mut self.free {
+            // Predictions made answers grow a little with every step of a run.
+            free.assign(&self.answer);
+        }
         let mut run = self.plan.start_from(x, &mut self.noise)?;
         for _ in 0..WARM {
             self.step(&mut run)?;
@@ -80,26 +96,10 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
         Ok(run)
     }
 
-    /// One step; making the answer is the network's part.
-    fn step(&mut self, run: &mut RunOf<'p, D, T>) -> Result<Duration, Error> {
+    /// One step. What the array that became free holds is a good answer too: the numbers stay finite.
+    fn step(&mut self, run: &mut RunOf<'p, D, T>) -> Result<(), Error> {
         let answer = self.free.take().unwrap_or_else(|| self.answer.clone());
-        if !self.pause.is_zero() {
-            thread::sleep(self.pause);
-        }
-        let start = Instant::now();
-        self.free = answered(run, answer, &mut self.noise)?;
-        Ok(start.elapsed())
+        self.free = run.advance(Prediction::noise(answer), &mut self.noise)?;
+        Ok(())
     }
-}
-
-/// Answers a run and gives the array that became free, where the run gives it back.
-///
-/// What that array holds is a good answer too: the numbers stay finite.
-fn answered<D: Dimension, T: Copy + Debug>(
-    run: &mut RunOf<'_, D, T>,
-    answer: Array<f32, D>,
-    noise: &mut Noise,
-) -> Result<Option<Array<f32, D>>, Error> {
-    run.supply(Prediction::noise(answer), noise)?;
-    Ok(None)
 }

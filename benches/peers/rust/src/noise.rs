@@ -2,7 +2,7 @@
 
 use gaussian_diffusion::{
     Noise,
-    noise::{NoiseSource, Scale},
+    noise::NoiseSource,
     rand::{Rng, SeedableRng, rngs::StdRng},
     rand_distr::StandardNormal,
 };
@@ -12,17 +12,13 @@ use crate::{Fallible, Row, Shape, Tensor, timed};
 /// This crate's.
 pub fn seeded(shape: Shape) -> Fallible<Row> {
     let (mut x, mut noise) = (Tensor::zeros(shape), Noise::seeded(1));
-    Ok(timed(move || {
-        Ok(noise.add(&mut x, Scale::Same(1e-3), None)?)
-    }))
+    Ok(timed(move || Ok(noise.fill(&mut x)?)))
 }
 
 /// This crate's, from a generator of the user's.
 pub fn from_rng(shape: Shape) -> Fallible<Row> {
     let (mut x, mut rng) = (Tensor::zeros(shape), StdRng::seed_from_u64(1));
-    Ok(timed(move || {
-        Ok(rng.add(&mut x, Scale::Same(1e-3), None)?)
-    }))
+    Ok(timed(move || Ok(NoiseSource::fill(&mut rng, &mut x)?)))
 }
 
 /// The usual way in Rust.
