@@ -1,0 +1,27 @@
+//! The jump of a training step, a time per item.
+
+use std::hint::black_box;
+
+use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+
+use crate::{Fallible, Row, Shape, timed, values};
+
+fn times(items: usize) -> Vec<Step> {
+    (0..items).map(|i| Step::new(i * 7 % 1000)).collect()
+}
+
+pub fn row(shape: Shape) -> Fallible<Row> {
+    let schedule = Discrete::stable_diffusion()?;
+    let (x0, times) = (values(shape, 0), times(shape.0));
+    let mut noise = Noise::seeded(1);
+    Ok(timed(move || {
+        black_box(schedule.draw_jump(&x0, &times, &mut noise)?);
+        Ok(())
+    }))
+}
+
+pub fn probe(shape: Shape) -> Fallible<Vec<f32>> {
+    let schedule = Discrete::stable_diffusion()?;
+    let x = schedule.jump(&values(shape, 0), &times(shape.0), &values(shape, 1))?;
+    Ok(x.into_raw_vec_and_offset().0)
+}
