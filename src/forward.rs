@@ -4,7 +4,7 @@ use crate::{
     Bridge, Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
-    state::State,
+    state::{Combination, State},
 };
 
 /// One value for the whole batch, or one per item.
@@ -164,8 +164,51 @@ pub trait ForwardProcess: NoiseSchedule {
         N: NoiseSource<V> + ?Sized,
         Self::Time: 't,
     {
-        let eps = draw(x0, None, noise)?;
-        Ok((self.jump(x0, t, &eps)?, eps))
+        let (mut x_t, mut eps) = (x0.clone(), x0.clone());
+        self.draw_jump_into(x0, t, noise, &mut x_t, &mut eps)?;
+        Ok((x_t, eps))
+    }
+
+    /// The same into arrays that are there already, of the shape of `x_0`: a training loop that keeps
+    /// them allocates nothing for its noise.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+    /// use ndarray::Array2;
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let x0 = Array2::<f32>::ones((2, 8));
+    /// let (mut xt, mut eps) = (x0.clone(), x0.clone());
+    /// let mut noise = Noise::seeded(0);
+    /// for times in [[Step::new(10), Step::new(500)], [Step::new(7), Step::new(999)]] {
+    ///     schedule.draw_jump_into(&x0, &times, &mut noise, &mut xt, &mut eps)?;
+    ///     assert_eq!(xt, schedule.jump(&x0, &times, &eps)?);
+    /// }
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`jump`](Self::jump), or if an array has another shape; what they hold is then unspecified.
+    fn draw_jump_into<'t, V, N>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+        noise: &mut N,
+        x_t: &mut V,
+        eps: &mut V,
+    ) -> Result<(), Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+        Self::Time: 't,
+    {
+        let levels = levels(self, t, x0.items())?;
+        let alphas: Vec<_> = levels.iter().map(|level| level.alpha()).collect();
+        let sigmas: Vec<_> = levels.iter().map(|level| level.sigma()).collect();
+        let none = vec![0.0; alphas.len()];
+        noise.fill(eps)?;
+        x_t.combine_items(&none, &[(&alphas, x0), (&sigmas, &*eps)])
+            .map_err(|error| error.turned().naming("eps"))
     }
 
     /// `x_t` from `x_s`, the same data at the cleaner time `s`: `(alpha_t / alpha_s) x_s + std eps`.
@@ -392,8 +435,8 @@ where
     N: NoiseSource<V> + ?Sized,
 {
     let mut eps = x.clone();
-    eps.combine(0.0, &[])?;
-    noise.add(&mut eps, Scale::Same(1.0), over)?;
+    let fresh = Combination::new(0, 0.0, &[]).with_noise(true);
+    noise.sweep(&mut [&mut eps], &[], &[fresh], Scale::Same(1.0), over)?;
     Ok(eps)
 }
 

@@ -90,6 +90,7 @@ impl NoiseLevel {
     }
 
     /// The same for `alpha_bar = high + low`, with the residue that the low part allows.
+    #[inline(always)]
     pub(crate) fn from_split_alpha_bar(high: f64, low: f64) -> Self {
         let rest = 1.0 - high;
         let tail = ((1.0 - rest) - high) - low;
@@ -184,6 +185,7 @@ impl NoiseLevel {
     }
 
     /// Whether this level has strictly less signal per noise than the other.
+    #[inline]
     pub fn is_noisier_than(self, other: Self) -> bool {
         !self.is_clean() && !other.is_noise() && other.gap_above(self) > 0.0
     }
@@ -210,11 +212,13 @@ impl NoiseLevel {
     }
 
     /// `1 - r`, to the last digit that the two levels know of.
+    #[inline(always)]
     pub(crate) fn gap_above(self, noisier: Self) -> f64 {
         self.area_above(noisier) / (self.alpha * noisier.sigma)
     }
 
     /// `alpha_self sigma_noisier - alpha_noisier sigma_self`, likewise; finite at every pair of levels.
+    #[inline(always)]
     pub(crate) fn area_above(self, noisier: Self) -> f64 {
         difference_of_products(self.alpha, noisier.sigma, noisier.alpha, self.sigma)
             + noisier.alpha * self.sigma * (self.residue - noisier.residue)
@@ -222,6 +226,7 @@ impl NoiseLevel {
 }
 
 /// `a*b - c*d` with the rounding errors of both products taken back (Kahan).
+#[inline(always)]
 fn difference_of_products(a: f64, b: f64, c: f64, d: f64) -> f64 {
     let cd = c * d;
     let error = (-c).mul_add(d, cd);
@@ -229,6 +234,7 @@ fn difference_of_products(a: f64, b: f64, c: f64, d: f64) -> f64 {
 }
 
 /// The rounded root of `high + low` and the relative error it was rounded by.
+#[inline(always)]
 fn split_sqrt(high: f64, low: f64) -> (f64, f64) {
     if high <= 0.0 {
         return (0.0, 0.0);

@@ -21,6 +21,7 @@
 
 mod box_muller;
 mod error;
+mod simd;
 mod time;
 
 mod level;

@@ -8,11 +8,13 @@
 use std::ops::Range;
 
 use super::{Stream, philox::philox, seeded::Keys};
-use crate::state::{
-    NOISE_BLOCK, Wide,
+use crate::{
     simd::{Arch, on},
+    state::{NOISE_BLOCK, Wide},
 };
 
+/// Of Philox: the fewest that pass every test of BigCrush, as its authors found.
+const ROUNDS: usize = 7;
 /// Counters of a block.
 const LANES: usize = NOISE_BLOCK / 4;
 /// Sets the low words of numbers that take two apart from the high ones.
@@ -71,78 +73,74 @@ impl<'a> Keyed<'a> {
         z: &mut [W; NOISE_BLOCK],
     ) {
         let (item, offset) = (places.start / self.item_len, places.start % self.item_len);
-        let mut block = Block {
-            arch: Arch::new(),
-            draw,
-            key: self.keys.key(item),
-            counters: [0; LANES],
-            numbers: [self.keys.number(item); LANES],
-            length: places.len(),
-        };
-        let lanes = block.counters.iter_mut().zip(&mut block.numbers);
-        if self.is_shared() {
-            let (mut counter, mut number) = (offset as u32, self.keys.number(item));
-            for (c, n) in lanes {
-                if counter as usize == self.item_len {
-                    (counter, number) = (0, number.wrapping_add(1));
-                }
-                (*c, *n) = (counter, number);
-                counter += 1;
-            }
-        } else {
+        let (key, number) = (self.keys.key(item), self.keys.number(item));
+        let is_shared = self.is_shared();
+        let scratch = (&mut self.high, &mut self.low);
+        if !is_shared {
             let first = (offset / NOISE_BLOCK * LANES) as u32;
-            lanes
-                .zip(first..)
-                .for_each(|((c, _), counter)| *c = counter);
+            let counter = |i: usize| [first.wrapping_add(i as u32), number];
+            return fill(Arch::new(), z, places.len(), scratch, counter, draw, key);
         }
-        block.fill(z, self);
+        let [mut counters, mut numbers] = [[0; LANES]; 2];
+        let (mut counter, mut number) = (offset as u32, number);
+        for (c, n) in counters.iter_mut().zip(&mut numbers) {
+            if counter as usize == self.item_len {
+                (counter, number) = (0, number.wrapping_add(1));
+            }
+            (*c, *n) = (counter, number);
+            counter += 1;
+        }
+        // The remainder is the number itself, and tells the compiler that it is in bounds.
+        let counter = |i: usize| [counters[i % LANES], numbers[i % LANES]];
+        fill(Arch::new(), z, places.len(), scratch, counter, draw, key);
     }
 }
 
-/// Numbers that come from counters under one key.
-struct Block {
+/// The numbers of a block, whose counters begin with two words each.
+#[inline]
+fn fill<W: Wide>(
     arch: Arch,
+    z: &mut [W; NOISE_BLOCK],
+    length: usize,
+    (high, low): (&mut Words, &mut Words),
+    counter: impl Fn(usize) -> [u32; 2] + Copy,
     draw: u64,
     key: [u32; 2],
-    /// The counters, and the numbers of the items that they count in.
-    counters: [u32; LANES],
-    numbers: [u32; LANES],
-    length: usize,
+) {
+    // A few lanes more than needed take no longer than those that are.
+    let lanes = length.next_multiple_of(16).min(LANES);
+    let (first, second) = z.split_at_mut(2 * LANES);
+    on(
+        arch,
+        #[inline(always)]
+        || {
+            words(high, lanes, counter, draw, key);
+            if W::IS_DOUBLE {
+                words(low, lanes, counter, draw | LOW_WORDS, key);
+            }
+            pairs(first, [&high[0], &high[1]], [&low[0], &low[1]], lanes);
+            if length > 2 * LANES {
+                pairs(second, [&high[2], &high[3]], [&low[2], &low[3]], lanes);
+            }
+        },
+    );
 }
 
-impl Block {
-    fn fill<W: Wide>(&self, z: &mut [W; NOISE_BLOCK], keyed: &mut Keyed<'_>) {
-        // A few lanes more than needed take no longer than those that are.
-        let lanes = self.length.next_multiple_of(16).min(LANES);
-        let (high, low) = (&mut keyed.high, &mut keyed.low);
-        let (first, second) = z.split_at_mut(2 * LANES);
-        on(
-            self.arch,
-            #[inline(always)]
-            || {
-                self.words(high, lanes, self.draw);
-                if W::IS_DOUBLE {
-                    self.words(low, lanes, self.draw | LOW_WORDS);
-                }
-                pairs(first, [&high[0], &high[1]], [&low[0], &low[1]], lanes);
-                if self.length > 2 * LANES {
-                    pairs(second, [&high[2], &high[3]], [&low[2], &low[3]], lanes);
-                }
-            },
-        );
-    }
-
-    #[inline(always)]
-    fn words(&self, words: &mut Words, lanes: usize, draw: u64) {
-        let (counters, numbers) = (&self.counters[..lanes], &self.numbers[..lanes]);
-        let [a, b, c, d] = words;
-        let (a, b) = (&mut a[..lanes], &mut b[..lanes]);
-        let (c, d) = (&mut c[..lanes], &mut d[..lanes]);
-        let (key, draw) = (self.key, [draw as u32, (draw >> 32) as u32]);
-        for i in 0..lanes {
-            let counter = [counters[i], numbers[i], draw[0], draw[1]];
-            [a[i], b[i], c[i], d[i]] = philox(counter, key);
-        }
+#[inline(always)]
+fn words(
+    words: &mut Words,
+    lanes: usize,
+    counter: impl Fn(usize) -> [u32; 2],
+    draw: u64,
+    key: [u32; 2],
+) {
+    let [a, b, c, d] = words;
+    let (a, b) = (&mut a[..lanes], &mut b[..lanes]);
+    let (c, d) = (&mut c[..lanes], &mut d[..lanes]);
+    for i in 0..lanes {
+        let [first, second] = counter(i);
+        let counter = [first, second, draw as u32, (draw >> 32) as u32];
+        [a[i], b[i], c[i], d[i]] = philox::<ROUNDS>(counter, key);
     }
 }
 
@@ -180,8 +178,8 @@ impl<W: Wide> Stream<W> for Keyed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, Keyed, Keys, NOISE_BLOCK};
-    use crate::state::{Wide, simd};
+    use super::{Keyed, Keys, NOISE_BLOCK, fill};
+    use crate::{simd, state::Wide};
 
     fn same_bits<W: Wide>() {
         let keys = Keys::Batch { seed: 9, first: 5 };
@@ -189,16 +187,10 @@ mod tests {
         // More than a million numbers.
         for number in 0..5_000 {
             let mut bits = |arch| {
-                let block = Block {
-                    arch,
-                    draw: 77,
-                    key: [number, 2],
-                    counters: std::array::from_fn(|i| i as u32 * number),
-                    numbers: std::array::from_fn(|i| i as u32 + number),
-                    length: NOISE_BLOCK,
-                };
                 let mut z = [W::of(0.0); NOISE_BLOCK];
-                block.fill(&mut z, &mut keyed);
+                let scratch = (&mut keyed.high, &mut keyed.low);
+                let counter = |i: usize| [i as u32 * number, number];
+                fill(arch, &mut z, NOISE_BLOCK, scratch, counter, 77, [number, 2]);
                 z.map(|z| z.get().to_bits())
             };
             let all: Vec<_> = simd::all().into_iter().map(&mut bits).collect();

@@ -227,6 +227,8 @@ fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
     stream: impl FnOnce(&Array<A, D>) -> Result<S, Error>,
 ) -> Result<bool, Error> {
     let target = noisy(combinations)?.and_then(|target| states.get(target));
+    // Noise alone asks nothing of what it is added to.
+    let watched = combinations.iter().any(|c| !c.terms.is_empty());
     let Some(x) = target else {
         return State::sweep(states, fixed, combinations);
     };
@@ -258,5 +260,5 @@ fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
         }
     };
     let mut noise = Scaled { stream, deviation };
-    sweep_with(states, fixed, combinations, true, &mut noise)
+    sweep_with(states, fixed, combinations, watched, &mut noise)
 }

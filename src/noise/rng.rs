@@ -9,7 +9,8 @@ use crate::{
     Error,
     rand::{Rng, RngCore},
     rand_distr::StandardNormal,
-    state::{Combination, NOISE_BLOCK, Real, Wide, simd::vectorized},
+    simd::vectorized,
+    state::{Combination, NOISE_BLOCK, Real, Wide},
 };
 
 impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {

@@ -1,7 +1,9 @@
 //! The table of betas of a DDPM.
 
 use super::{NoiseSchedule, Respacing, check_reach};
-use crate::{Error, LogSnr, Markov, ModelVariance, NoiseLevel, Spread, Step, Variance};
+use crate::{
+    Error, LogSnr, Markov, ModelVariance, NoiseLevel, Spread, Step, Variance, simd::vectorized,
+};
 
 /// A variance-preserving schedule on training steps, given by its betas.
 ///
@@ -36,6 +38,8 @@ use crate::{Error, LogSnr, Markov, ModelVariance, NoiseLevel, Spread, Step, Vari
 pub struct Discrete {
     betas: Vec<f64>,
     levels: Vec<NoiseLevel>,
+    /// Those of the levels, which are asked for again and again.
+    log_snrs: Vec<f64>,
     /// The original index of each step, where this is a subsequence.
     original: Option<Vec<usize>>,
 }
@@ -79,27 +83,13 @@ impl Discrete {
     }
 
     pub(super) fn build(betas: Vec<f64>, may_end_at_one: bool) -> Result<Self, Error> {
-        let last = betas.len().saturating_sub(1);
-        let mut levels = Vec::with_capacity(betas.len());
-        // alpha_bar = high + low: an f64 alone would cost the posteriors of short steps two digits.
-        let (mut high, mut low) = (1.0_f64, 0.0_f64);
-        for (index, &beta) in betas.iter().enumerate() {
-            let end = may_end_at_one && index == last && beta == 1.0;
-            if !((1e-300..1.0).contains(&beta) || end) {
-                return Err(Error::element("betas", index, beta, BETAS));
-            }
-            let keep = 1.0 - beta;
-            let keep_low = (1.0 - keep) - beta;
-            let product = high * keep;
-            let rest = high.mul_add(keep, -product) + high * keep_low + low * keep;
-            high = product + rest;
-            low = rest - (high - product);
-            if !(high >= 1e-300 || end) {
-                return Err(Error::element("alpha_bars", index, high, "1e-300 to 1"));
-            }
-            levels.push(NoiseLevel::from_split_alpha_bar(high, low));
-        }
-        Self::of_levels(betas, levels)
+        let mut levels = Ok(Vec::new());
+        // Fused products are a call each where they are not compiled for.
+        vectorized(
+            #[inline(always)]
+            || levels = levels_of(&betas, may_end_at_one),
+        );
+        Self::of_levels(betas, levels?)
     }
 
     /// Refuses levels that are too close for their log-SNRs to tell them apart.
@@ -107,8 +97,9 @@ impl Discrete {
         if levels.is_empty() {
             return Err(Error::range("number of steps", 0.0, "1 or more"));
         }
+        let log_snrs: Vec<_> = levels.iter().map(|level| level.log_snr().get()).collect();
         for (index, pair) in levels.windows(2).enumerate() {
-            let (before, this) = (pair[0].log_snr().get(), pair[1].log_snr().get());
+            let (before, this) = (log_snrs[index], log_snrs[index + 1]);
             if !(this < before && pair[1].is_noisier_than(pair[0])) {
                 return Err(Error::NotMonotone {
                     what: "levels",
@@ -121,6 +112,7 @@ impl Discrete {
         Ok(Self {
             betas,
             levels,
+            log_snrs,
             original: None,
         })
     }
@@ -244,6 +236,7 @@ impl Discrete {
         Ok(Self {
             betas: self.betas[..count].to_vec(),
             levels: self.levels[..count].to_vec(),
+            log_snrs: self.log_snrs[..count].to_vec(),
             original: self.original.as_ref().map(|steps| steps[..count].to_vec()),
         })
     }
@@ -417,6 +410,32 @@ impl Discrete {
     }
 }
 
+/// The level of each cumulative product.
+#[inline(always)]
+fn levels_of(betas: &[f64], may_end_at_one: bool) -> Result<Vec<NoiseLevel>, Error> {
+    let last = betas.len().saturating_sub(1);
+    let mut levels = Vec::with_capacity(betas.len());
+    // alpha_bar = high + low: an f64 alone would cost the posteriors of short steps two digits.
+    let (mut high, mut low) = (1.0_f64, 0.0_f64);
+    for (index, &beta) in betas.iter().enumerate() {
+        let end = may_end_at_one && index == last && beta == 1.0;
+        if !((1e-300..1.0).contains(&beta) || end) {
+            return Err(Error::element("betas", index, beta, BETAS));
+        }
+        let keep = 1.0 - beta;
+        let keep_low = (1.0 - keep) - beta;
+        let product = high * keep;
+        let rest = high.mul_add(keep, -product) + high * keep_low + low * keep;
+        high = product + rest;
+        low = rest - (high - product);
+        if !(high >= 1e-300 || end) {
+            return Err(Error::element("alpha_bars", index, high, "1e-300 to 1"));
+        }
+        levels.push(NoiseLevel::from_split_alpha_bar(high, low));
+    }
+    Ok(levels)
+}
+
 impl NoiseSchedule for Discrete {
     type Time = Step;
 
@@ -436,11 +455,9 @@ impl NoiseSchedule for Discrete {
 
     fn time_at(&self, snr: LogSnr) -> Result<Step, Error> {
         let last = self.len() - 1;
-        let at = |index: usize| self.levels[index].log_snr().get();
+        let at = |index: usize| self.log_snrs[index];
         let wanted = check_reach(snr, at(last), at(0))?;
-        let above = self
-            .levels
-            .partition_point(|level| level.log_snr().get() >= wanted);
+        let above = self.log_snrs.partition_point(|&snr| snr >= wanted);
         if above == 0 {
             return Ok(Step::new(0));
         }

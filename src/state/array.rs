@@ -51,7 +51,7 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
                         Some((*list.get(i)?, array.as_slice()?.get(places.clone())?))
                     })
                     .collect();
-                A::combine(y, *own, &terms, None);
+                A::combine(y, *own, &terms, None, false);
             }
         });
         Ok(())

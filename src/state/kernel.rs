@@ -1,11 +1,10 @@
 //! The one loop over elements that every update goes through.
 
-use super::{
-    Real, Wide,
-    simd::{Arch, on, vectorized},
-};
+use super::{Real, Wide};
+use crate::simd::{Arch, on, vectorized};
 
-/// `y <- own * y + sum of c * t + scale * z` over slices of equal length, `own = 0` overwriting.
+/// `y <- own * y + sum of c * t + scale * z` over slices of equal length, `own = 0` overwriting; `true`
+/// where the old `y` held only finite numbers, or is not watched.
 ///
 /// Elements are summed from left to right, whatever the number of terms, so that the result has the
 /// same bits as one term after the other.
@@ -14,11 +13,9 @@ pub(super) fn combine<W: Wide>(
     own: f64,
     terms: &[(f64, &[W])],
     noise: Option<(f64, &[W])>,
-) {
-    if own == 1.0 && terms.is_empty() && noise.is_none() {
-        return;
-    }
-    combine_on(Arch::new(), y, own, terms, noise);
+    watched: bool,
+) -> bool {
+    combine_on(Arch::new(), y, own, terms, noise, watched)
 }
 
 fn combine_on<W: Wide>(
@@ -27,79 +24,104 @@ fn combine_on<W: Wide>(
     own: f64,
     terms: &[(f64, &[W])],
     noise: Option<(f64, &[W])>,
-) {
+    watched: bool,
+) -> bool {
+    let mut finite = true;
     on(
         arch,
         #[inline(always)]
         || {
-            // The noise is the last term of the last pass.
-            let fits = terms.len() < ARITY || noise.is_none();
-            match (fits, noise) {
-                (true, Some(z)) => match terms {
-                    [] => pass(y, own, [z]),
-                    [a] => pass(y, own, [*a, z]),
-                    [a, b] => pass(y, own, [*a, *b, z]),
-                    [a, b, c] => pass(y, own, [*a, *b, *c, z]),
-                    [a, b, c, d, ..] => pass(y, own, [*a, *b, *c, *d, z]),
-                },
-                _ => {
-                    passes(y, own, terms);
-                    if let Some(z) = noise {
-                        pass(y, 1.0, [z]);
-                    }
-                }
-            }
+            // Noise is the last term.
+            let count = terms.len() + usize::from(noise.is_some());
+            let term = |k: usize| terms.get(k).copied().or(noise).unwrap_or((0.0, &[]));
+            let mut first = First { own, watched };
+            let mut done = 0;
+            while {
+                finite &= match count - done {
+                    0 => pass::<W, 0>(y, first, done, term),
+                    1 => pass::<W, 1>(y, first, done, term),
+                    2 => pass::<W, 2>(y, first, done, term),
+                    3 => pass::<W, 3>(y, first, done, term),
+                    4 => pass::<W, 4>(y, first, done, term),
+                    _ => pass::<W, ARITY>(y, first, done, term),
+                };
+                done += ARITY;
+                first = First::AGAIN;
+                done < count
+            } {}
         },
     );
+    finite
 }
 
 /// The most terms that one pass over the elements takes.
 const ARITY: usize = 5;
 
+/// What a pass does with the old elements.
+#[derive(Clone, Copy)]
+struct First {
+    own: f64,
+    watched: bool,
+}
+
+impl First {
+    /// Adds to the sum of the pass before.
+    const AGAIN: Self = Self {
+        own: 1.0,
+        watched: false,
+    };
+}
+
+/// One pass over the elements, with `N` terms from number `from` on.
 #[inline(always)]
-fn passes<W: Wide>(y: &mut [W], own: f64, terms: &[(f64, &[W])]) {
-    if terms.is_empty() {
-        pass(y, own, []);
-    }
-    for (i, terms) in terms.chunks(ARITY).enumerate() {
-        let own = if i == 0 { own } else { 1.0 };
-        match terms {
-            [] => {}
-            [a] => pass(y, own, [*a]),
-            [a, b] => pass(y, own, [*a, *b]),
-            [a, b, c] => pass(y, own, [*a, *b, *c]),
-            [a, b, c, d] => pass(y, own, [*a, *b, *c, *d]),
-            [a, b, c, d, e, ..] => pass(y, own, [*a, *b, *c, *d, *e]),
+fn pass<'a, W: Wide, const N: usize>(
+    y: &mut [W],
+    first: First,
+    from: usize,
+    term: impl Fn(usize) -> (f64, &'a [W]),
+) -> bool {
+    let own = W::of(first.own);
+    let terms: [_; N] = std::array::from_fn(|k| term(from + k));
+    let coefficients = terms.map(|(coefficient, _)| W::of(coefficient));
+    let length = y.len();
+    // Slices of one length, as the compiler can see.
+    let Some(terms) = all(terms.map(|(_, term)| term.get(..length))) else {
+        return true;
+    };
+    if own == W::of(0.0) {
+        let finite = !first.watched || W::all_finite(y);
+        for (i, value) in y.iter_mut().enumerate() {
+            *value = sum(W::of(0.0), &coefficients, &terms, i);
         }
+        finite
+    } else if first.watched {
+        let mut finite = true;
+        for (i, value) in y.iter_mut().enumerate() {
+            finite &= value.is_number();
+            *value = sum(own * *value, &coefficients, &terms, i);
+        }
+        finite
+    } else {
+        for (i, value) in y.iter_mut().enumerate() {
+            *value = sum(own * *value, &coefficients, &terms, i);
+        }
+        true
     }
 }
 
 #[inline(always)]
-fn pass<W: Wide, const N: usize>(y: &mut [W], own: f64, terms: [(f64, &[W]); N]) {
-    let own = W::of(own);
-    let length = terms
-        .iter()
-        .fold(y.len(), |length, (_, term)| length.min(term.len()));
-    let y = &mut y[..length];
-    let coefficients = terms.map(|(coefficient, _)| W::of(coefficient));
-    let terms = terms.map(|(_, term)| &term[..length]);
-    if own == W::of(0.0) {
-        for (i, value) in y.iter_mut().enumerate() {
-            let mut sum = W::of(0.0);
-            for k in 0..N {
-                sum = sum + coefficients[k] * terms[k][i];
-            }
-            *value = sum;
-        }
-    } else {
-        for (i, value) in y.iter_mut().enumerate() {
-            let mut sum = own * *value;
-            for k in 0..N {
-                sum = sum + coefficients[k] * terms[k][i];
-            }
-            *value = sum;
-        }
+fn sum<W: Wide, const N: usize>(first: W, c: &[W; N], terms: &[&[W]; N], i: usize) -> W {
+    let mut sum = first;
+    for k in 0..N {
+        sum = sum + c[k] * terms[k][i];
     }
+    sum
+}
+
+#[inline(always)]
+fn all<T: Copy, const N: usize>(options: [Option<&[T]>; N]) -> Option<[&[T]; N]> {
+    let whole = options.iter().all(Option::is_some);
+    whole.then(|| options.map(|slice| slice.unwrap_or_default()))
 }
 
 /// [`combine`] of elements kept in half precision: block by block in f32, rounded once.
@@ -111,23 +133,26 @@ pub(super) fn combine_widened<A: Real<Wide = f32>>(
     noise: Option<(f64, &[f32])>,
     widen: impl Fn(&[A], &mut [f32]),
     narrow: impl Fn(&[f32], &mut [A]),
-) {
+    watched: bool,
+) -> bool {
     const BLOCK: usize = 256;
     let (mut sum, mut wide) = ([0.0; BLOCK], [0.0; BLOCK]);
+    let mut finite = true;
     for (k, y) in y.chunks_mut(BLOCK).enumerate() {
         let range = k * BLOCK..k * BLOCK + y.len();
         let (sum, wide) = (&mut sum[..y.len()], &mut wide[..y.len()]);
         widen(y, sum);
-        combine(sum, own, &[], None);
+        finite &= combine(sum, own, &[], None, watched);
         for (c, term) in terms {
             widen(&term[range.clone()], wide);
-            combine(sum, 1.0, &[(*c, wide)], None);
+            combine(sum, 1.0, &[(*c, wide)], None, false);
         }
         if let Some((scale, z)) = noise {
-            combine(sum, 1.0, &[(scale, &z[range])], None);
+            combine(sum, 1.0, &[(scale, &z[range])], None, false);
         }
         narrow(sum, y);
     }
+    finite
 }
 
 /// `y <- min(max(y, low), high)`.
@@ -147,11 +172,15 @@ pub(super) fn clamp<A: Real>(y: &mut [A], low: f64, high: f64) {
 
 /// Whether all values pass; without an early exit, so that the loop vectorises.
 #[inline(always)]
-pub(super) fn all_finite<A: Copy>(values: &[A], finite: impl Fn(A) -> bool) -> bool {
+pub(super) fn all_finite<A: Real>(values: &[A]) -> bool {
     let mut all = true;
     vectorized(
         #[inline(always)]
-        || all = values.iter().fold(true, |all, &value| all & finite(value)),
+        || {
+            all = values
+                .iter()
+                .fold(true, |all, value| all & value.is_number())
+        },
     );
     all
 }
@@ -159,7 +188,7 @@ pub(super) fn all_finite<A: Copy>(values: &[A], finite: impl Fn(A) -> bool) -> b
 #[cfg(test)]
 mod tests {
     use super::{Wide, combine_on};
-    use crate::state::simd;
+    use crate::simd;
 
     fn same_bits<W: Wide>() {
         let numbers = |k: usize| -> Vec<W> {
@@ -176,7 +205,7 @@ mod tests {
                         .collect();
                     let found = simd::all().into_iter().map(|arch| {
                         let mut y = arrays[0].clone();
-                        combine_on(arch, &mut y, own, &terms, noise);
+                        assert!(combine_on(arch, &mut y, own, &terms, noise, count % 2 == 0));
                         y.into_iter().map(|y| y.get().to_bits()).collect::<Vec<_>>()
                     });
                     // One sum after the other, as slowly as it gets.

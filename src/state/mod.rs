@@ -3,7 +3,6 @@
 mod array;
 mod kernel;
 mod real;
-pub(crate) mod simd;
 mod slices;
 mod sweep;
 #[cfg(feature = "rayon")]

@@ -44,18 +44,24 @@ pub trait Real:
     /// The nearest value of this type.
     fn narrow(value: Self::Wide) -> Self;
 
-    /// Whether no value is a NaN or infinite.
+    /// Whether it is no NaN and not infinite.
+    #[doc(hidden)]
+    fn is_number(self) -> bool;
+
+    /// Whether all of them are numbers.
     #[doc(hidden)]
     fn all_finite(values: &[Self]) -> bool;
 
-    /// `y <- own * y + sum of c * t`, and noise if there is any; `own = 0` overwrites.
+    /// `y <- own * y + sum of c * t`, and noise if there is any; `own = 0` overwrites. `true` where the
+    /// old `y` held only finite numbers, or is not watched.
     #[doc(hidden)]
     fn combine(
         y: &mut [Self],
         own: f64,
         terms: &[(f64, &[Self])],
         noise: Option<(f64, &[Self::Wide])>,
-    );
+        watched: bool,
+    ) -> bool;
 }
 
 /// What sums of [`Real`]s are taken in: `f32` or `f64`.
@@ -94,8 +100,13 @@ macro_rules! wide {
                 value
             }
 
+            #[inline(always)]
+            fn is_number(self) -> bool {
+                self.to_bits() & $exponent != $exponent
+            }
+
             fn all_finite(values: &[Self]) -> bool {
-                kernel::all_finite(values, |value| value.to_bits() & $exponent != $exponent)
+                kernel::all_finite(values)
             }
 
             fn combine(
@@ -103,8 +114,9 @@ macro_rules! wide {
                 own: f64,
                 terms: &[(f64, &[Self])],
                 noise: Option<(f64, &[Self])>,
-            ) {
-                kernel::combine(y, own, terms, noise);
+                watched: bool,
+            ) -> bool {
+                kernel::combine(y, own, terms, noise, watched)
             }
         }
     };
@@ -131,6 +143,19 @@ impl Wide for f64 {
     }
 }
 
+/// Rounded to an odd last bit where it is rounded at all: rounding once more is then as good as rounding
+/// once. (`half` drops the low bits of an f64 and may round the rest to the wrong side.)
+#[cfg(feature = "half")]
+fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    let exact = f64::from(near);
+    if exact == value || value.is_nan() {
+        return near;
+    }
+    let toward_zero = near.to_bits() - u32::from(exact.abs() > value.abs());
+    f32::from_bits(toward_zero | 1)
+}
+
 #[cfg(feature = "half")]
 macro_rules! half {
     ($real:ident, $exponent:literal) => {
@@ -138,7 +163,7 @@ macro_rules! half {
             type Wide = f32;
 
             fn of(value: f64) -> Self {
-                Self::from_f64(value)
+                Self::from_f32(to_odd(value))
             }
 
             fn get(self) -> f64 {
@@ -153,8 +178,13 @@ macro_rules! half {
                 Self::from_f32(value)
             }
 
+            #[inline(always)]
+            fn is_number(self) -> bool {
+                self.to_bits() & $exponent != $exponent
+            }
+
             fn all_finite(values: &[Self]) -> bool {
-                kernel::all_finite(values, |value| value.to_bits() & $exponent != $exponent)
+                kernel::all_finite(values)
             }
 
             fn combine(
@@ -162,7 +192,8 @@ macro_rules! half {
                 own: f64,
                 terms: &[(f64, &[Self])],
                 noise: Option<(f64, &[f32])>,
-            ) {
+                watched: bool,
+            ) -> bool {
                 use half::slice::HalfFloatSliceExt;
                 kernel::combine_widened(
                     y,
@@ -171,7 +202,8 @@ macro_rules! half {
                     noise,
                     |from, to| from.convert_to_f32_slice(to),
                     |from, to| to.convert_from_f32_slice(from),
-                );
+                    watched,
+                )
             }
         }
     };

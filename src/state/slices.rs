@@ -158,23 +158,30 @@ impl<'a, A: Real> Slices<'a, A> {
         watched: bool,
         noise: Option<(f64, &[A::Wide])>,
     ) -> bool {
-        let finite = match self.changing.first() {
-            Some(slice) if watched => A::all_finite(&slice[block.clone()]),
-            _ => true,
-        };
+        let mut finite = true;
+        let mut watched = watched;
+        if combinations.first().is_none_or(|c| c.target != 0) && watched {
+            watched = false;
+            finite = self
+                .changing
+                .first()
+                .is_none_or(|slice| A::all_finite(&slice[block.clone()]));
+        }
         for combination in combinations {
             let (before, rest) = self.changing.split_at_mut(combination.target);
             let Some((target, after)) = rest.split_first_mut() else {
                 continue;
             };
-            let fixed = &self.fixed;
-            let slice = |&(c, i): &(f64, usize)| {
-                Some((c, state_at(i, before, after, fixed)?.get(block.clone())?))
-            };
-            let terms: Terms<'_, [A]> = combination.terms.iter().filter_map(slice).collect();
+            let mut terms = Terms::<'_, [A]>::new();
+            for &(c, i) in combination.terms {
+                let slice = state_at(i, before, after, &self.fixed);
+                terms.extend(slice.and_then(|slice| Some((c, slice.get(block.clone())?))));
+            }
             let noise = noise.filter(|_| combination.noisy);
             let target = &mut target[block.clone()];
-            A::combine(target, combination.own, &terms, noise);
+            finite &= A::combine(target, combination.own, &terms, noise, watched);
+            // The array is as it was only before the first combination.
+            watched = false;
             if let Some((low, high)) = combination.bounds {
                 kernel::clamp(target, low, high);
             }

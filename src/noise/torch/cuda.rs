@@ -136,7 +136,7 @@ impl TorchCuda {
         for part in out.chunks_mut(self.threads.saturating_mul(each)) {
             let (low, high) = (self.round as u32, (self.round >> 32) as u32);
             for thread in 0..self.threads.min(part.len()) {
-                let z = normals(philox([low, high, thread as u32, 0], self.key));
+                let z = normals(philox::<10>([low, high, thread as u32, 0], self.key));
                 let places = part[thread..].iter_mut().step_by(self.threads);
                 places.zip(z).for_each(|(place, z)| *place = z);
             }

@@ -1,0 +1,87 @@
+//! A step allocates nothing: counted by an allocator.
+
+use allocation_counter::measure;
+use gaussian_diffusion::{
+    ForwardProcess, Noise, Plan, Prediction, Sampler, Step,
+    noise::{BrownianPath, NoiseSource},
+    schedule::Discrete,
+};
+use ndarray::Array3;
+
+type Batch = Array3<f32>;
+
+/// Steps through a run with the arrays that it gives back, or with those of a pool until it gives
+/// some, and counts what each step allocates.
+fn steps<N: NoiseSource<Batch>>(plan: &Plan<Step>, noise: &mut N, careful: bool) -> Vec<u64> {
+    let start = Batch::from_shape_fn((3, 5, 300), |(i, j, k)| {
+        0.1 * i as f32 - 0.2 * j as f32 + 0.001 * k as f32
+    });
+    let mut pool: Vec<_> = (0..plan.evaluations()).map(|_| start.clone()).collect();
+    pool.reserve(plan.evaluations());
+    let mut run = plan.start_from(start, noise).unwrap();
+    let mut counts = Vec::new();
+    while run.pending().is_some() {
+        let mut answer = pool.pop().unwrap();
+        answer.fill(0.25);
+        let answer = Prediction::noise(answer);
+        let mut result = Ok(None);
+        let counted = measure(|| {
+            result = match careful {
+                true => run.supply(answer, noise).map(|()| None),
+                false => run.advance(answer, noise),
+            };
+        });
+        pool.extend(result.unwrap());
+        counts.push(counted.count_total);
+    }
+    counts
+}
+
+/// All named samplers. A run first makes the places of a trial point and of what it goes back to when an answer
+/// that was supplied with care is refused; after that it has them.
+#[test]
+fn steps_allocate_nothing_once_they_have_their_arrays() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    for sampler in Sampler::all() {
+        let Ok(plan) = sampler.plan(&schedule, 12) else {
+            continue;
+        };
+        for careful in [false, true] {
+            let seeded = steps(&plan, &mut Noise::seeded(1), careful);
+            let path = steps(&plan, &mut BrownianPath::new(Noise::seeded(1)), careful);
+            for counts in [seeded, path] {
+                let (first, rest) = counts.split_at(4.min(counts.len()));
+                assert!(first.iter().sum::<u64>() <= 4, "{sampler}: {counts:?}");
+                assert!(
+                    rest.iter().all(|&count| count == 0),
+                    "{sampler}: {counts:?}"
+                );
+            }
+        }
+    }
+}
+
+/// What the counter counts: the test above can fail.
+#[test]
+fn an_allocation_is_counted() {
+    assert_eq!(
+        measure(|| drop(std::hint::black_box(vec![0_u8; 100]))).count_total,
+        1
+    );
+}
+
+#[test]
+fn jumps_into_arrays_allocate_lists_of_levels_alone() {
+    let schedule = Discrete::cosine(1000).unwrap();
+    let x0 = Batch::ones((4, 100, 100));
+    let (mut xt, mut eps) = (x0.clone(), x0.clone());
+    let times: Vec<_> = (0..4).map(|i| Step::new(200 * i)).collect();
+    let mut noise = Noise::seeded(3);
+    let counted = measure(|| {
+        schedule
+            .draw_jump_into(&x0, &times, &mut noise, &mut xt, &mut eps)
+            .unwrap();
+    });
+    // Levels, their scales, and zeros: four numbers for each item, whatever the items hold.
+    assert!(counted.bytes_max < 1000, "{} bytes", counted.bytes_max);
+}
