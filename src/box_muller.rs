@@ -16,17 +16,18 @@ use std::{f64::consts::TAU, ops};
 /// No value is larger than 6.77, and none is 0. Relative error below 4e-7, 6e-8 root mean square.
 #[inline(always)]
 pub(crate) fn pair_f32(radius: u32, angle: u32) -> (f32, f32) {
+    /// Of `-2 ln(1 + f)`, from the third power of f on.
     const LN: [f32; 8] = [
-        0.333_333_3,
-        -0.250_008_2,
-        0.200_012_27,
-        -0.166_233_57,
-        0.142_017_57,
-        -0.131_601_84,
-        0.127_615_76,
-        -0.076_344_97,
+        -0.666_666_6,
+        0.500_016_4,
+        -0.400_024_53,
+        0.332_467_14,
+        -0.284_035_15,
+        0.263_203_65,
+        -0.255_231_53,
+        0.152_689_93,
     ];
-    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    const LN_2: f32 = -2.0 * std::f32::consts::LN_2;
     const SIN: [f32; 3] = [-0.166_666_55, 0.008_332_178, -1.951_73e-4];
     const COS: [f32; 3] = [0.041_666_646, -0.001_388_736_8, 2.443_845_2e-5];
     /// The bits of sqrt(1/2): mantissas are taken from there to sqrt(2).
@@ -45,8 +46,7 @@ pub(crate) fn pair_f32(radius: u32, angle: u32) -> (f32, f32) {
     };
     let e = exponent as f32;
     let f2 = f * f;
-    let high = f - (0.5 * f2 - (f2 * f * polynomial(f, &LN) + e * LN_2[1]));
-    let r = (-2.0 * (high + e * LN_2[0])).sqrt();
+    let r = ((f2 - (f + f)) + f2 * f * polynomial(f, &LN) + e * LN_2).sqrt();
 
     let turn = angle.wrapping_add(1 << 29) >> 30;
     // The signed rest of the angle, between two of its values: never 0.

@@ -46,7 +46,7 @@ const FIXED: [u64; 12] = [
     0x3ff4_ba34_362c_9280,
 ];
 
-const SUMS: [u64; 2] = [0xf7d9_1981_aa86_ff83, 0xcad3_7707_4e7e_7396];
+const SUMS: [u64; 2] = [0xe21f_414e_9783_f0b8, 0x575a_5975_6397_14bd];
 
 /// A second implementation, from the papers, one number at a time: Philox 4x32-7 by 128-bit products,
 /// uniforms as fractions in f64, the logarithm and the circular functions of libm.
