@@ -89,7 +89,7 @@ impl<S: ReverseStep> Churn<S> {
     /// Asks the network before the noise is added, and takes the noise it answers for the noise after.
     ///
     /// Euler's method in diffusers does this. It does not keep the deviation of the forward process:
-    /// the defect of a run closes as 1/n.
+    /// the defect of a run closes as 1/n; that of the [data kept](Self::asking_before_for) is none.
     /// For solvers of one evaluation a step.
     #[must_use]
     pub fn asking_before(self) -> Self {
