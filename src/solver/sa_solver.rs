@@ -201,8 +201,11 @@ impl ReverseStep for SaSolver {
         let before = before.and_then(|index| self.corrector(path, index));
         let before = before.unwrap_or(Update::new(1.0));
         if !(inner(from) && inner(to)) {
-            // Of one prediction both say the same, and the correction is in terms of the solver's.
-            let mut end = match eta == 0.0 || to.is_clean() {
+            if to.is_clean() {
+                // The predicted data, of which nothing is corrected.
+                return Ok(Coordinates::Data.end_stage(path, 0.0, self.noise));
+            }
+            let mut end = match eta == 0.0 {
                 true => self.coordinates.straight_stage(path),
                 false => Coordinates::Data.end_stage(path, eta, self.noise),
             };
