@@ -6,7 +6,7 @@ use gaussian_diffusion::{
     Grid, LogSnr, ModelVariance, Noise, NoiseLevel, NoiseSchedule, Parameterization, Plan, Point,
     ReverseStep, Sigma, Variance,
     noise::{BrownianPath, NoiseSource},
-    plan::{Affine, Moments},
+    plan::{Affine, Moments, Restart},
     predicts,
     schedule::{Cosine, Edm, RectifiedFlow, Shifted},
     solver::{
@@ -367,6 +367,48 @@ fn laws_converge_at_the_weak_order() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The law of a run with restarts, which are exact but for the solver: with twice the steps everywhere
+/// it converges at the order of that.
+#[test]
+fn laws_of_restarts_converge_at_the_order_of_the_solver() {
+    fn measured<S: NoiseSchedule>(s: &S, solver: &dyn ReverseStep) -> f64 {
+        let error = |n: usize| {
+            let snr = |value| LogSnr::new(value).unwrap();
+            let restart = Restart {
+                high: snr(-1.0),
+                low: snr(1.0),
+                steps: n / 4,
+                times: 2,
+            };
+            let grid = interior(s, n, Spacing::LogSnr);
+            let plan = Plan::restarting(s, &grid, solver, &[restart]).unwrap();
+            let (start, end) = (plan.levels()[0], *plan.levels().last().unwrap());
+            let law = Moments {
+                mean: start.alpha() * MEAN,
+                variance: total(start),
+            };
+            let exact = |level| Affine::of_gaussian(MEAN, Variance::new(VARIANCE).unwrap(), level);
+            let found = plan.carry(law, exact).unwrap();
+            let mean = (found.mean - end.alpha() * MEAN).abs() / total(end).sqrt();
+            mean + (found.variance / total(end) - 1.0).abs()
+        };
+        (error(160) / error(320)).log2()
+    }
+    for (solver, order) in [
+        (&RungeKutta::heun() as &dyn ReverseStep, 2.0),
+        (&Ddim::default(), 1.0),
+        (&Ddpm::default(), 1.0),
+    ] {
+        for found in [
+            measured(&Cosine, solver),
+            measured(&Edm::default(), solver),
+            measured(&RectifiedFlow, solver),
+        ] {
+            assert!(found > order - 0.25, "{}: {found}", solver.name());
+        }
+    }
 }
 
 /// 10 000 runs have the mean and the variance of the recursion, to five standard errors (significance

@@ -102,9 +102,9 @@ impl ReverseStep for Pndm {
         // There is no slope where there is no signal: the method starts a step later.
         let skipped = usize::from(path.levels().first().is_some_and(|level| level.is_noise()));
         let steps_of_start = skipped + if self.warm_up { WARM_UP } else { 1 };
-        // A start of the whole run asks at its end.
-        let has_start =
-            path.steps() > steps_of_start || path.steps() == steps_of_start && inner(path.end());
+        // A warm-up that is the whole run asks at its end.
+        let is_start = self.warm_up && path.steps() == steps_of_start;
+        let has_start = path.steps() > steps_of_start || is_start && inner(path.end());
         let (true, Some(index)) = (has_start, path.index().checked_sub(skipped)) else {
             return Ok(Coordinates::Ratio.straight_stage(path));
         };

@@ -181,7 +181,7 @@ fn multistep(keys: &Keys, options: &Options, n: usize) -> Result<Walk<Time>, Err
         _ if ends_clean(keys)? => Ok(Walk::of(grid)),
         _ => {
             // The first sigma of the betas, whatever it is for a flow.
-            let betas = super::super::schedule::discrete(keys, true)?;
+            let betas = super::super::betas::discrete(keys, true)?;
             let least = Time::new(betas.level_at_step(0)?.noise_to_signal())?;
             Ok(Walk::of(grid.ending_at(FLOW.level(least)?)?))
         }
@@ -197,7 +197,7 @@ fn unipc(
 ) -> Result<Walk<Time>, Error> {
     let grid = match (curve_key(keys)?, given) {
         (Some("use_karras_sigmas"), None) => {
-            let betas = super::super::schedule::discrete(keys, true)?;
+            let betas = super::super::betas::discrete(keys, true)?;
             let ratio = |i| Ok::<_, Error>(betas.level_at_step(i)?.noise_to_signal());
             let (max, min) = (ratio(betas.len() - 1)?, ratio(0)?);
             let (max, min) = bounds(keys, max, min)?;

@@ -15,7 +15,7 @@ pub(super) fn continuous(keys: &Keys, schedule: &Schedule, n: usize) -> Result<W
         let allowed = "linear with continuous times, of which the list has one more than steps";
         return Err(keys.refuse("interpolation_type", allowed));
     }
-    let betas = super::super::schedule::discrete(keys, true)?;
+    let betas = super::super::betas::discrete(keys, true)?;
     let spaced = steps::spaced(keys, Family::of(&keys.class), &betas, n)?;
     let sigmas: Vec<_> = spaced
         .nodes()
