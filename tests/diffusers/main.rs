@@ -277,54 +277,103 @@ fn stable_diffusion_3_and_flux() {
     assert_eq!(error.to_string(), "sigmas has 4 entries for a batch of 3");
 }
 
+/// Every class, and what its solver is called, if its name says it.
+const CLASSES: [(&str, &str); 39] = [
+    ("DDPMScheduler", "DDPM"),
+    ("DDPMParallelScheduler", "DDPM"),
+    ("UnCLIPScheduler", "DDPM"),
+    ("DDIMScheduler", "DDIM"),
+    ("DDIMParallelScheduler", "DDIM"),
+    ("DDIMInverseScheduler", "DDIM"),
+    ("CogVideoXDDIMScheduler", "DDIM"),
+    ("CogVideoXDPMScheduler", "DPM-Solver++ 2, SDE"),
+    ("PNDMScheduler", "PNDM"),
+    ("IPNDMScheduler", "iPNDM"),
+    ("EulerDiscreteScheduler", "DDIM with churn"),
+    ("EulerAncestralDiscreteScheduler", "DDIM, ancestral"),
+    ("HeunDiscreteScheduler", "Heun"),
+    ("LMSDiscreteScheduler", "LMS"),
+    ("KDPM2DiscreteScheduler", "DPM2"),
+    ("KDPM2AncestralDiscreteScheduler", "DPM2, ancestral"),
+    ("DPMSolverSDEScheduler", ""),
+    ("DPMSolverMultistepScheduler", ""),
+    ("DPMSolverMultistepInverseScheduler", "DPM-Solver++ 2M"),
+    ("DPMSolverSinglestepScheduler", ""),
+    ("UniPCMultistepScheduler", ""),
+    ("DEISMultistepScheduler", "DEIS 2"),
+    ("SASolverScheduler", ""),
+    ("EDMEulerScheduler", "DDIM with churn"),
+    ("EDMDPMSolverMultistepScheduler", ""),
+    ("CosineDPMSolverMultistepScheduler", ""),
+    ("FlowMatchEulerDiscreteScheduler", "DDIM"),
+    ("FlowMatchHeunDiscreteScheduler", "Heun"),
+    ("FlowMatchLCMScheduler", "consistency"),
+    ("LCMScheduler", "consistency"),
+    ("TCDScheduler", "DDIM, ancestral"),
+    ("CMStochasticIterativeScheduler", "consistency"),
+    ("SCMScheduler", "consistency"),
+    ("RePaintScheduler", "DDIM"),
+    (
+        "ScoreSdeVeScheduler",
+        "Euler-Maruyama with Langevin corrector",
+    ),
+    ("DDPMWuerstchenScheduler", "DDPM to the mean"),
+    ("FlowMapEulerDiscreteScheduler", "DDIM"),
+    ("LTXEulerAncestralRFScheduler", "DDIM, ancestral"),
+    ("MiniMaxH3Scheduler", "DDIM"),
+];
+
+/// Whatever a key says, it is an error or a sampler.
+#[test]
+fn no_value_of_a_key_panics() {
+    let values = [
+        json!(0),
+        json!(-1),
+        json!(0.5),
+        json!(1),
+        json!(3),
+        json!(1e-300),
+        json!(1e300),
+        json!("inf"),
+        json!("leading"),
+        json!(null),
+        json!(true),
+        json!([]),
+        json!([0.9, 0.5, 0.1]),
+        json!({}),
+    ];
+    let mut made = 0;
+    for (class, _) in CLASSES {
+        let file = read(json!({ "_class_name": class })).unwrap().to_json();
+        let file: Value = serde_json::from_str(&file).unwrap();
+        for key in file
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| *key != "_class_name")
+        {
+            for value in &values {
+                let mut file = file.clone();
+                file[key] = value.clone();
+                let Ok(config) = read(file) else { continue };
+                let config = config.with_options(|o| {
+                    o.mu = value.as_f64();
+                    o.churn = value.as_f64().unwrap_or(0.0);
+                });
+                for n in [0, 1, 2, 7, 60] {
+                    let _ = config.start_std(n);
+                    made += usize::from(config.plan(n).is_ok());
+                }
+            }
+        }
+    }
+    assert!(made > 5000, "{made}");
+}
+
 /// Every class, from nothing but its name.
 #[test]
 fn every_class_has_a_plan_of_its_defaults() {
-    let names = [
-        ("DDPMScheduler", "DDPM"),
-        ("DDPMParallelScheduler", "DDPM"),
-        ("UnCLIPScheduler", "DDPM"),
-        ("DDIMScheduler", "DDIM"),
-        ("DDIMParallelScheduler", "DDIM"),
-        ("DDIMInverseScheduler", "DDIM"),
-        ("CogVideoXDDIMScheduler", "DDIM"),
-        ("CogVideoXDPMScheduler", "DPM-Solver++ 2, SDE"),
-        ("PNDMScheduler", "PNDM"),
-        ("IPNDMScheduler", "iPNDM"),
-        ("EulerDiscreteScheduler", "DDIM with churn"),
-        ("EulerAncestralDiscreteScheduler", "DDIM, ancestral"),
-        ("HeunDiscreteScheduler", "Heun"),
-        ("LMSDiscreteScheduler", "LMS"),
-        ("KDPM2DiscreteScheduler", "DPM2"),
-        ("KDPM2AncestralDiscreteScheduler", "DPM2, ancestral"),
-        ("DPMSolverSDEScheduler", ""),
-        ("DPMSolverMultistepScheduler", ""),
-        ("DPMSolverMultistepInverseScheduler", "DPM-Solver++ 2M"),
-        ("DPMSolverSinglestepScheduler", ""),
-        ("UniPCMultistepScheduler", ""),
-        ("DEISMultistepScheduler", "DEIS 2"),
-        ("SASolverScheduler", ""),
-        ("EDMEulerScheduler", "DDIM with churn"),
-        ("EDMDPMSolverMultistepScheduler", ""),
-        ("CosineDPMSolverMultistepScheduler", ""),
-        ("FlowMatchEulerDiscreteScheduler", "DDIM"),
-        ("FlowMatchHeunDiscreteScheduler", "Heun"),
-        ("FlowMatchLCMScheduler", "consistency"),
-        ("LCMScheduler", "consistency"),
-        ("TCDScheduler", "DDIM, ancestral"),
-        ("CMStochasticIterativeScheduler", "consistency"),
-        ("SCMScheduler", "consistency"),
-        ("RePaintScheduler", "DDIM"),
-        (
-            "ScoreSdeVeScheduler",
-            "Euler-Maruyama with Langevin corrector",
-        ),
-        ("DDPMWuerstchenScheduler", "DDPM to the mean"),
-        ("FlowMapEulerDiscreteScheduler", "DDIM"),
-        ("LTXEulerAncestralRFScheduler", "DDIM, ancestral"),
-        ("MiniMaxH3Scheduler", "DDIM"),
-    ];
-    for (class, solver) in names {
+    for (class, solver) in CLASSES {
         let config = read(json!({ "_class_name": class })).unwrap();
         assert!(config.ignored().is_empty(), "{class}");
         assert_eq!(
