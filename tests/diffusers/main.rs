@@ -73,8 +73,8 @@ fn trajectories_agree_to_1e_9() {
 fn more_trajectories_agree_to_1e_9() {
     let cases = reference("diffusers_more.json");
     let (runs, calls, x0s, greatest) = hold(&cases[..94], &[]);
-    // Of the 699 calls of the file 17 make an empty step.
-    assert_eq!((runs, calls, x0s), (94, 682, 160));
+    // Of the 702 calls of the file 17 make an empty step.
+    assert_eq!((runs, calls, x0s), (94, 685, 163));
     // Measured for times and inputs: 5.2e-11, for the largest sigmas of the inverse in noise.
     assert!(greatest < 1e-10, "{greatest:e}");
 }
