@@ -60,6 +60,9 @@ pub(super) fn multistep(keys: &Keys, empty_step: bool) -> Result<Solver, Error> 
         true => "sde-dpmsolver++",
         false => algorithm(keys)?,
     };
+    if keys.class == "EDMDPMSolverMultistepScheduler" && !algorithm.ends_with("++") {
+        return Err(keys.refuse("algorithm_type", "dpmsolver++, sde-dpmsolver++ or deis"));
+    }
     check_end(keys, algorithm)?;
     if keys.class == "DPMSolverMultistepInverseScheduler" {
         if algorithm.starts_with("sde") {

@@ -90,6 +90,15 @@ impl UniPc {
     /// and the last step is corrected like the others.
     ///
     /// The empty step counts where orders are lowered. A run to the data has none.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
+    /// let schedule = Discrete::stable_diffusion()?;
+    /// let grid = Grid::karras(&schedule, 8)?.without_final_step()?;
+    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.before_an_empty_step())?;
+    /// assert_eq!((plan.steps(), plan.evaluations()), (7, 8));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
     #[must_use]
     pub fn before_an_empty_step(mut self) -> Self {
         self.ending.empty_step = true;

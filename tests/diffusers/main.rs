@@ -566,6 +566,12 @@ fn what_is_not_supported_is_named() {
             "dpmsolver, dpmsolver++ or deis: noise cannot be added upwards",
         ),
         (
+            "EDMDPMSolverMultistepScheduler",
+            "algorithm_type",
+            json!("dpmsolver"),
+            "dpmsolver++, sde-dpmsolver++ or deis",
+        ),
+        (
             "DPMSolverMultistepInverseScheduler",
             "use_flow_sigmas",
             json!(true),
