@@ -74,6 +74,7 @@ fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
         } else {
             list.push(Box::new(multi));
             list.push(Box::new(blocks));
+            list.push(Box::new(blocks.heun()));
             list.push(Box::new(pc.without_correcting([0, 2])));
         }
     }
@@ -96,6 +97,14 @@ fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
         Box::new(DpmSolver::plus_plus(o).unwrap().with_eta(eta).unwrap()),
         Box::new(DpmSolver::noise(o).unwrap().with_eta(eta).unwrap()),
         Box::new(SingleStep::plus_plus(o).unwrap().with_eta(eta).unwrap()),
+        Box::new(NodeBlocks::plus_plus(o).unwrap().with_eta(eta).unwrap()),
+        Box::new(
+            NodeBlocks::plus_plus(o)
+                .unwrap()
+                .heun()
+                .with_eta(eta)
+                .unwrap(),
+        ),
         Box::new(SaSolver::new(order, o).unwrap().with_tau(eta).unwrap()),
         Box::new(ErSde::new(o).unwrap()),
         Box::new(Consistency::default()),

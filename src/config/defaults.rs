@@ -90,6 +90,16 @@ pub(super) fn of(class: &str) -> Option<Vec<&'static str>> {
                 "final_sigmas_type": "zero", "lambda_min_clipped": null,
                 "rescale_betas_zero_snr": false"#,
         ],
+        "DPMSolverMultistepInverseScheduler" => vec![
+            BASE,
+            THRESHOLD,
+            CURVES,
+            FLOW_SIGMAS,
+            LINSPACE,
+            r#""solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint",
+                "lower_order_final": true, "euler_at_final": false,
+                "lambda_min_clipped": null"#,
+        ],
         "DPMSolverSinglestepScheduler" => vec![
             BASE,
             THRESHOLD,
@@ -117,6 +127,7 @@ pub(super) fn of(class: &str) -> Option<Vec<&'static str>> {
             THRESHOLD,
             CURVES,
             FLOW_SIGMAS,
+            DYNAMIC,
             LINSPACE,
             r#""solver_order": 2, "algorithm_type": "deis", "solver_type": "logrho",
                 "lower_order_final": true"#,
@@ -150,17 +161,38 @@ pub(super) fn of(class: &str) -> Option<Vec<&'static str>> {
         }
         // upscale_mode does nothing without scale_factors.
         "FlowMatchLCMScheduler" => vec![FLOW, CURVES, r#""scale_factors": null"#],
-        "FlowMatchHeunDiscreteScheduler" => vec![r#""num_train_timesteps": 1000, "shift": 1.0"#],
-        "LCMScheduler" | "TCDScheduler" => vec![
+        // Its grid is that of FlowMatchEulerDiscreteScheduler.
+        "LTXEulerAncestralRFScheduler" => vec![FLOW, CURVES, r#""eta": 1.0, "s_noise": 1.0"#],
+        "MiniMaxH3Scheduler" => vec![r#""shift": 12.0"#],
+        "FlowMatchHeunDiscreteScheduler" | "FlowMapEulerDiscreteScheduler" => {
+            vec![r#""num_train_timesteps": 1000, "shift": 1.0"#]
+        }
+        "LCMScheduler" => vec![
             LATENT,
             THRESHOLD,
             r#""beta_schedule": "scaled_linear", "original_inference_steps": 50,
-                "clip_sample": false, "clip_sample_range": 1.0, "set_alpha_to_one": true,
-                "timestep_scaling": 10.0, "rescale_betas_zero_snr": false"#,
+                "clip_sample": false, "clip_sample_range": 1.0, "timestep_scaling": 10.0,
+                "rescale_betas_zero_snr": false"#,
+        ],
+        // Its steps do not clip, whatever clip_sample and thresholding say.
+        "TCDScheduler" => vec![
+            LATENT,
+            r#""beta_schedule": "scaled_linear", "original_inference_steps": 50,
+                "rescale_betas_zero_snr": false"#,
         ],
         "CMStochasticIterativeScheduler" => vec![
             r#""num_train_timesteps": 40, "sigma_min": 0.002, "sigma_max": 80.0,
                 "sigma_data": 0.5, "s_noise": 1.0, "rho": 7.0, "clip_denoised": true"#,
+        ],
+        "ScoreSdeVeScheduler" => vec![
+            r#""snr": 0.15, "sigma_min": 0.01, "sigma_max": 1348.0, "sampling_eps": 1e-5,
+                "correct_steps": 1"#,
+        ],
+        "DDPMWuerstchenScheduler" => vec![r#""scaler": 1.0, "s": 0.008"#],
+        "RePaintScheduler" => vec![
+            r#""num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02,
+                "beta_schedule": "linear", "trained_betas": null, "eta": 0.0,
+                "clip_sample": true"#,
         ],
         "SCMScheduler" => vec![r#""prediction_type": "trigflow", "sigma_data": 0.5"#],
         "IPNDMScheduler" => vec![r#""trained_betas": null"#],

@@ -32,8 +32,11 @@ impl Keys {
             return Err(Error::Configuration {
                 key: "_class_name",
                 value: class.clone(),
+                allowed: match class.starts_with("Helios") {
+                    true => "a class whose runs keep their resolution",
+                    false => "the classes listed at config::SchedulerConfig",
+                },
                 class,
-                allowed: "the classes listed at config::SchedulerConfig",
             });
         };
         let mut values = Map::new();
@@ -42,8 +45,14 @@ impl Keys {
                 .map_err(|error| refused(error.to_string()))?;
             values.extend(part);
         }
+        // Values that were nobody's choice are those of the class.
+        let unchosen = file.get("_use_default_values").cloned().unwrap_or_default();
+        let is_chosen = |key: &str| {
+            let list = unchosen.as_array().into_iter().flatten();
+            !list.into_iter().any(|name| name == key)
+        };
         let mut ignored = Vec::new();
-        for (key, value) in file {
+        for (key, value) in file.into_iter().filter(|(key, _)| is_chosen(key)) {
             match values.get_mut(&key) {
                 Some(known) => *known = value,
                 // Marks of the library itself say nothing of the sampler.
@@ -115,11 +124,11 @@ impl Keys {
     }
 
     /// Refuses a key that has any value but null, false or an empty list.
-    pub fn unset(&self, key: &'static str) -> Result<(), Error> {
+    pub fn unset(&self, key: &'static str, allowed: &'static str) -> Result<(), Error> {
         match self.get(key) {
             Value::Null | Value::Bool(false) => Ok(()),
             Value::Array(list) if list.is_empty() => Ok(()),
-            _ => Err(self.refuse(key, "null or false: it is not supported")),
+            _ => Err(self.refuse(key, allowed)),
         }
     }
 

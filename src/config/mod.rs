@@ -1,19 +1,23 @@
 #![doc = include_str!("../../docs/configuration.md")]
 
+mod betas;
 mod defaults;
 mod grid;
 mod keys;
+mod multistep;
 mod network;
+mod options;
 mod schedule;
 mod solver;
 
-use crate::{
-    Error, Generalized, Grid, Parameterization, Plan, Sigma, grid::Node, solver::ReverseStep,
-};
+use crate::{Error, Generalized, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
+use grid::Walk;
 use keys::Keys;
 use network::Network;
+use schedule::Kind;
 
 pub use network::{Answer, Clipping, Configured};
+pub use options::{Jumps, Options};
 pub use schedule::{Schedule, Told};
 
 /// A diffusers scheduler read from its `scheduler_config.json`.
@@ -23,13 +27,16 @@ pub use schedule::{Schedule, Told};
 ///
 /// | classes (each followed by `Scheduler`) | network is told |
 /// |---|---|
-/// | `DDPM`, `DDPMParallel`, `DDIM`, `DDIMParallel`, `DDIMInverse`, `CogVideoXDDIM`, `CogVideoXDPM`, `UnCLIP`, `PNDM` | a whole step |
+/// | `DDPM`, `DDPMParallel`, `DDIM`, `DDIMParallel`, `DDIMInverse`, `CogVideoXDDIM`, `CogVideoXDPM`, `UnCLIP`, `PNDM`, `RePaint` | a whole step |
 /// | `EulerDiscrete`, `EulerAncestralDiscrete`, `HeunDiscrete`, `LMSDiscrete`, `KDPM2Discrete`, `KDPM2AncestralDiscrete`, `DPMSolverSDE` | a step, also fractional |
-/// | `DPMSolverMultistep`, `DPMSolverSinglestep`, `UniPCMultistep`, `DEISMultistep`, `SASolver` | a whole step |
-/// | `FlowMatchEulerDiscrete`, `FlowMatchHeunDiscrete`, `FlowMatchLCM` | 1000 times the time |
+/// | `DPMSolverMultistep`, `DPMSolverMultistepInverse`, `DPMSolverSinglestep`, `UniPCMultistep`, `DEISMultistep`, `SASolver` | a whole step |
+/// | `FlowMatchEulerDiscrete`, `FlowMatchHeunDiscrete`, `FlowMatchLCM`, `FlowMapEulerDiscrete`, `LTXEulerAncestralRF` | 1000 times the time |
+/// | `MiniMaxH3` | one less the time |
 /// | `EDMEuler`, `EDMDPMSolverMultistep`, `CosineDPMSolverMultistep` | `ln(sigma) / 4`; `(2 / pi) atan(sigma)` |
 /// | `LCM`, `TCD`, `CMStochasticIterative`, `SCM` | a step; `250 ln(sigma)`; an angle |
 /// | `IPNDM` | a fraction of a quarter turn |
+/// | `ScoreSdeVe` | sigma |
+/// | `DDPMWuerstchen` | a time from 0 to 1 |
 ///
 /// ```
 /// use gaussian_diffusion::{Noise, config::SchedulerConfig};
@@ -57,28 +64,6 @@ pub struct SchedulerConfig {
     clipping: Clipping,
     options: Options,
     ignored: Vec<String>,
-}
-
-/// What diffusers is told at call time rather than by a file.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Options {
-    /// Of DDIM (0 unless set) and TCD (0.3 unless set).
-    pub eta: Option<f64>,
-    /// `s_churn` of Euler.
-    pub churn: f64,
-    /// `s_tmin` and `s_tmax` of Euler.
-    pub churn_range: Option<(Sigma, Sigma)>,
-    /// `s_noise` of the classes that have it as an argument.
-    pub noise_factor: f64,
-    /// The shift `mu` of `use_dynamic_shifting`.
-    pub mu: Option<f64>,
-    /// The length of the sequence, from which `mu` follows.
-    pub length: Option<usize>,
-    /// Sigmas in place of the class's own, before they are shifted: pipelines of FLUX give
-    /// `1, .., 1/n`.
-    pub sigmas: Option<Vec<f64>>,
 }
 
 /// A configuration as it is written: its file, with what the call and the reader know.
@@ -111,20 +96,6 @@ impl TryFrom<Stored> for SchedulerConfig {
     }
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            eta: None,
-            churn: 0.0,
-            churn_range: None,
-            noise_factor: 1.0,
-            mu: None,
-            length: None,
-            sigmas: None,
-        }
-    }
-}
-
 impl SchedulerConfig {
     /// Reads a configuration.
     ///
@@ -134,20 +105,17 @@ impl SchedulerConfig {
     /// class, key or value that is not supported; whatever the parts refuse.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let (keys, mut ignored) = Keys::read(text)?;
-        let in_sigma_space = grid::Family::of(&keys.class) != grid::Family::Whole;
-        let schedule = Schedule::read(&keys, in_sigma_space)?;
+        let schedule = Schedule::read(&keys)?;
         let network = Network::read(&keys)?;
         let clipping = network::clipping(&keys)?;
-        if keys.class == "TCDScheduler" && clipping != Clipping::Nothing {
-            return Err(keys.refuse("clip_sample", "false, and thresholding false, for TCD"));
-        }
         if !matches!(keys.word("timestep_type")?, "" | "discrete" | "continuous") {
             return Err(keys.refuse("timestep_type", "discrete or continuous"));
         }
         let curved = keys.flag("use_karras_sigmas")?
             || keys.flag("use_exponential_sigmas")?
             || keys.flag("use_beta_sigmas")?;
-        if !curved && keys.class == "EulerDiscreteScheduler" {
+        let bounds_curves = ["EulerDiscreteScheduler", "UniPCMultistepScheduler"];
+        if !curved && bounds_curves.contains(&keys.class.as_str()) {
             for key in ["sigma_min", "sigma_max"] {
                 if !keys.get(key).is_null() {
                     ignored.push(key.to_owned());
@@ -168,13 +136,11 @@ impl SchedulerConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        match self.grid(2) {
+        match self.walk(2) {
             Err(error @ Error::Configuration { .. }) => Err(error),
             // What is missing may be given later, and other numbers of steps may fit.
             Err(_) => Ok(()),
-            Ok(grid) => {
-                solver::solver(&self.keys, &self.schedule, &grid, &self.options, 2).map(|_| ())
-            }
+            Ok(walk) => self.solver_on(&walk, 2).map(|_| ()),
         }
     }
 
@@ -223,7 +189,15 @@ impl SchedulerConfig {
     /// If the class has none with so many steps, or an option it needs is missing.
     #[doc(alias("set_timesteps"))]
     pub fn grid(&self, n: usize) -> Result<Grid<Told>, Error> {
+        Ok(self.walk(n)?.grid)
+    }
+
+    fn walk(&self, n: usize) -> Result<Walk<Told>, Error> {
         grid::grid(&self.keys, &self.schedule, &self.options, n)
+    }
+
+    fn solver_on(&self, walk: &Walk<Told>, n: usize) -> Result<Box<dyn ReverseStep>, Error> {
+        solver::solver(&self.keys, &self.schedule, walk, &self.options, n)
     }
 
     /// The solver of `n` steps.
@@ -232,8 +206,7 @@ impl SchedulerConfig {
     ///
     /// As [`grid`](Self::grid), and if an option is out of range.
     pub fn solver(&self, n: usize) -> Result<Box<dyn ReverseStep>, Error> {
-        let grid = self.grid(n)?;
-        solver::solver(&self.keys, &self.schedule, &grid, &self.options, n)
+        self.solver_on(&self.walk(n)?, n)
     }
 
     /// The sampler of `n` steps.
@@ -242,9 +215,13 @@ impl SchedulerConfig {
     ///
     /// As [`grid`](Self::grid), [`solver`](Self::solver) and [`Plan::new`].
     pub fn plan(&self, n: usize) -> Result<Plan<Told>, Error> {
-        let grid = self.grid(n)?;
-        let solver = solver::solver(&self.keys, &self.schedule, &grid, &self.options, n)?;
-        Plan::new(&self.schedule, &grid, &solver)
+        let walk = self.walk(n)?;
+        let solver = self.solver_on(&walk, n)?;
+        let plan = Plan::new(&self.schedule, &walk.grid, &solver)?;
+        match self.class() {
+            "RePaintScheduler" => self.options.jumps.apply(&plan),
+            _ => Ok(plan),
+        }
     }
 
     /// The standard deviation of the start that diffusers draws, on the scale of this crate's states.
@@ -264,13 +241,14 @@ impl SchedulerConfig {
             .map_or(grid.end(), |node: &Node<_>| node.level);
         let class = self.class();
         let is_sigma = matches!(grid::Family::of(class), grid::Family::Sigma { .. })
-            && self.keys.word("timestep_spacing")? != "leading";
-        Ok(
-            match is_sigma || class.starts_with("CM") || class == "SCMScheduler" {
-                true => level.sigma(),
-                false => level.alpha().hypot(level.sigma()),
-            },
-        )
+            && self.keys.word("timestep_spacing")? != "leading"
+            || class.starts_with("CM")
+            || matches!(class, "SCMScheduler" | "ScoreSdeVeScheduler");
+        Ok(match &self.schedule.kind {
+            Kind::Flow { .. } => 1.0,
+            _ if is_sigma => level.sigma(),
+            _ => level.alpha().hypot(level.sigma()),
+        })
     }
 
     /// A raw network as a denoiser: scaled input, told time, parameterization and clipping as the
@@ -299,6 +277,7 @@ impl SchedulerConfig {
                 Generalized::new(self.options.eta.unwrap_or(0.0)).ok()
             }
             "DDIMInverseScheduler" => Some(Generalized::DETERMINISTIC),
+            "RePaintScheduler" => self.keys.number("eta").and_then(Generalized::new).ok(),
             _ => None,
         };
         Configured {

@@ -4,10 +4,13 @@ use ndarray::{Array, Dimension};
 
 use super::{Told, keys::Keys};
 use crate::{
-    Denoiser, Error, Generalized, Linear, NoiseLevel, Parameterization, Point, Posterior,
-    Prediction, Sigma, SigmaData,
-    denoiser::{consistency_model, latent_consistency, preconditioning, trigflow},
-    state::{Real, State, for_each_item},
+    Denoiser, Error, Generalized, Linear, NoiseLevel, Parameterization, Point, Prediction, Sigma,
+    SigmaData,
+    denoiser::{
+        Clip, Corrected, Correction, DynamicThreshold, consistency_model, latent_consistency,
+        preconditioning, trigflow,
+    },
+    state::{Real, State},
 };
 
 /// What a raw network answers: its output, and what it says of the variance.
@@ -33,8 +36,8 @@ pub enum Clipping {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Network {
-    /// It is shown the state.
-    Plain(Parameterization),
+    /// It is shown the state, and its answer may have the other sign.
+    Plain(Parameterization, f64),
     /// Of latent consistency models.
     Latent(Parameterization, f64),
     /// Preconditioned, with a sign of its own.
@@ -49,7 +52,16 @@ impl Network {
         let wrong = |allowed| Err(keys.refuse("prediction_type", allowed));
         let word = keys.word("prediction_type")?;
         Ok(match keys.class.as_str() {
-            class if class.starts_with("FlowMatch") => Self::Plain(Parameterization::Flow),
+            class if class.starts_with("Flow") || class.starts_with("LTX") => {
+                // Upwards, what is added on the way to the data: the data less the noise.
+                let inverted = keys.flag("invert_sigmas")?;
+                Self::Plain(Parameterization::Flow, if inverted { -1.0 } else { 1.0 })
+            }
+            "MiniMaxH3Scheduler" => Self::Plain(Parameterization::Flow, -1.0),
+            "ScoreSdeVeScheduler" => Self::Plain(Parameterization::Score, 1.0),
+            "DDPMWuerstchenScheduler" | "RePaintScheduler" => {
+                Self::Plain(Parameterization::Noise, 1.0)
+            }
             class if class.contains("EDM") || class.starts_with("Cosine") => match word {
                 "epsilon" => Self::Edm(data()?, 1.0),
                 "v_prediction" => Self::Edm(data()?, -1.0),
@@ -63,7 +75,7 @@ impl Network {
                 _ => return wrong("trigflow"),
             },
             // The noise is sigma x + alpha times its answer.
-            "IPNDMScheduler" => Self::Plain(Parameterization::Velocity),
+            "IPNDMScheduler" => Self::Plain(Parameterization::Velocity, 1.0),
             class => {
                 let is_flow = keys.flag("use_flow_sigmas")?;
                 let what = match word {
@@ -81,7 +93,7 @@ impl Network {
                 };
                 match class {
                     "LCMScheduler" => Self::Latent(what, keys.number("timestep_scaling")?),
-                    _ => Self::Plain(what),
+                    _ => Self::Plain(what, 1.0),
                 }
             }
         })
@@ -90,7 +102,7 @@ impl Network {
     /// What the answer stands for, but for a sign and the boundary of consistency models.
     pub fn parameterization(self) -> Parameterization {
         match self {
-            Self::Plain(what) | Self::Latent(what, _) => what,
+            Self::Plain(what, _) | Self::Latent(what, _) => what,
             Self::Edm(data, _) => Parameterization::Edm(data),
             Self::Consistency(..) | Self::Trig(_) => Parameterization::X0,
         }
@@ -100,7 +112,7 @@ impl Network {
     pub fn input(self, level: NoiseLevel) -> Result<f64, Error> {
         use preconditioning::Preconditioning;
         match self {
-            Self::Plain(_) | Self::Latent(..) => Ok(1.0),
+            Self::Plain(..) | Self::Latent(..) => Ok(1.0),
             Self::Edm(data, _) => preconditioning::Edm::new(data).input(level),
             Self::Consistency(min, data) => Ok(consistency_model(level, min, data)?.input),
             Self::Trig(data) => Ok(trigflow(level, data).input),
@@ -115,12 +127,12 @@ impl Network {
             prediction: c.out,
         };
         Ok(match self {
-            Self::Plain(_) => None,
+            Self::Plain(_, 1.0) => None,
+            Self::Plain(what, sign) => Some(signed(what.to(x0, level)?, sign)),
             Self::Latent(what, _) => Some(what.to(x0, level)?),
             Self::Edm(data, sign) => {
                 let map = Parameterization::Edm(data).to(x0, level)?;
-                let prediction = sign * map.prediction;
-                Some(Linear { prediction, ..map })
+                Some(signed(map, sign))
             }
             Self::Consistency(min, data) => Some(of(consistency_model(level, min, data)?)),
             Self::Trig(data) => Some(of(trigflow(level, data))),
@@ -128,8 +140,16 @@ impl Network {
     }
 }
 
+/// The map for an answer of this sign.
+fn signed(map: Linear, sign: f64) -> Linear {
+    let prediction = sign * map.prediction;
+    Linear { prediction, ..map }
+}
+
 pub(super) fn clipping(keys: &Keys) -> Result<Clipping, Error> {
-    if keys.flag("thresholding")? {
+    // UniPC for the noise does not threshold.
+    let is_for_noise = keys.class == "UniPCMultistepScheduler" && !keys.flag("predict_x0")?;
+    if keys.flag("thresholding")? && !is_for_noise {
         let (ratio, max) = (
             keys.number("dynamic_thresholding_ratio")?,
             keys.number("sample_max_value")?,
@@ -148,7 +168,8 @@ pub(super) fn clipping(keys: &Keys) -> Result<Clipping, Error> {
     if !keys.flag("clip_sample")? {
         return Ok(Clipping::Nothing);
     }
-    let range = keys.number("clip_sample_range")?;
+    // A class without the key clips to 1.
+    let range = keys.optional("clip_sample_range")?.unwrap_or(1.0);
     if !(range > 0.0) {
         return Err(keys.refuse("clip_sample_range", "above 0"));
     }
@@ -166,6 +187,44 @@ pub struct Configured<F> {
     pub(super) raw: F,
 }
 
+impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for Clipping {
+    fn correct(&mut self, x0: &mut Array<A, D>, at: Point<T>) -> Result<(), Error> {
+        match *self {
+            Self::Nothing => Ok(()),
+            Self::Range(range) => Clip::new(-range, range)?.correct(x0, at),
+            Self::Dynamic { ratio, max } => {
+                let threshold = DynamicThreshold::new(ratio)?.at_most(max)?;
+                { threshold }.correct(x0, at)
+            }
+        }
+    }
+}
+
+/// The raw network in the terms of this crate, before clipping and boundary conditions.
+struct Raw<'a, F> {
+    network: Network,
+    raw: &'a mut F,
+}
+
+impl<V, F> Denoiser<V, Told> for Raw<'_, F>
+where
+    V: State,
+    F: FnMut(&V, f64) -> Answer<V>,
+{
+    fn predict(&mut self, x: &V, at: Point<Told>) -> Result<Prediction<V>, Error> {
+        let mut shown = x.clone();
+        shown.combine(self.network.input(at.level)?, &[])?;
+        let (value, variance) = (self.raw)(&shown, at.time.0)?;
+        let mut answer = Prediction::new(value, self.network.parameterization());
+        answer.variance = variance;
+        if let Some(map) = self.network.to_data(at.level)? {
+            answer.value.combine(map.prediction, &[(map.state, x)])?;
+            answer.parameterization = Parameterization::X0;
+        }
+        Ok(answer)
+    }
+}
+
 impl<A, D, F> Denoiser<Array<A, D>, Told> for Configured<F>
 where
     A: Real,
@@ -177,37 +236,21 @@ where
         x: &Array<A, D>,
         at: Point<Told>,
     ) -> Result<Prediction<Array<A, D>>, Error> {
-        let (level, x0) = (at.level, Parameterization::X0);
-        let mut shown = x.clone();
-        shown.combine(self.network.input(level)?, &[])?;
-        let (value, variance) = (self.raw)(&shown, at.time.0)?;
-        let mut answer = Prediction::new(value, self.network.parameterization());
-        answer.variance = variance;
-        if let Some(map) = self.network.to_data(level)? {
-            answer.value.combine(map.prediction, &[(map.state, x)])?;
-            answer.parameterization = x0;
-        }
-        if self.clipping != Clipping::Nothing {
-            let noise = match self.keeping {
-                Some(_) if level.is_clean() || at.to.is_noisier_than(level) => {
-                    Some(answer.clone().to(Parameterization::Noise, x, level)?)
-                }
-                _ => None,
-            };
-            let raw = answer.to(x0, x, level)?;
-            answer = raw.clone();
-            clip(&mut answer.value, self.clipping)?;
-            match (self.keeping, noise) {
-                (_, Some(noise)) => answer = keep_upwards(answer, &raw, noise, at)?,
-                (Some(posterior), None) => {
-                    // The x0 for which the step, state x + clean x0, has the raw noise in it.
-                    let bridge = posterior.bridge(level, at.to)?;
-                    let moved = bridge.state * level.alpha() / bridge.clean;
-                    answer.value.combine(1.0 + moved, &[(-moved, &raw.value)])?;
-                }
-                (None, None) => {}
+        let mut raw = Raw {
+            network: self.network,
+            raw: &mut self.raw,
+        };
+        let is_upwards = at.level.is_clean() || at.to.is_noisier_than(at.level);
+        let mut answer = match (self.clipping, self.keeping) {
+            (Clipping::Nothing, _) => raw.predict(x, at)?,
+            (clipping, None) => Corrected::new(raw, clipping).predict(x, at)?,
+            (clipping, Some(_)) if is_upwards => {
+                keep_upwards(raw.predict(x, at)?, clipping, x, at)?
             }
-        }
+            (clipping, Some(posterior)) => Corrected::new(raw, clipping)
+                .keeping_noise(posterior)
+                .predict(x, at)?,
+        };
         if let Network::Latent(_, scaling) = self.network {
             let (skip, out) = latent_consistency(at.time.0, scaling);
             answer.value.combine(out, &[(skip, x)])?;
@@ -216,36 +259,22 @@ where
     }
 }
 
-/// The noise for which a step up, `(alpha_s / alpha_t) x + c eps`, has the clipped data in it.
+/// The noise for which a step up, `(alpha_s / alpha_t) x + c eps`, has the clipped data in it beside the
+/// noise as it was.
 fn keep_upwards<V: State>(
-    clipped: Prediction<V>,
-    raw: &Prediction<V>,
-    mut noise: Prediction<V>,
+    answer: Prediction<V>,
+    mut clipping: impl Correction<V, Told>,
+    x: &V,
     at: Point<Told>,
 ) -> Result<Prediction<V>, Error> {
     let (from, to) = (at.level, at.to);
+    let mut noise = answer.clone().to(Parameterization::Noise, x, from)?;
+    let raw = answer.to(Parameterization::X0, x, from)?.value;
+    let mut clipped = raw.clone();
+    clipping.correct(&mut clipped, at)?;
     let coefficient = to.sigma() - to.alpha() * from.sigma() / from.alpha();
     let moved = to.alpha() / coefficient;
-    let terms = [(moved, &clipped.value), (-moved, &raw.value)];
+    let terms = [(moved, &clipped), (-moved, &raw)];
     noise.value.combine(1.0, &terms)?;
     Ok(noise)
-}
-
-fn clip<A: Real, D: Dimension>(x: &mut Array<A, D>, clipping: Clipping) -> Result<(), Error> {
-    match clipping {
-        Clipping::Nothing => Ok(()),
-        Clipping::Range(range) => x.clamp(-range, range),
-        Clipping::Dynamic { ratio, max } => {
-            for_each_item(x, |_, mut item| {
-                let mut sizes: Vec<f64> = item.iter().map(|x| x.get().abs()).collect();
-                sizes.sort_by(f64::total_cmp);
-                let place = ratio * sizes.len().saturating_sub(1) as f64;
-                let at = |i: f64| sizes.get(i as usize).copied().unwrap_or(1.0);
-                let (low, high) = (at(place.floor()), at(place.ceil()));
-                let s = (low + (high - low) * place.fract()).clamp(1.0, max);
-                item.mapv_inplace(|x| A::of(x.get().clamp(-s, s) / s));
-            });
-            Ok(())
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-use super::keys::Keys;
+use super::{betas::discrete, grid, keys::Keys};
 use crate::{
     Clock, Error, LogSnr, NoiseLevel, Sigma, Step, Time,
     schedule::{Cosine, Discrete, NoiseSchedule, RectifiedFlow},
@@ -10,8 +10,9 @@ use crate::{
 
 /// What the network of a configured class is told, in the class's own units.
 ///
-/// A training step, possibly fractional; `1000 t` of a flow; `ln(sigma) / 4` for EDM; `250 ln sigma` for
-/// consistency models; `(2 / pi) atan(sigma)` for the cosine classes; an angle for sCM.
+/// A training step, possibly fractional; `1000 t` of a flow, or `1 - t`; `ln(sigma) / 4` for EDM; `250 ln
+/// sigma` for consistency models; `(2 / pi) atan(sigma)` for the cosine classes; an angle for sCM; sigma
+/// or a time from 0 to 1.
 #[doc(alias("timestep"))]
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -32,7 +33,19 @@ impl Clock for Told {
 
 /// The noise schedule of a configuration.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Schedule(pub(super) Kind);
+pub struct Schedule {
+    pub(super) kind: Kind,
+    whole: Whole,
+}
+
+/// Which whole number the network is told, if it is told whole ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Whole {
+    Never,
+    Nearest,
+    /// One that is missed by no more than rounding errors is that one.
+    Below,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
@@ -40,8 +53,10 @@ pub(super) enum Kind {
     Steps(Discrete),
     /// Variance preserving, told `ln(rho) / 4`.
     Continuous,
-    /// A flow, told this many times its time.
-    Flow(f64),
+    /// A flow, told these numbers at its ends and evenly between them.
+    Flow { at_data: f64, at_noise: f64 },
+    /// `alpha = 1`, told sigma.
+    Sigma { max: f64, min: f64 },
     /// `alpha = 1`, told this many times `ln sigma`.
     LogSigma { factor: f64, max: f64, min: f64 },
     /// `alpha = 1`, told `(2 / pi) atan(sigma)`.
@@ -50,12 +65,48 @@ pub(super) enum Kind {
     Quarter,
     /// `cos t`, `sigma_data sin t`, told `t`.
     Trig { data: f64 },
+    /// A quarter turn with an offset, at a pace, between alpha bars of 1e-4 and 1 - 1e-4.
+    Wuerstchen { pace: f64, offset: f64 },
 }
 
 impl Schedule {
-    pub(super) fn read(keys: &Keys, n_sigma_space: bool) -> Result<Self, Error> {
+    pub(super) fn read(keys: &Keys) -> Result<Self, Error> {
+        let family = grid::Family::of(&keys.class);
+        let whole = match family {
+            grid::Family::Multistep if grid::rounds(keys)? => Whole::Nearest,
+            grid::Family::Multistep => Whole::Below,
+            _ => Whole::Never,
+        };
+        let kind = Kind::read(keys, family != grid::Family::Whole)?;
+        Ok(Self { kind, whole })
+    }
+
+    /// The log-SNRs, noisiest first, between which the network is told numbers from `low` to `high`.
+    pub(super) fn levels_told(
+        &self,
+        low: f64,
+        high: f64,
+    ) -> Result<Option<(LogSnr, LogSnr)>, Error> {
+        const BARELY: f64 = 1e-9;
+        let (low, high) = match self.whole {
+            Whole::Never => (low, high),
+            Whole::Nearest => (low - 0.5, high + 0.5),
+            Whole::Below => (low - BARELY, high + 1.0 - 2.0 * BARELY),
+        };
+        let (Told(most), Told(least)) = self.ends();
+        let (low, high) = (low.max(least), high.min(most));
+        if low > high {
+            return Ok(None);
+        }
+        let at = |told| Ok::<_, Error>(self.level(Told(told))?.log_snr());
+        Ok(Some((at(high)?, at(low)?)))
+    }
+}
+
+impl Kind {
+    fn read(keys: &Keys, in_sigma_space: bool) -> Result<Self, Error> {
         let ends = || Ok::<_, Error>((keys.number("sigma_max")?, keys.number("sigma_min")?));
-        Ok(Self(match keys.class.as_str() {
+        Ok(match keys.class.as_str() {
             "EDMEulerScheduler" | "EDMDPMSolverMultistepScheduler" => {
                 let ((max, min), factor) = (ends()?, 0.25);
                 Kind::LogSigma { factor, max, min }
@@ -69,85 +120,87 @@ impl Schedule {
                 Kind::Atan { max, min }
             }
             "IPNDMScheduler" => {
-                keys.unset("trained_betas")?;
+                // Which take the place of the sigmas, in the grid.
                 Kind::Quarter
             }
+            "ScoreSdeVeScheduler" => {
+                let (max, min) = ends()?;
+                Kind::Sigma { max, min }
+            }
+            "DDPMWuerstchenScheduler" => {
+                let (pace, offset) = (keys.number("scaler")?, keys.number("s")?);
+                if !(pace > 0.0) {
+                    return Err(keys.refuse("scaler", "above 0"));
+                }
+                if !(0.0..=1.0).contains(&offset) {
+                    return Err(keys.refuse("s", "0 to 1"));
+                }
+                Kind::Wuerstchen { pace, offset }
+            }
+            "MiniMaxH3Scheduler" => Kind::Flow {
+                at_data: 1.0,
+                at_noise: 0.0,
+            },
             "SCMScheduler" => Kind::Trig {
                 data: crate::SigmaData::new(keys.number("sigma_data")?)?.get(),
             },
-            class if class.starts_with("FlowMatch") => {
-                Kind::Flow(keys.count("num_train_timesteps")? as f64)
+            class if class.starts_with("Flow") || class.starts_with("LTX") => {
+                let scale = keys.count("num_train_timesteps")? as f64;
+                match keys.flag("invert_sigmas")? {
+                    true => Kind::Flow {
+                        at_data: scale,
+                        at_noise: 0.0,
+                    },
+                    false => Kind::Flow {
+                        at_data: 0.0,
+                        at_noise: scale,
+                    },
+                }
             }
-            _ if keys.flag("use_flow_sigmas")? => {
-                Kind::Flow(keys.count("num_train_timesteps")? as f64)
-            }
+            _ if keys.flag("use_flow_sigmas")? => Kind::Flow {
+                at_data: 0.0,
+                at_noise: keys.count("num_train_timesteps")? as f64,
+            },
             _ if keys.word("timestep_type")? == "continuous"
                 && keys.word("prediction_type")? == "v_prediction" =>
             {
                 Kind::Continuous
             }
-            _ => Kind::Steps(discrete(keys, n_sigma_space)?),
-        }))
+            _ => Kind::Steps(discrete(keys, in_sigma_space)?),
+        })
     }
-}
-
-/// The betas, and the changes of the schedule that a configuration may ask for.
-pub(super) fn discrete(keys: &Keys, in_sigma_space: bool) -> Result<Discrete, Error> {
-    let steps = keys.count("num_train_timesteps")?;
-    let ends = || Ok::<_, Error>((keys.number("beta_start")?, keys.number("beta_end")?));
-    let class = keys.class.as_str();
-    let trained = keys.numbers("trained_betas", serde_json::Value::as_f64)?;
-    let schedule = match (trained, keys.word("beta_schedule")?) {
-        (Some(betas), _) => Discrete::from_betas(betas)?,
-        (_, "linear") => Discrete::linear(steps, ends()?.0, ends()?.1)?,
-        (_, "scaled_linear") => Discrete::scaled_linear(steps, ends()?.0, ends()?.1)?,
-        (_, "squaredcos_cap_v2") => Discrete::cosine(steps)?,
-        (_, "sigmoid") if class.starts_with("DDPM") => {
-            Discrete::sigmoid(steps, ends()?.0, ends()?.1)?
-        }
-        (_, "exp") if class == "HeunDiscreteScheduler" => Discrete::exponential(steps, 12.0)?,
-        _ => {
-            let allowed =
-                "linear, scaled_linear, squaredcos_cap_v2; sigmoid for DDPM, exp for Heun";
-            return Err(keys.refuse("beta_schedule", allowed));
-        }
-    };
-    let alpha_bars = |schedule: &Discrete| -> Vec<f64> {
-        let levels = schedule.levels().iter();
-        levels.map(|level| level.alpha().powi(2)).collect()
-    };
-    let mut schedule = match keys.optional("snr_shift_scale")? {
-        None => schedule,
-        Some(k) => {
-            let shift = |a: f64| a / (k + (1.0 - k) * a);
-            let shifted: Vec<_> = alpha_bars(&schedule).into_iter().map(shift).collect();
-            Discrete::from_alpha_bars(&shifted)?
-        }
-    };
-    if keys.flag("rescale_betas_zero_snr")? {
-        schedule = schedule.zero_terminal_snr()?;
-        if in_sigma_space {
-            // Classes that count in sigma leave a trace of signal.
-            let mut alpha_bars = alpha_bars(&schedule);
-            if let Some(last) = alpha_bars.last_mut() {
-                *last = 2.0_f64.powi(-24);
-            }
-            schedule = Discrete::from_alpha_bars(&alpha_bars)?;
-        }
-    }
-    Ok(schedule)
 }
 
 impl NoiseSchedule for Schedule {
     type Time = Told;
 
+    fn told(&self, Told(t): Told) -> Told {
+        Told(match self.whole {
+            Whole::Never => t,
+            Whole::Nearest => t.round_ties_even(),
+            Whole::Below => (t + 1e-9).floor(),
+        })
+    }
+
     fn level(&self, Told(t): Told) -> Result<NoiseLevel, Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Steps(schedule) => schedule.level(Step::fractional(t)?),
             Kind::Continuous => {
                 NoiseLevel::variance_preserving(LogSnr::from_sigma(Sigma::new((4.0 * t).exp())?))
             }
-            Kind::Flow(scale) => RectifiedFlow.level(Time::new(t / scale)?),
+            Kind::Flow { at_data, at_noise } => {
+                RectifiedFlow.level(Time::new((t - at_data) / (at_noise - at_data))?)
+            }
+            Kind::Sigma { .. } => NoiseLevel::new(1.0, t),
+            Kind::Wuerstchen { pace, offset } => {
+                let turned = match *pace > 1.0 {
+                    true => 1.0 - (1.0 - t).powf(*pace),
+                    false => t.powf(*pace),
+                };
+                let angle = |t: f64| ((t + offset) / (1.0 + offset) * FRAC_PI_2).cos();
+                let alpha_bar = (angle(turned) / angle(0.0)).powi(2);
+                NoiseLevel::from_alpha_bar(alpha_bar.clamp(1e-4, 1.0 - 1e-4))
+            }
             Kind::LogSigma { factor, .. } => NoiseLevel::new(1.0, (t / factor).exp()),
             Kind::Atan { .. } => NoiseLevel::new(1.0, (t * FRAC_PI_2).tan()),
             Kind::Quarter => Cosine.level(Time::new(t)?),
@@ -160,10 +213,23 @@ impl NoiseSchedule for Schedule {
 
     fn time_at(&self, snr: LogSnr) -> Result<Told, Error> {
         let ln_sigma = -0.5 * snr.get();
-        Ok(Told(match &self.0 {
+        Ok(Told(match &self.kind {
             Kind::Steps(schedule) => schedule.time_at(snr)?.get(),
             Kind::Continuous => 0.25 * ln_sigma,
-            Kind::Flow(scale) => scale * RectifiedFlow.time_at(snr)?.get(),
+            Kind::Flow { at_data, at_noise } => {
+                at_data + (at_noise - at_data) * RectifiedFlow.time_at(snr)?.get()
+            }
+            Kind::Sigma { .. } => ln_sigma.exp(),
+            Kind::Wuerstchen { pace, offset } => {
+                let alpha = NoiseLevel::variance_preserving(snr)?.alpha();
+                let first = (offset / (1.0 + offset) * FRAC_PI_2).cos();
+                let angle = (alpha * first).min(1.0).acos();
+                let turned = (FRAC_2_PI * angle * (1.0 + offset) - offset).clamp(0.0, 1.0);
+                match *pace > 1.0 {
+                    true => 1.0 - (1.0 - turned).powf(pace.recip()),
+                    false => turned.powf(pace.recip()),
+                }
+            }
             Kind::LogSigma { factor, .. } => factor * ln_sigma,
             Kind::Atan { .. } => FRAC_2_PI * ln_sigma.exp().atan(),
             Kind::Quarter => Cosine.time_at(snr)?.get(),
@@ -172,14 +238,16 @@ impl NoiseSchedule for Schedule {
     }
 
     fn ends(&self) -> (Told, Told) {
-        match &self.0 {
+        match &self.kind {
             Kind::Steps(schedule) => {
                 let (noisiest, cleanest) = schedule.ends();
                 (Told(noisiest.get()), Told(cleanest.get()))
             }
             // The range of sigmas that EDM's grids span.
             Kind::Continuous => (Told(0.25 * 700_f64.ln()), Told(0.25 * 0.002_f64.ln())),
-            Kind::Flow(scale) => (Told(*scale), Told(0.0)),
+            Kind::Flow { at_data, at_noise } => (Told(*at_noise), Told(*at_data)),
+            Kind::Sigma { max, min } => (Told(*max), Told(*min)),
+            Kind::Wuerstchen { .. } => (Told(1.0), Told(0.0)),
             Kind::LogSigma { factor, max, min } => {
                 (Told(factor * max.ln()), Told(factor * min.ln()))
             }
@@ -190,12 +258,12 @@ impl NoiseSchedule for Schedule {
     }
 
     fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
-        match &self.0 {
-            Kind::Steps(_) | Kind::Continuous | Kind::Quarter => {
+        match &self.kind {
+            Kind::Steps(_) | Kind::Continuous | Kind::Quarter | Kind::Wuerstchen { .. } => {
                 NoiseLevel::variance_preserving(snr)
             }
-            Kind::Flow(_) => NoiseLevel::rectified_flow(snr),
-            Kind::LogSigma { .. } | Kind::Atan { .. } => {
+            Kind::Flow { .. } => NoiseLevel::rectified_flow(snr),
+            Kind::LogSigma { .. } | Kind::Atan { .. } | Kind::Sigma { .. } => {
                 NoiseLevel::new(1.0, (-0.5 * snr.get()).exp())
             }
             Kind::Trig { .. } => self.level(self.time_at(snr)?),

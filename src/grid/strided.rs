@@ -52,11 +52,28 @@ impl Grid<Step> {
         S: NoiseSchedule<Time = Step> + ?Sized,
     {
         let total = total_for(schedule, n)?;
+        Self::trailing_of(schedule, total, n)
+    }
+
+    /// The same on a schedule of which only the first steps are left of `all`, with the stride of all.
+    pub(crate) fn trailing_of<S>(schedule: &S, all: usize, n: usize) -> Result<Self, Error>
+    where
+        S: NoiseSchedule<Time = Step> + ?Sized,
+    {
+        let total = total_for(schedule, n)? as f64;
+        // The products of numpy, on which the ties rest.
+        let stride = (total - all as f64 / n as f64) - total;
         let step = |i: usize| {
-            let passed = i as f64 * total as f64 / n as f64;
-            Step::new((total as f64 - passed).round_ties_even() as usize - 1)
+            let step = (total + i as f64 * stride).round_ties_even() - 1.0;
+            match step >= 0.0 {
+                true => Ok(Step::new(step as usize)),
+                false => {
+                    let allowed = format!("few enough that {n} strides fit");
+                    Err(Error::range("number of steps", n as f64, allowed))
+                }
+            }
         };
-        Self::at(schedule, &(0..n).map(step).collect::<Vec<_>>())
+        Self::at(schedule, &(0..n).map(step).collect::<Result<Vec<_>, _>>()?)
     }
 
     /// `n` steps from `T - 1` to 0, both included, rounded to whole ones, ties to even; the last

@@ -1,6 +1,6 @@
 //! Going back to a noisier level and coming down again.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::Range};
 
 use super::{Plan, PlannedStage};
 use crate::Error;
@@ -34,6 +34,28 @@ impl<T: Copy + Debug> Plan<T> {
     /// ```
     #[doc(alias("RePaint", "jump_length", "jump_n_sample", "time travel", "Restart"))]
     pub fn resampled(&self, length: usize, times: usize) -> Result<Self, Error> {
+        self.resampled_within(0..self.steps(), length, times)
+    }
+
+    /// The same for a range of the steps, counted from 0; the steps before and after it are gone once.
+    ///
+    /// # Errors
+    ///
+    /// As [`resampled`](Self::resampled), or if the range leads beyond the last step.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::Ddpm};
+    /// let schedule = Discrete::cosine(1000)?;
+    /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20)?, &Ddpm::default())?;
+    /// assert_eq!(plan.resampled_within(4..19, 5, 3)?.steps(), 4 + 3 * 15 + 1);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn resampled_within(
+        &self,
+        steps: Range<usize>,
+        length: usize,
+        times: usize,
+    ) -> Result<Self, Error> {
         for (what, count) in [("length of a jump", length), ("passes of a jump", times)] {
             if count == 0 {
                 return Err(Error::range(what, 0.0, "1 or more"));
@@ -42,10 +64,21 @@ impl<T: Copy + Debug> Plan<T> {
         if times == 1 {
             return Ok(self.clone());
         }
+        if steps.end > self.steps() {
+            let allowed = format!("0 to {}, the steps of the plan", self.steps());
+            return Err(Error::range("end of the steps", steps.end as f64, allowed));
+        }
         let mut stretches = Vec::new();
-        for first in (0..self.steps()).step_by(length) {
-            let stretch = self.stretch(first, length)?;
+        let (before, after) = (steps.start.min(steps.end), steps.end);
+        if before > 0 {
+            stretches.push(self.stretch(0, before)?);
+        }
+        for first in steps.step_by(length) {
+            let stretch = self.stretch(first, length.min(after - first))?;
             stretches.extend(std::iter::repeat_n(stretch, times));
+        }
+        if after < self.steps() {
+            stretches.push(self.stretch(after, self.steps() - after)?);
         }
         let plan = Self::joined(self.name.clone(), stretches)?;
         Ok(plan.unwrap_or_else(|| self.clone()))

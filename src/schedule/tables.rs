@@ -276,7 +276,7 @@ impl Discrete {
     /// Log-SNRs distributed as a Laplace law: most steps where the SNR is near `exp(location)`.
     ///
     /// `log_snr(u) = location - scale sgn(1/2 - u) ln(1 - 2 |1/2 - u| + 1e-6)` on variance-preserving
-    /// levels; betas from the ratios over a grid `u = i / T`, capped at 0.999.
+    /// levels, with `sgn(0) = 1`; betas from the ratios over a grid `u = i / T`, capped at 0.999.
     ///
     /// # Errors
     ///
@@ -294,7 +294,7 @@ impl Discrete {
         let ln_alpha_bar = |i: usize| {
             let v = 0.5 - i as f64 / steps as f64;
             let tail = (1.0 - 2.0 * v.abs() + 1e-6).ln();
-            ln_sigmoid(location + scale * if v > 0.0 { -tail } else { tail })
+            ln_sigmoid(location + scale * if v >= 0.0 { -tail } else { tail })
         };
         let beta = |i| (-(ln_alpha_bar(i + 1) - ln_alpha_bar(i)).exp_m1()).min(0.999);
         Self::build(tabulated(steps, beta)?, false)

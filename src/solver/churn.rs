@@ -36,7 +36,7 @@ pub struct Churn<S> {
     amount: f64,
     range: (f64, f64),
     noise: f64,
-    asks_before: bool,
+    asks_before: Option<Parameterization>,
     name: String,
 }
 
@@ -57,7 +57,7 @@ impl<S: ReverseStep> Churn<S> {
             amount,
             range: (0.0, f64::INFINITY),
             noise: 1.0,
-            asks_before: false,
+            asks_before: None,
             name,
         })
     }
@@ -86,14 +86,20 @@ impl<S: ReverseStep> Churn<S> {
         Ok(self)
     }
 
-    /// Asks the network before the noise is added, and takes its answer for the noise after.
+    /// Asks the network before the noise is added, and takes the noise it answers for the noise after.
     ///
     /// Euler's method in diffusers does this. It does not keep the deviation of the forward process:
-    /// the defect of a run closes as 1/n.
+    /// the defect of a run closes as 1/n; that of the [data kept](Self::asking_before_for) is none.
     /// For solvers of one evaluation a step.
     #[must_use]
-    pub fn asking_before(mut self) -> Self {
-        self.asks_before = true;
+    pub fn asking_before(self) -> Self {
+        self.asking_before_for(Parameterization::Noise)
+    }
+
+    /// The same for what the network answers in these terms, such as the data.
+    #[must_use]
+    pub fn asking_before_for(mut self, kept: Parameterization) -> Self {
+        self.asks_before = Some(kept);
         self
     }
 }
@@ -115,8 +121,8 @@ impl<S: ReverseStep> ReverseStep for Churn<S> {
         let std = self.noise * variance.max(0.0).sqrt();
         let renoise = Update::new(state).with_spread(Spread::Std(std));
         let mut stages = self.inner.stages(&path.leaving(above))?;
-        if self.asks_before {
-            return asked_before(stages, &renoise, above);
+        if let Some(kept) = self.asks_before {
+            return asked_before(stages, &renoise, above, kept);
         }
         if let Some(first) = stages.first_mut() {
             first.renoise = Some(renoise);
@@ -138,18 +144,19 @@ impl<S: ReverseStep> ReverseStep for Churn<S> {
     }
 
     fn order(&self) -> u32 {
-        match self.asks_before && self.amount > 0.0 {
+        match self.asks_before.is_some() && self.amount > 0.0 {
             true => self.inner.order().min(1),
             false => self.inner.order(),
         }
     }
 }
 
-/// The only stage with the noise in its commit, and its prediction in terms of the noise.
+/// The only stage with the noise in its commit, and its prediction in the terms that are kept.
 fn asked_before(
     stages: Vec<Stage>,
     renoise: &Update,
     above: NoiseLevel,
+    kept: Parameterization,
 ) -> Result<Vec<Stage>, Error> {
     let [
         Stage {
@@ -164,13 +171,11 @@ fn asked_before(
             needed_by: "churn that asks before it adds noise",
         });
     };
-    // What the commit takes, said of the noise at the level above: its map is of the state there.
-    let map = Parameterization::Noise.to(*basis, above)?;
+    // What the commit takes, from what is kept at the level above: its map is of the state there.
+    let map = kept.to(*basis, above)?;
     let newest = commit.model.first().copied().unwrap_or(0.0);
     let step = Update::new(commit.state + newest * map.state);
     let mut whole = renoise.clone().then(&step);
     whole.model = vec![newest * map.prediction];
-    Ok(vec![
-        Stage::new(At::From, Parameterization::Noise).with_commit(whole),
-    ])
+    Ok(vec![Stage::new(At::From, kept).with_commit(whole)])
 }

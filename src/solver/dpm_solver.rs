@@ -2,6 +2,7 @@
 
 use super::{
     Coordinates, Path, ReverseStep, Stage,
+    ending::Ending,
     exponential::{Exponential, Slope, inner},
 };
 use crate::Error;
@@ -55,7 +56,7 @@ pub struct DpmSolver {
     slope: Slope,
     eta: f64,
     noise: f64,
-    lower_final: bool,
+    ending: Ending,
     euler_final: bool,
 }
 
@@ -86,7 +87,7 @@ impl DpmSolver {
             slope: Slope::Midpoint,
             eta: 0.0,
             noise: 1.0,
-            lower_final: false,
+            ending: Ending::default(),
             euler_final: false,
         })
     }
@@ -126,7 +127,17 @@ impl DpmSolver {
     #[doc(alias("lower_order_final"))]
     #[must_use]
     pub fn lowering_final_orders(mut self) -> Self {
-        self.lower_final = true;
+        self.ending.lowers = true;
+        self
+    }
+
+    /// Counts an empty step after the last one: the list of sigmas repeats its last.
+    ///
+    /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
+    /// the final one.
+    #[must_use]
+    pub fn before_an_empty_step(mut self) -> Self {
+        self.ending.empty_step = true;
         self
     }
 
@@ -145,10 +156,10 @@ impl ReverseStep for DpmSolver {
         if !(inner(path.from()) && inner(path.to())) {
             return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
         }
-        let last = path.index() + 1 == path.steps();
+        let last = self.ending.is_last(path, path.index());
         let order = match last && self.euler_final {
             true => 1,
-            false => super::order_at(path, self.order, self.lower_final),
+            false => self.ending.order_if_short(path, self.order),
         };
         let mut step = Exponential::of(self.coordinates, path);
         step.eta = self.eta;

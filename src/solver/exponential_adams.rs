@@ -2,6 +2,7 @@
 
 use super::{
     Coordinates, Path, ReverseStep, Stage,
+    ending::Ending,
     exponential::{Exponential, Slope, inner},
 };
 use crate::Error;
@@ -37,7 +38,7 @@ use crate::Error;
 pub struct ExponentialAdams {
     order: usize,
     coordinates: Coordinates,
-    lower_final: bool,
+    ending: Ending,
     name: String,
 }
 
@@ -50,7 +51,7 @@ impl ExponentialAdams {
         Ok(Self {
             order,
             coordinates,
-            lower_final: false,
+            ending: Ending::default(),
             name: format!(
                 "exponential Adams-Bashforth {order} in {:?}",
                 coordinates.basis()
@@ -74,7 +75,17 @@ impl ExponentialAdams {
     #[doc(alias("lower_order_final"))]
     #[must_use]
     pub fn lowering_final_orders(mut self) -> Self {
-        self.lower_final = true;
+        self.ending.lowers = true;
+        self
+    }
+
+    /// Counts an empty step after the last one: the list of sigmas repeats its last.
+    ///
+    /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
+    /// the final one.
+    #[must_use]
+    pub fn before_an_empty_step(mut self) -> Self {
+        self.ending.empty_step = true;
         self
     }
 }
@@ -84,7 +95,7 @@ impl ReverseStep for ExponentialAdams {
         if !(inner(path.from()) && inner(path.to())) {
             return Ok(self.coordinates.straight_stage(path));
         }
-        let order = super::order_at(path, self.order, self.lower_final);
+        let order = self.ending.order_if_short(path, self.order);
         let step = Exponential::of(self.coordinates, path);
         let moments = |count| step.moments(count, Slope::Exact);
         Ok(vec![step.multistep(path, order, moments)?])

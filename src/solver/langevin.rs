@@ -37,6 +37,7 @@ pub struct Langevin<S> {
     inner: S,
     snr: f64,
     steps: usize,
+    before: bool,
     name: String,
 }
 
@@ -66,25 +67,41 @@ impl<S: ReverseStep> Langevin<S> {
             inner,
             snr,
             steps,
+            before: false,
             name,
         })
+    }
+
+    /// Corrects at the level that each step leaves, before it, rather than at the one it reaches: also
+    /// at the start, and not at the end.
+    ///
+    /// This is the order of the pipeline of diffusers.
+    #[doc(alias("ScoreSdeVePipeline"))]
+    #[must_use]
+    pub fn before_steps(mut self) -> Self {
+        self.before = true;
+        self
     }
 }
 
 impl<S: ReverseStep> ReverseStep for Langevin<S> {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let mut stages = self.inner.stages(path)?;
-        let to = path.to();
-        if !inner(to) {
+        let (at, level) = match self.before {
+            true => (At::From, path.from()),
+            false => (At::To, path.to()),
+        };
+        if !inner(level) {
             return Ok(stages);
         }
         // The score is -eps / sigma.
         let length = 2.0 * self.snr * self.snr;
         let update = Update::new(1.0)
-            .with_model([-length * to.sigma()])
-            .with_spread(Spread::Std((2.0 * length).sqrt() * to.sigma()));
-        let correction = Stage::new(At::To, Parameterization::Noise).with_commit(update);
-        stages.extend(std::iter::repeat_n(correction, self.steps));
+            .with_model([-length * level.sigma()])
+            .with_spread(Spread::Std((2.0 * length).sqrt() * level.sigma()));
+        let correction = Stage::new(at, Parameterization::Noise).with_commit(update);
+        let place = if self.before { 0 } else { stages.len() };
+        stages.splice(place..place, std::iter::repeat_n(correction, self.steps));
         Ok(stages)
     }
 

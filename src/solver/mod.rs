@@ -15,7 +15,7 @@
 //! | PNDM, PLMS | [`Pndm`] | 1 | no |
 //! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `eta > 0` |
 //! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `eta > 0` |
-//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | no |
+//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `eta > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
 //! | DPM adaptive | [`DpmAdaptive`](crate::DpmAdaptive) | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
@@ -23,6 +23,7 @@
 //! | SA-Solver | [`SaSolver`] | 1 | for `tau > 0` |
 //! | ER-SDE | [`ErSde`] | 1 | yes |
 //! | reverse diffusion | [`EulerMaruyama`] | 1 | yes |
+//! | the mean of the last step | [`FinalMean`] around any | as the inner | as the inner |
 //! | predictor-corrector | [`Langevin`] around any | one more a correction | yes |
 //! | Restart | [`Plan::restarting`](crate::Plan::restarting) | as the inner | yes |
 //! | LCM, consistency models | [`Consistency`] | 1 | yes |
@@ -35,13 +36,16 @@ mod ddim;
 mod ddpm;
 mod dpm_sde;
 mod dpm_solver;
+mod ending;
 mod er_sde;
 mod euler_maruyama;
 mod exponential;
 mod exponential_adams;
+mod final_mean;
 mod interpolation;
 mod langevin;
 mod linear_multistep;
+mod node_blocks;
 mod pndm;
 mod runge_kutta;
 mod sa_solver;
@@ -62,12 +66,14 @@ pub use dpm_solver::DpmSolver;
 pub use er_sde::ErSde;
 pub use euler_maruyama::EulerMaruyama;
 pub use exponential_adams::ExponentialAdams;
+pub use final_mean::FinalMean;
 pub use langevin::Langevin;
 pub use linear_multistep::LinearMultistep;
+pub use node_blocks::NodeBlocks;
 pub use pndm::Pndm;
 pub use runge_kutta::RungeKutta;
 pub use sa_solver::SaSolver;
-pub use singlestep::{NodeBlocks, SingleStep};
+pub use singlestep::SingleStep;
 pub use stage::{At, Stage, Update};
 pub use unipc::UniPc;
 
@@ -299,15 +305,4 @@ fn check_descent(path: &Path<'_>, eta: f64) -> Result<(), Error> {
         return Err(Error::range("eta", eta, "0 on an inverted grid"));
     }
     Ok(())
-}
-
-/// The order of a step: no more than `most`, and where wanted lowered at the end of a short run.
-fn order_at(path: &Path<'_>, most: usize, lower_final: bool) -> usize {
-    // Where the code of DPM-Solver++ in diffusers draws the line.
-    const SHORT: usize = 15;
-    if lower_final && path.steps() < SHORT {
-        most.min(path.steps() - path.index())
-    } else {
-        most
-    }
 }

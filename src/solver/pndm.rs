@@ -1,6 +1,9 @@
 //! Pseudo numerical methods: Adams-Bashforth on the noise with a start of its own.
 
-use super::{At, Coordinates, Path, ReverseStep, Stage, Update, linear_multistep::even_weights};
+use super::{
+    At, Coordinates, Path, ReverseStep, Stage, Update, exponential::inner,
+    linear_multistep::even_weights,
+};
 use crate::{Error, NoiseLevel};
 
 /// PNDM and PLMS: the four-step coefficients of equal steps, on the noise.
@@ -99,10 +102,10 @@ impl ReverseStep for Pndm {
         // There is no slope where there is no signal: the method starts a step later.
         let skipped = usize::from(path.levels().first().is_some_and(|level| level.is_noise()));
         let steps_of_start = skipped + if self.warm_up { WARM_UP } else { 1 };
-        let (true, Some(index)) = (
-            path.steps() > steps_of_start,
-            path.index().checked_sub(skipped),
-        ) else {
+        // A warm-up that is the whole run asks at its end.
+        let is_start = self.warm_up && path.steps() == steps_of_start;
+        let has_start = path.steps() > steps_of_start || is_start && inner(path.end());
+        let (true, Some(index)) = (has_start, path.index().checked_sub(skipped)) else {
             return Ok(Coordinates::Ratio.straight_stage(path));
         };
         if self.warm_up && index < WARM_UP {

@@ -2,6 +2,7 @@
 
 use super::{
     At, Coordinates, Path, ReverseStep, Stage, Update,
+    ending::Ending,
     exponential::{Exponential, Slope, inner},
 };
 use crate::{Error, LogSnr, NoiseLevel};
@@ -39,13 +40,14 @@ use crate::{Error, LogSnr, NoiseLevel};
 #[doc(alias("SASolverScheduler", "sa_solver", "stochastic Adams"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SaSolver {
+    coordinates: Coordinates,
     predictor: usize,
     corrector: usize,
     eta: f64,
     /// Log-SNR between which noise is added.
     active: (f64, f64),
     noise: f64,
-    lower_final: bool,
+    ending: Ending,
 }
 
 impl SaSolver {
@@ -60,13 +62,26 @@ impl SaSolver {
             return Err(Error::range("corrector order", corrector as f64, "0 to 8"));
         }
         Ok(Self {
+            coordinates: Coordinates::Data,
             predictor,
             corrector,
             eta: 1.0,
             active: (f64::NEG_INFINITY, f64::INFINITY),
             noise: 1.0,
-            lower_final: false,
+            ending: Ending::default(),
         })
+    }
+
+    /// For the noise: `x_t = (alpha_t / alpha_s) x_s - (1 + eta) alpha_t * integral of e^-lambda p + std w`
+    /// with `std^2 = eta sigma_t^2 (e^(2 h) - 1)`, and the exact integrals for both of order 2.
+    ///
+    /// For `tau > 0` this does not keep the deviation of the forward process, as that of
+    /// [`DpmSolver::noise`](super::DpmSolver::noise).
+    #[doc(alias("noise_prediction"))]
+    #[must_use]
+    pub fn of_noise(mut self) -> Self {
+        self.coordinates = Coordinates::Ratio;
+        self
     }
 
     /// The stochasticity: 0 is the probability flow, 1 the reverse of the forward process.
@@ -114,8 +129,18 @@ impl SaSolver {
     /// Lowers the orders to the number of steps left.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub const fn lowering_final_orders(mut self) -> Self {
-        self.lower_final = true;
+    pub fn lowering_final_orders(mut self) -> Self {
+        self.ending.lowers = true;
+        self
+    }
+
+    /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
+    /// and the last step is corrected like the others.
+    ///
+    /// The empty step counts where orders are lowered. A run to the data has none.
+    #[must_use]
+    pub fn before_an_empty_step(mut self) -> Self {
+        self.ending.empty_step = true;
         self
     }
 
@@ -129,15 +154,14 @@ impl SaSolver {
     /// The step `from -> to` by a polynomial through predictions at `nodes`.
     fn update(&self, from: NoiseLevel, to: NoiseLevel, nodes: &[NoiseLevel]) -> Update {
         let step = Exponential {
-            coordinates: Coordinates::Data,
+            coordinates: self.coordinates,
             from,
             to,
             eta: self.eta_at(from),
         };
-        let slope = if nodes.len() == 2 {
-            Slope::Interval
-        } else {
-            Slope::Exact
+        let slope = match (self.coordinates, nodes.len()) {
+            (Coordinates::Data, 2) => Slope::Interval,
+            _ => Slope::Exact,
         };
         let mut update = step.update(nodes, &step.moments(nodes.len(), slope));
         update.scale_noise(self.noise);
@@ -146,24 +170,23 @@ impl SaSolver {
 
     /// No more than `most` orders, nor than the predictions at hand and the steps left allow.
     fn order_at(&self, path: &Path<'_>, index: usize, most: usize, extra: usize) -> usize {
-        let left = path.steps() - index + extra;
-        let most = if self.lower_final {
-            most.min(left)
-        } else {
-            most
+        let most = match self.ending.lowers {
+            true => most.min(self.ending.steps(path) - index + extra),
+            false => most,
         };
         let known = |i: &usize| path.levels().get(*i).copied().is_some_and(inner);
         most.min((0..=index).rev().take_while(known).count() + extra)
     }
 
-    /// The correction of the step before this one, without what that step already did to the state.
-    fn corrector(&self, path: &Path<'_>) -> Option<Update> {
-        let (from, to) = path.previous()?;
+    /// The correction of the step of this index, without what that step already did to the state.
+    fn corrector(&self, path: &Path<'_>, index: usize) -> Option<Update> {
+        let levels = path.levels().get(..index + 2)?;
+        let (&to, &from) = (levels.last()?, levels.get(index)?);
         if self.corrector == 0 || !inner(from) {
             return None;
         }
-        let order = self.order_at(path, path.index() - 1, self.corrector, 1);
-        let nodes: Vec<_> = path.visited().take(order).collect();
+        let order = self.order_at(path, index, self.corrector, 1);
+        let nodes: Vec<_> = levels.iter().rev().copied().take(order).collect();
         Some(Update::new(1.0).with_model(self.update(from, to, &nodes).model))
     }
 }
@@ -173,10 +196,19 @@ impl ReverseStep for SaSolver {
         let (from, to) = (path.from(), path.to());
         let eta = self.eta_at(from);
         super::check_descent(path, eta)?;
-        let stage = Stage::new(At::From, Coordinates::Data.basis());
-        let before = self.corrector(path).unwrap_or(Update::new(1.0));
+        let stage = Stage::new(At::From, self.coordinates.basis());
+        let before = path.index().checked_sub(1);
+        let before = before.and_then(|index| self.corrector(path, index));
+        let before = before.unwrap_or(Update::new(1.0));
         if !(inner(from) && inner(to)) {
-            let mut end = Coordinates::Data.end_stage(path, eta, self.noise);
+            if to.is_clean() {
+                // The predicted data, of which nothing is corrected.
+                return Ok(Coordinates::Data.end_stage(path, 0.0, self.noise));
+            }
+            let mut end = match eta == 0.0 {
+                true => self.coordinates.straight_stage(path),
+                false => Coordinates::Data.end_stage(path, eta, self.noise),
+            };
             if let Some(commit) = end.last_mut().and_then(|stage| stage.commit.as_mut()) {
                 *commit = before.then(commit);
             }
@@ -185,19 +217,24 @@ impl ReverseStep for SaSolver {
         let order = self.order_at(path, path.index(), self.predictor, 0);
         let nodes: Vec<_> = path.visited().take(order).collect();
         let step = self.update(from, to, &nodes);
-        let is_last = path.index() + 1 == path.steps();
-        if self.corrector == 0 || is_last {
+        if self.corrector == 0 || self.ending.is_last(path, path.index()) {
             return Ok(vec![stage.with_commit(before.then(&step))]);
         }
         // What predictor and corrector share, the scaling and the noise, is done to the state at once;
         // each adds its predictions to that.
         let shared = Update::new(step.state).with_spread(step.spread);
         let predicted = Update::new(1.0).with_model(step.model);
-        Ok(vec![
+        let mut stages = vec![
             stage
                 .with_commit(before.then(&shared))
                 .with_trial(predicted),
-        ])
+        ];
+        if path.index() + 1 == path.steps()
+            && let Some(last) = self.corrector(path, path.index())
+        {
+            stages.push(Stage::new(At::To, self.coordinates.basis()).with_commit(last));
+        }
+        Ok(stages)
     }
 
     fn name(&self) -> &str {

@@ -2,6 +2,7 @@
 
 use super::{
     At, Coordinates, Path, ReverseStep, Stage, Update,
+    ending::Ending,
     exponential::{Exponential, Slope, inner},
 };
 use crate::{Error, NoiseLevel};
@@ -41,7 +42,7 @@ pub struct UniPc {
     coordinates: Coordinates,
     order: usize,
     free: Slope,
-    lower_final: bool,
+    ending: Ending,
     uncorrected: Vec<usize>,
 }
 
@@ -57,7 +58,7 @@ impl UniPc {
             coordinates: Coordinates::Data,
             order,
             free: Slope::Midpoint,
-            lower_final: false,
+            ending: Ending::default(),
             uncorrected: Vec::new(),
         })
     }
@@ -81,7 +82,26 @@ impl UniPc {
     #[doc(alias("lower_order_final"))]
     #[must_use]
     pub fn lowering_final_orders(mut self) -> Self {
-        self.lower_final = true;
+        self.ending.lowers = true;
+        self
+    }
+
+    /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
+    /// and the last step is corrected like the others.
+    ///
+    /// The empty step counts where orders are lowered. A run to the data has none.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
+    /// let schedule = Discrete::stable_diffusion()?;
+    /// let grid = Grid::karras(&schedule, 8)?.without_final_step()?;
+    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.before_an_empty_step())?;
+    /// assert_eq!((plan.steps(), plan.evaluations()), (7, 8));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[must_use]
+    pub fn before_an_empty_step(mut self) -> Self {
+        self.ending.empty_step = true;
         self
     }
 
@@ -95,12 +115,7 @@ impl UniPc {
 
     /// The order of the predictor of a step.
     fn order_of(&self, path: &Path<'_>, index: usize) -> usize {
-        let left = path.steps() - index;
-        let most = if self.lower_final {
-            self.order.min(left)
-        } else {
-            self.order
-        };
+        let most = self.ending.order(path, index, self.order);
         let known = |i: &usize| path.levels().get(*i).copied().is_some_and(inner);
         most.min((0..=index).rev().take_while(known).count())
     }
@@ -125,16 +140,19 @@ impl UniPc {
     /// Whether the result of a step is corrected by the evaluation after it.
     fn corrects(&self, path: &Path<'_>, index: usize) -> bool {
         let is_inner = |i: usize| path.levels().get(i).copied().is_some_and(inner);
-        let is_last = index + 1 == path.steps();
-        !is_last && !self.uncorrected.contains(&index) && is_inner(index) && is_inner(index + 1)
+        !self.ending.is_last(path, index)
+            && !self.uncorrected.contains(&index)
+            && is_inner(index)
+            && is_inner(index + 1)
     }
 
-    fn corrector(&self, path: &Path<'_>) -> Option<Update> {
-        let (from, to) = path.previous()?;
-        let index = path.index() - 1;
+    /// The correction of the step of this index, once the network has been asked where it ends.
+    fn corrector(&self, path: &Path<'_>, index: usize) -> Option<Update> {
+        let levels = path.levels().get(..index + 2)?;
+        let (&to, &from) = (levels.last()?, levels.get(index)?);
         self.corrects(path, index).then(|| {
             let order = self.order_of(path, index);
-            let nodes: Vec<_> = path.visited().take(order + 1).collect();
+            let nodes: Vec<_> = levels.iter().rev().copied().take(order + 1).collect();
             self.update(from, to, &nodes, order == 1)
         })
     }
@@ -157,7 +175,8 @@ impl ReverseStep for UniPc {
             self.coordinates.straight(path.from(), path.to())
         };
         let stage = Stage::new(At::From, basis);
-        let corrected = self.corrector(path);
+        let before = path.index().checked_sub(1);
+        let corrected = before.and_then(|index| self.corrector(path, index));
         if !self.corrects(path, path.index()) {
             let whole = match corrected {
                 Some(corrected) => corrected.then(&predicted),
@@ -166,10 +185,16 @@ impl ReverseStep for UniPc {
             return Ok(vec![stage.with_commit(whole)]);
         }
         let stage = stage.with_trial(predicted);
-        Ok(vec![match corrected {
+        let mut stages = vec![match corrected {
             Some(corrected) => stage.with_commit(corrected),
             None => stage,
-        }])
+        }];
+        if path.index() + 1 == path.steps()
+            && let Some(last) = self.corrector(path, path.index())
+        {
+            stages.push(Stage::new(At::To, basis).with_commit(last));
+        }
+        Ok(stages)
     }
 
     fn name(&self) -> &str {

@@ -1,0 +1,191 @@
+//! DPM-Solver and DPM-Solver++ with the nodes of the grid inside the step.
+
+use super::{
+    At, Coordinates, Path, ReverseStep, Stage, Update,
+    ending::Ending,
+    exponential::{Exponential, Slope, inner},
+};
+use crate::{Error, NoiseLevel};
+
+/// Single-step DPM-Solver and DPM-Solver++ whose inner evaluations are nodes of the grid: blocks of
+/// up to three nodes, each made from the state at its start.
+///
+/// The formulas are those of [`SingleStep`](super::SingleStep) with the fractions that the nodes have;
+/// each inner node is reached with the order of its place in the block, the block's end with the full
+/// one. One evaluation a node, as diffusers counts its steps.
+///
+/// Sources: as [`SingleStep`](super::SingleStep).
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::NodeBlocks};
+/// let schedule = Discrete::stable_diffusion()?;
+/// let grid = Grid::trailing(&schedule, 12)?;
+/// let plan = Plan::new(&schedule, &grid, &NodeBlocks::plus_plus(3)?)?;
+/// assert_eq!(plan.evaluations(), 12);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("DPMSolverSinglestepScheduler", "singlestep"))]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NodeBlocks {
+    coordinates: Coordinates,
+    order: usize,
+    slope: Slope,
+    eta: f64,
+    ending: Ending,
+}
+
+impl NodeBlocks {
+    /// For the data, as DPM-Solver++.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn plus_plus(order: usize) -> Result<Self, Error> {
+        super::check_order(order, 3)?;
+        Ok(Self {
+            coordinates: Coordinates::Data,
+            order,
+            slope: Slope::Midpoint,
+            eta: 0.0,
+            ending: Ending::default(),
+        })
+    }
+
+    /// For the noise, as DPM-Solver.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 3.
+    pub fn noise(order: usize) -> Result<Self, Error> {
+        Ok(Self {
+            coordinates: Coordinates::Ratio,
+            ..Self::plus_plus(order)?
+        })
+    }
+
+    /// Heun's rule: the polynomial through all predictions of a block, integrated exactly.
+    #[doc(alias("solver_type"))]
+    #[must_use]
+    pub fn heun(mut self) -> Self {
+        self.slope = Slope::Exact;
+        self
+    }
+
+    /// The reverse stochastic equation, for the data; `eta = 1` reverses the forward process.
+    ///
+    /// Every node of a block is reached from its start with noise of its own, which is not that of one
+    /// path, as it is in [`SingleStep`](super::SingleStep): the law converges with order 1.
+    ///
+    /// # Errors
+    ///
+    /// If eta is not 0 to 10, or the solver is one for the noise.
+    #[doc(alias("sde-dpmsolver++"))]
+    pub fn with_eta(mut self, eta: f64) -> Result<Self, Error> {
+        self.eta = super::check_eta(eta)?;
+        if eta > 0.0 && self.coordinates != Coordinates::Data {
+            return Err(Error::range("eta", eta, "0 for predictions of the noise"));
+        }
+        Ok(self)
+    }
+
+    /// Cuts the last block, if it is full, so that the run ends with a step of order 1.
+    #[doc(alias("lower_order_final"))]
+    #[must_use]
+    pub fn lowering_final_orders(mut self) -> Self {
+        self.ending.lowers = true;
+        self
+    }
+
+    /// Ends with an empty step after the last one: it has a place in the last block, and where that is
+    /// not the first, the end is reached again with what the network says there.
+    ///
+    /// A run to the data has none.
+    #[must_use]
+    pub fn before_an_empty_step(mut self) -> Self {
+        self.ending.empty_step = true;
+        self
+    }
+
+    /// The place in its block of every step of a run, from 1.
+    ///
+    /// Order 3 ends as `.. 3 1 2 1`, `.. 3 1` or `.. 3 1 2`; order 2 as `.. 2 1 1` or `.. 2 1`. There
+    /// is nothing between an infinite log-SNR and the node next to it.
+    fn places(self, path: &Path<'_>) -> Vec<usize> {
+        let (steps, order) = (self.ending.steps(path), self.order);
+        let alone = usize::from(path.levels().first().is_some_and(|&level| !inner(level)));
+        let mut places = vec![1; alone];
+        places.extend((0..steps - alone).map(|i| i % order + 1));
+        let cut = self.ending.lowers && (steps - alone).is_multiple_of(order);
+        if let Some(last) = places.last_mut()
+            && (cut || !inner(path.end()))
+        {
+            *last = 1;
+        }
+        places
+    }
+
+    /// The step of a block from its oldest node, with the predictions at these, the newest first.
+    fn update(&self, to: NoiseLevel, nodes: &[NoiseLevel]) -> Update {
+        let step = Exponential {
+            coordinates: self.coordinates,
+            from: nodes.last().copied().unwrap_or(to),
+            to,
+            eta: self.eta,
+        };
+        match (nodes, self.slope) {
+            // Of three the middle one is left out, as in SingleStep.
+            ([newest, _, oldest], Slope::Midpoint) => {
+                let moments = step.moments(2, Slope::Exact);
+                let mut update = step.update(&[*newest, *oldest], &moments);
+                update.model.insert(1, 0.0);
+                update
+            }
+            (nodes, slope) => step.update(nodes, &step.moments(nodes.len(), slope)),
+        }
+    }
+}
+
+impl ReverseStep for NodeBlocks {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        super::check_descent(path, self.eta)?;
+        if !(inner(path.from()) && inner(path.to())) {
+            return Ok(self.coordinates.end_stage(path, self.eta, 1.0));
+        }
+        let places = self.places(path);
+        let place = |i: usize| places.get(i).copied().unwrap_or(1);
+        let basis = self.coordinates.basis();
+        let nodes: Vec<_> = path.visited().take(place(path.index())).collect();
+        let update = self.update(path.to(), &nodes);
+        let stage = Stage::new(At::From, basis);
+        let next = place(path.index() + 1);
+        if next == 1 {
+            return Ok(vec![stage.with_commit(update)]);
+        }
+        let mut stages = vec![stage.with_trial(update)];
+        if path.index() + 1 == path.steps() {
+            let nodes: Vec<_> = [path.to()].into_iter().chain(path.visited()).collect();
+            let again = self.update(path.to(), nodes.get(..next).unwrap_or_default());
+            stages.push(Stage::new(At::To, basis).with_commit(again));
+        }
+        Ok(stages)
+    }
+
+    fn name(&self) -> &str {
+        match (self.coordinates, self.eta == 0.0) {
+            (Coordinates::Data, true) => "DPM-Solver++ in blocks",
+            (Coordinates::Data, false) => "SDE-DPM-Solver++ in blocks",
+            _ => "DPM-Solver in blocks",
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.order
+    }
+
+    fn order(&self) -> u32 {
+        match self.eta == 0.0 {
+            true => self.order as u32,
+            false => 1,
+        }
+    }
+}
