@@ -46,7 +46,7 @@ impl Clip {
     }
 }
 
-impl<V: State, T: Copy> Correction<V, T> for Clip {
+impl<V: State, T> Correction<V, T> for Clip {
     fn correct(&mut self, x0: &mut V, _: Point<T>) -> Result<(), Error> {
         x0.clamp(self.low, self.high)
     }
@@ -57,7 +57,10 @@ impl<V: State, T: Copy> Correction<V, T> for Clip {
         mut answer: Prediction<V>,
         x: &V,
         at: Point<T>,
-    ) -> Result<Prediction<V>, Error> {
+    ) -> Result<Prediction<V>, Error>
+    where
+        T: Copy,
+    {
         let map = answer.parameterization.to(Parameterization::X0, at.level)?;
         if answer.parameterization == Parameterization::X0 {
             self.correct(&mut answer.value, at)?;

@@ -17,7 +17,7 @@ use crate::{
 /// Uniform numbers `u`, `v` from the words of the Mersenne Twister MT19937 make pairs
 /// `sqrt(-2 ln(1 - u)) * (cos, sin)(2 pi v)`:
 ///
-/// $$z=\sqrt{-2\ln(1-u)}\\,\bigl(\cos 2\pi v,\ \sin 2\pi v\bigr)$$
+/// $$z=\sqrt{-2\ln(1-u)}\ (\cos 2\pi v,\ \sin 2\pi v)$$
 ///
 /// A draw of fewer than 16 numbers takes pair after pair in f64, and keeps the second of a pair for the
 /// next such draw. A larger one is filled with uniform numbers (24 bits for f32, 53 bits for f64), of which
