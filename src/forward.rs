@@ -4,7 +4,7 @@ use crate::{
     Bridge, Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
-    state::{Combination, State},
+    state::{Assignment, State},
 };
 
 /// One value for the whole batch, or one per item.
@@ -435,7 +435,7 @@ where
     N: NoiseSource<V> + ?Sized,
 {
     let mut eps = x.clone();
-    let fresh = Combination::new(0, 0.0, &[]).with_noise(true);
+    let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
     noise.sweep(&mut [&mut eps], &[], &[fresh], Scale::Same(1.0), over)?;
     Ok(eps)
 }

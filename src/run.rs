@@ -9,7 +9,7 @@ use crate::{
     noise::{NoiseSource, Scale},
     plan::PlannedStage,
     solver::Update,
-    state::{Combination, State},
+    state::{Assignment, State},
 };
 
 /// One run of a plan: it asks, and is answered, until it has ended.
@@ -198,10 +198,10 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         };
         let scale = scale(spread, std)?;
         let terms = [(own + newest * map.state, 1)];
-        let combination = Combination::new(0, newest * map.prediction, &terms);
-        let combination = combination.with_noise(scale.is_some());
+        let assignment = Assignment::new(0, newest * map.prediction, &terms);
+        let assignment = assignment.with_noise(scale.is_some());
         let (states, fixed) = (&mut [&mut value], &[&self.state]);
-        let is_finite = sweep(states, fixed, &[combination], scale, planned, noise)
+        let is_finite = sweep(states, fixed, &[assignment], scale, planned, noise)
             .map_err(|error| error.turned().naming(PREDICTION))?;
         finite(is_finite, &planned.point)?;
         renoise(&mut value, self.next(), noise)?;
@@ -270,17 +270,17 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         let spread = |update: &Option<Update>| update.as_ref().map_or(Spread::NONE, |u| u.spread);
         let scales = [scale(spread(commit), std)?, scale(spread(trial), None)?];
         let noisy = scales.map(|scale| scale.is_some());
-        let mut first: SmallVec<[Combination<'_>; 3]> = SmallVec::new();
+        let mut first: SmallVec<[Assignment<'_>; 3]> = SmallVec::new();
         if let Some((own, terms)) = &of_map {
-            first.push(Combination::new(VALUE, *own, terms));
+            first.push(Assignment::new(VALUE, *own, terms));
         }
         if let (Some(update), Some(terms)) = (commit, &of_commit) {
-            first.push(Combination::new(STATE, update.state, terms).with_noise(noisy[0]));
+            first.push(Assignment::new(STATE, update.state, terms).with_noise(noisy[0]));
         }
         // A trial with noise of its own is a second draw.
-        let mut second: SmallVec<[Combination<'_>; 1]> = SmallVec::new();
+        let mut second: SmallVec<[Assignment<'_>; 1]> = SmallVec::new();
         if let Some(terms) = &of_trial {
-            let trial = Combination::new(TRIAL, 0.0, terms).with_noise(noisy[1]);
+            let trial = Assignment::new(TRIAL, 0.0, terms).with_noise(noisy[1]);
             match noisy[1] {
                 true => second.push(trial),
                 false => first.push(trial),
@@ -487,7 +487,7 @@ fn scale<V>(spread: Spread, std: Option<&V>) -> Result<Option<Scale<'_, V>>, Err
 fn sweep<V, T, N>(
     states: &mut [&mut V],
     fixed: &[&V],
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     scale: Option<Scale<'_, V>>,
     planned: &PlannedStage<T>,
     noise: &mut N,
@@ -497,9 +497,9 @@ where
     N: NoiseSource<V> + ?Sized,
 {
     let Some(scale) = scale else {
-        return V::sweep(states, fixed, combinations);
+        return V::sweep(states, fixed, assignments);
     };
     // Noise that leads nowhere, such as a corrector's, is no part of the way down.
     let over = (planned.over.from != planned.over.to).then_some(planned.over);
-    noise.sweep(states, fixed, combinations, scale, over)
+    noise.sweep(states, fixed, assignments, scale, over)
 }

@@ -6,7 +6,7 @@ use gaussian_diffusion::{
     noise::{BrownianPath, NoiseSource, Scale},
     predicts,
     schedule::Discrete,
-    state::Combination,
+    state::Assignment,
 };
 use ndarray::{Array2, Array3, ShapeBuilder};
 
@@ -78,9 +78,9 @@ fn sweeps_are_the_same_on_any_number_of_threads() {
             &mut [&mut a, &mut b, &mut c],
             &[&d, &e],
             &[
-                Combination::new(0, 0.3, &[(0.7, 1)]),
-                Combination::new(1, -0.1, &[(0.5, 0), (0.25, 3), (1.5, 4)]),
-                Combination::new(2, 0.0, &[(0.9, 1), (0.1, 0)]).within(-20.0, 20.0),
+                Assignment::new(0, 0.3, &[(0.7, 1)]),
+                Assignment::new(1, -0.1, &[(0.5, 0), (0.25, 3), (1.5, 4)]),
+                Assignment::new(2, 0.0, &[(0.9, 1), (0.1, 0)]).within(-20.0, 20.0),
             ],
         );
         (finite.unwrap(), [bits(a), bits(b), bits(c)])
@@ -123,9 +123,9 @@ fn every_thread_watches() {
             Array2::<f32>::ones((1, length)),
         );
         x[[0, place]] = f32::NAN;
-        let combination = [Combination::new(0, 0.5, &[(0.5, 1)])];
+        let assignment = [Assignment::new(0, 0.5, &[(0.5, 1)])];
         let finite = on(2, || {
-            State::sweep(&mut [&mut x], &[&y, &y, &y], &combination)
+            State::sweep(&mut [&mut x], &[&y, &y, &y], &assignment)
         });
         assert!(!finite.unwrap(), "at {place}");
     }

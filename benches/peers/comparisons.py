@@ -76,6 +76,12 @@ WORKS = [
         probe="jump",
     ),
     Work(
+        "the same into arrays that are kept",
+        "jump-into",
+        ("128x3x32x32",),
+        [Peer("`randn_like` and diffusers' `add_noise`, 1 thread", "torch", "jump", (3,))],
+    ),
+    Work(
         "seeded noise",
         "noise",
         ("16384", "1048576"),

@@ -3,7 +3,7 @@
 use super::{Correction, Point, Prediction};
 use crate::{
     Error, Parameterization,
-    state::{Combination, State},
+    state::{Assignment, State},
 };
 
 /// Data kept within `low..high`: static thresholding, as [`Denoiser::clipped`](super::Denoiser::clipped).
@@ -67,7 +67,7 @@ impl<V: State, T> Correction<V, T> for Clip {
             return Ok(answer);
         }
         let terms = [(map.state, 1)];
-        let within = Combination::new(0, map.prediction, &terms).within(self.low, self.high);
+        let within = Assignment::new(0, map.prediction, &terms).within(self.low, self.high);
         V::sweep(&mut [&mut answer.value], &[x], &[within]).map_err(|error| error.naming("x"))?;
         answer.parameterization = Parameterization::X0;
         Ok(answer)

@@ -1,7 +1,7 @@
 //! The laws of a tensor type.
 
 use super::{Violation, close, require};
-use crate::state::State;
+use crate::state::{Assignment, State};
 
 /// The laws of a [`State`], for two values `x` and `y` of one shape with at least one item, and a
 /// third one of another shape.
@@ -64,6 +64,30 @@ pub fn state<V: State>(
     compare("combine_items is combine item by item", &v, &|i| {
         let (a, b) = (of(i, 0.5) * xs[i], of(i, -0.125) * ys[i]);
         (a + b, a.abs() + b.abs())
+    })?;
+
+    // The second takes what the first has made, and the third what both have.
+    let (mut v, mut w) = (x.clone(), y.clone());
+    let finite = V::sweep(
+        &mut [&mut v, &mut w],
+        &[x, y],
+        &[
+            Assignment::new(0, 0.5, &[(2.0, 1), (-0.25, 3)]),
+            Assignment::new(1, 0.0, &[(1.0, 0), (0.5, 2)]),
+            Assignment::new(0, -1.0, &[(1.0, 1)]).within(-1.0, 1.0),
+        ],
+    )?;
+    require("finite numbers are finite", finite, || "in a sweep".into())?;
+    let size = |i: usize| 4.0 * (xs[i].abs() + ys[i].abs());
+    let first = |i: usize| 0.5 * xs[i] + 1.75 * ys[i];
+    let law = "a sweep is its assignments one after the other";
+    compare(law, &w, &|i| (first(i) + 0.5 * xs[i], size(i)))?;
+    compare(law, &v, &|i| ((0.5 * xs[i]).clamp(-1.0, 1.0), size(i)))?;
+    let mut bad = x.clone();
+    bad.combine(f64::NAN, &[])?;
+    let finite = V::sweep(&mut [&mut bad], &[], &[Assignment::new(0, 1.0, &[])])?;
+    require("a sweep sees a NaN", xs.is_empty() || !finite, || {
+        format!("{:?}", read(&bad))
     })?;
 
     let dots = x.dot_items(y)?;

@@ -7,7 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{Interval, Noise, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error, NoiseLevel,
-    state::{Combination, NOISE_BLOCK, Real, Wide},
+    state::{Assignment, NOISE_BLOCK, Real, Wide},
 };
 
 /// Noise whose draws over intervals of noise levels are increments of one Brownian path for each
@@ -69,12 +69,12 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
         &mut self,
         states: &mut [&mut Array<A, D>],
         fixed: &[&Array<A, D>],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         scale: Scale<'_, Array<A, D>>,
         over: Option<Interval>,
     ) -> Result<bool, Error> {
         let Some(Interval { from, to }) = over else {
-            return self.noise.sweep(states, fixed, combinations, scale, None);
+            return self.noise.sweep(states, fixed, assignments, scale, None);
         };
         let (from, to) = (angle(from), angle(to));
         // An inverted interval has the same increment.
@@ -95,7 +95,7 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
                 recip,
             })
         };
-        sweep_stream(states, fixed, combinations, scale, stream)
+        sweep_stream(states, fixed, assignments, scale, stream)
     }
 }
 

@@ -14,7 +14,7 @@ use ndarray::{Array, Dimension};
 use crate::{
     Error, NoiseLevel,
     state::{
-        Combination, NOISE_BLOCK, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with,
+        Assignment, NOISE_BLOCK, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with,
     },
 };
 
@@ -91,46 +91,46 @@ pub trait NoiseSource<V> {
     where
         V: State,
     {
-        let combination = Combination::new(0, 0.0, &[]).with_noise(true);
-        self.sweep(&mut [x], &[], &[combination], Scale::Same(1.0), None)
+        let assignment = Assignment::new(0, 0.0, &[]).with_noise(true);
+        self.sweep(&mut [x], &[], &[assignment], Scale::Same(1.0), None)
             .map(|_| ())
     }
 
-    /// A [sweep](State::sweep) with one draw of noise, added to the target of the noisy combination: in
+    /// A [sweep](State::sweep) with one draw of noise, added to the target of the noisy assignment: in
     /// the same pass over the elements where source and state can.
     ///
     /// # Errors
     ///
-    /// As [`State::sweep`] and [`add`](Self::add), or if more than one combination is noisy.
+    /// As [`State::sweep`] and [`add`](Self::add), or if more than one assignment is noisy.
     fn sweep(
         &mut self,
         states: &mut [&mut V],
         fixed: &[&V],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         scale: Scale<'_, V>,
         over: Option<Interval>,
     ) -> Result<bool, Error>
     where
         V: State,
     {
-        noisy(combinations)?;
-        one_by_one(states, fixed, combinations, |x| self.add(x, scale, over))
+        noisy(assignments)?;
+        one_by_one(states, fixed, assignments, |x| self.add(x, scale, over))
     }
 }
 
-/// The combination that only adds noise.
-fn one() -> Combination<'static> {
-    Combination::new(0, 1.0, &[]).with_noise(true)
+/// The assignment that only adds noise.
+fn one() -> Assignment<'static> {
+    Assignment::new(0, 1.0, &[]).with_noise(true)
 }
 
-/// The target of the noisy combination.
-fn noisy(combinations: &[Combination<'_>]) -> Result<Option<usize>, Error> {
-    let mut targets = combinations.iter().filter(|c| c.noisy).map(|c| c.target);
+/// The target of the noisy assignment.
+fn noisy(assignments: &[Assignment<'_>]) -> Result<Option<usize>, Error> {
+    let mut targets = assignments.iter().filter(|c| c.noisy).map(|c| c.target);
     let target = targets.next();
     match targets.count() {
         0 => Ok(target),
         more => {
-            let what = "number of noisy combinations of a sweep";
+            let what = "number of noisy assignments of a sweep";
             Err(Error::range(what, 1.0 + more as f64, "0 or 1"))
         }
     }
@@ -222,15 +222,15 @@ impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> 
 fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
     states: &mut [&mut Array<A, D>],
     fixed: &[&Array<A, D>],
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     scale: Scale<'_, Array<A, D>>,
     stream: impl FnOnce(&Array<A, D>) -> Result<S, Error>,
 ) -> Result<bool, Error> {
-    let target = noisy(combinations)?.and_then(|target| states.get(target));
+    let target = noisy(assignments)?.and_then(|target| states.get(target));
     // Noise alone asks nothing of what it is added to.
-    let watched = combinations.iter().any(|c| !c.terms.is_empty());
+    let watched = assignments.iter().any(|c| !c.terms.is_empty());
     let Some(x) = target else {
-        return State::sweep(states, fixed, combinations);
+        return State::sweep(states, fixed, assignments);
     };
     let stream = stream(x)?;
     match scale {
@@ -260,5 +260,5 @@ fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
         }
     };
     let mut noise = Scaled { stream, deviation };
-    sweep_with(states, fixed, combinations, watched, &mut noise)
+    sweep_with(states, fixed, assignments, watched, &mut noise)
 }

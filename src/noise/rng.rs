@@ -10,7 +10,7 @@ use crate::{
     rand::{Rng, RngCore},
     rand_distr::StandardNormal,
     simd::vectorized,
-    state::{Combination, NOISE_BLOCK, Real, Wide},
+    state::{Assignment, NOISE_BLOCK, Real, Wide},
 };
 
 impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
@@ -27,13 +27,11 @@ impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
         &mut self,
         states: &mut [&mut Array<A, D>],
         fixed: &[&Array<A, D>],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         scale: Scale<'_, Array<A, D>>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        sweep_stream(states, fixed, combinations, scale, |_: &_| {
-            Ok(FromRng(self))
-        })
+        sweep_stream(states, fixed, assignments, scale, |_: &_| Ok(FromRng(self)))
     }
 }
 

@@ -5,7 +5,7 @@ use ndarray::{Array, Dimension};
 use super::{Interval, NoiseSource, Scale, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error,
-    state::{Combination, Real, item_len},
+    state::{Assignment, Real, item_len},
 };
 
 /// Seeded noise in which every number has a name: (seed, batch item, draw, element).
@@ -139,12 +139,12 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for Noise {
         &mut self,
         states: &mut [&mut Array<A, D>],
         fixed: &[&Array<A, D>],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         scale: Scale<'_, Array<A, D>>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
         let stream = |x: &_| self.draw(x);
-        let finite = sweep_stream(states, fixed, combinations, scale, stream)?;
+        let finite = sweep_stream(states, fixed, assignments, scale, stream)?;
         self.draw = self.draw.wrapping_add(1);
         Ok(finite)
     }

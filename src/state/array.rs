@@ -4,7 +4,7 @@ use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
 use smallvec::SmallVec;
 
 use super::{
-    Combination, ErrorNorm, NoiseBlocks, Real, State,
+    Assignment, ErrorNorm, NoiseBlocks, Real, State,
     slices::{Silent, Slices, sweep},
 };
 use crate::Error;
@@ -18,8 +18,8 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         let numbered = terms.iter().enumerate().map(|(i, (c, _))| (*c, i + 1));
         let numbered: SmallVec<[_; 6]> = numbered.collect();
         let fixed: SmallVec<[_; 6]> = terms.iter().map(|(_, term)| *term).collect();
-        let combination = [Combination::new(0, own, &numbered)];
-        sweep_with(&mut [self], &fixed, &combination, false, &mut Silent).map(|_| ())
+        let assignment = [Assignment::new(0, own, &numbered)];
+        sweep_with(&mut [self], &fixed, &assignment, false, &mut Silent).map(|_| ())
     }
 
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
@@ -60,9 +60,9 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     fn sweep(
         states: &mut [&mut Self],
         fixed: &[&Self],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
     ) -> Result<bool, Error> {
-        sweep_with(states, fixed, combinations, true, &mut Silent)
+        sweep_with(states, fixed, assignments, true, &mut Silent)
     }
 
     fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
@@ -78,7 +78,7 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
-        let same = [Combination::new(0, 1.0, &[]).within(low, high)];
+        let same = [Assignment::new(0, 1.0, &[]).within(low, high)];
         sweep_with(&mut [self], &[], &same, false, &mut Silent).map(|_| ())
     }
 
@@ -129,23 +129,23 @@ impl<A: Real, D: Dimension> ErrorNorm for Array<A, D> {
 pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     states: &mut [&mut Array<A, D>],
     fixed: &[&Array<A, D>],
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     watched: bool,
     noise: &mut N,
 ) -> Result<bool, Error> {
     let (changing, all) = (states.len(), states.len() + fixed.len());
-    for combination in combinations {
-        combination.check(changing, all)?;
+    for assignment in assignments {
+        assignment.check(changing, all)?;
     }
-    // The array that the first combination replaces is the one that the others have to fit.
-    let target = combinations.first().and_then(|c| states.get(c.target));
+    // The array that the first assignment replaces is the one that the others have to fit.
+    let target = assignments.first().and_then(|c| states.get(c.target));
     if let Some(target) = target {
         let changing = states.iter().map(|state| &**state);
         for other in changing.chain(fixed.iter().copied()) {
             check_shape(target, other)?;
         }
     }
-    if let Some(finite) = contiguous(states, fixed, combinations, watched, noise) {
+    if let Some(finite) = contiguous(states, fixed, assignments, watched, noise) {
         return Ok(finite);
     }
     // Other layouts go through copies, so that there is one loop and a layout changes no bit.
@@ -160,7 +160,7 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     let fixed: SmallVec<[_; 6]> = copies.iter().collect();
     let finite = {
         let mut changing: SmallVec<[_; 3]> = owned.iter_mut().collect();
-        contiguous(&mut changing, &fixed, combinations, watched, noise)
+        contiguous(&mut changing, &fixed, assignments, watched, noise)
     };
     for (array, copy) in states.iter_mut().zip(&owned) {
         array.assign(copy);
@@ -173,7 +173,7 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
 fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     states: &mut [&mut Array<A, D>],
     fixed: &[&Array<A, D>],
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     watched: bool,
     noise: &mut N,
 ) -> Option<bool> {
@@ -197,7 +197,7 @@ fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
             .collect::<Option<_>>()?,
         first: 0,
     };
-    Some(sweep(slices, combinations, watched, noise))
+    Some(sweep(slices, assignments, watched, noise))
 }
 
 /// Changes the elements of an array as one slice in logical order.

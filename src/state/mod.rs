@@ -13,7 +13,7 @@ use crate::Error;
 pub(crate) use array::{for_each_item, item_len, item_view, sweep_with};
 pub use real::{Real, Wide};
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
-pub use sweep::Combination;
+pub use sweep::Assignment;
 pub(crate) use sweep::one_by_one;
 
 /// A batch of numbers that a process runs on.
@@ -25,7 +25,8 @@ pub(crate) use sweep::one_by_one;
 /// # Laws
 ///
 /// Checked by `laws::state` (feature `laws`): [`combine`](Self::combine) is the linear combination,
-/// [`combine_items`](Self::combine_items) is it item by item, [`dot_items`](Self::dot_items) is the
+/// [`combine_items`](Self::combine_items) is it item by item, [`sweep`](Self::sweep) is one after
+/// the other, [`dot_items`](Self::dot_items) is the
 /// sum of products, and arguments of other shapes are
 /// refused and change nothing.
 ///
@@ -57,19 +58,19 @@ pub trait State: Clone {
     /// If a term has another shape, or a list of coefficients another length than the batch.
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error>;
 
-    /// Several combinations, one after the other, in one pass over the elements where the type can;
+    /// Several assignments, one after the other, in one pass over the elements where the type can;
     /// `true` where the first of the changing states held only finite numbers before.
     ///
     /// ```
-    /// use gaussian_diffusion::{State, state::Combination};
+    /// use gaussian_diffusion::{State, state::Assignment};
     /// use ndarray::array;
     /// let (mut answer, mut x, before) = (array![1.0, 2.0], array![10.0, 20.0], array![0.5, 0.5]);
     /// let finite = State::sweep(
     ///     &mut [&mut answer, &mut x],
     ///     &[&before],
     ///     &[
-    ///         Combination::new(0, 2.0, &[(1.0, 1)]),             // answer <- 2 answer + x
-    ///         Combination::new(1, 1.0, &[(1.0, 0), (-2.0, 2)]),  // x <- x + answer - 2 before
+    ///         Assignment::new(0, 2.0, &[(1.0, 1)]),             // answer <- 2 answer + x
+    ///         Assignment::new(1, 1.0, &[(1.0, 0), (-2.0, 2)]),  // x <- x + answer - 2 before
     ///     ],
     /// )?;
     /// assert_eq!((answer, x, finite), (array![12.0, 24.0], array![21.0, 43.0], true));
@@ -78,13 +79,13 @@ pub trait State: Clone {
     ///
     /// # Errors
     ///
-    /// As [`combine`](Self::combine), or if a combination names a state that is not there or its own target.
+    /// As [`combine`](Self::combine), or if an assignment names a state that is not there, or its own target.
     fn sweep(
         states: &mut [&mut Self],
         fixed: &[&Self],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
     ) -> Result<bool, Error> {
-        one_by_one(states, fixed, combinations, |_| Ok(()))
+        one_by_one(states, fixed, assignments, |_| Ok(()))
     }
 
     /// The inner product with `other` of every batch item, accumulated in f64.

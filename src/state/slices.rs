@@ -7,12 +7,12 @@ use smallvec::SmallVec;
 #[cfg(feature = "rayon")]
 use super::threads;
 use super::{
-    Combination, Real, Wide, kernel,
+    Assignment, Real, Wide, kernel,
     sweep::{Terms, state_at},
 };
 
 /// How many elements of an array a sweep takes at a time: few enough that all its arrays stay in
-/// the nearest cache between one combination and the next.
+/// the nearest cache between one assignment and the next.
 const BLOCK: usize = 2048;
 
 /// Standard normals for the elements of a sweep, in their order.
@@ -77,10 +77,10 @@ pub(crate) struct Slices<'a, A> {
     pub(crate) first: usize,
 }
 
-/// Runs the combinations, and tells whether the first array held only finite numbers, if asked.
+/// Runs the assignments, and tells whether the first array held only finite numbers, if asked.
 pub(crate) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
     slices: Slices<'_, A>,
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     watched: bool,
     noise: &mut N,
 ) -> bool {
@@ -91,16 +91,16 @@ pub(crate) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
             && let Some(mut part) = noise.part()
         {
             let parts = rayon::current_num_threads().next_power_of_two() * 2;
-            return threads::sweep(slices, combinations, watched, &mut part, parts);
+            return threads::sweep(slices, assignments, watched, &mut part, parts);
         }
     }
-    run(slices, combinations, watched, noise)
+    run(slices, assignments, watched, noise)
 }
 
 /// The loop over blocks.
 pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
     mut slices: Slices<'_, A>,
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     watched: bool,
     noise: &mut N,
 ) -> bool {
@@ -112,7 +112,7 @@ pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
         let end = (noise.end(first + start) - first).min(length);
         let scale = noise.fill(first + start..first + end, &mut z);
         let noise = scale.map(|c| (c, &z[..end - start]));
-        finite &= slices.combine(start..end, combinations, watched, noise);
+        finite &= slices.combine(start..end, assignments, watched, noise);
         start = end;
     }
     finite
@@ -154,35 +154,35 @@ impl<'a, A: Real> Slices<'a, A> {
     fn combine(
         &mut self,
         block: Range<usize>,
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         watched: bool,
         noise: Option<(f64, &[A::Wide])>,
     ) -> bool {
         let mut finite = true;
         let mut watched = watched;
-        if combinations.first().is_none_or(|c| c.target != 0) && watched {
+        if assignments.first().is_none_or(|c| c.target != 0) && watched {
             watched = false;
             finite = self
                 .changing
                 .first()
                 .is_none_or(|slice| A::all_finite(&slice[block.clone()]));
         }
-        for combination in combinations {
-            let (before, rest) = self.changing.split_at_mut(combination.target);
+        for assignment in assignments {
+            let (before, rest) = self.changing.split_at_mut(assignment.target);
             let Some((target, after)) = rest.split_first_mut() else {
                 continue;
             };
             let mut terms = Terms::<'_, [A]>::new();
-            for &(c, i) in combination.terms {
+            for &(c, i) in assignment.terms {
                 let slice = state_at(i, before, after, &self.fixed);
                 terms.extend(slice.and_then(|slice| Some((c, slice.get(block.clone())?))));
             }
-            let noise = noise.filter(|_| combination.noisy);
+            let noise = noise.filter(|_| assignment.noisy);
             let target = &mut target[block.clone()];
-            finite &= A::combine(target, combination.own, &terms, noise, watched);
-            // The array is as it was only before the first combination.
+            finite &= A::combine(target, assignment.own, &terms, noise, watched);
+            // The array is as it was only before the first assignment.
             watched = false;
-            if let Some((low, high)) = combination.bounds {
+            if let Some((low, high)) = assignment.bounds {
                 kernel::clamp(target, low, high);
             }
         }

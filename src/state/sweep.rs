@@ -5,10 +5,10 @@ use smallvec::SmallVec;
 use super::State;
 use crate::Error;
 
-/// `target <- own * target + sum of coefficient * state`: one of the combinations of a
+/// `target <- own * target + sum of coefficient * state`: one of the assignments of a
 /// [sweep](State::sweep).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Combination<'a> {
+pub struct Assignment<'a> {
     /// Which of the changing states is replaced.
     pub target: usize,
     /// The coefficient of its old value; where it is 0 that is not read.
@@ -23,7 +23,7 @@ pub struct Combination<'a> {
     pub bounds: Option<(f64, f64)>,
 }
 
-impl<'a> Combination<'a> {
+impl<'a> Assignment<'a> {
     /// Without noise and bounds.
     pub const fn new(target: usize, own: f64, terms: &'a [(f64, usize)]) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl<'a> Combination<'a> {
 
     /// Refuses numbers of states that there are not.
     pub(crate) fn check(&self, changing: usize, all: usize) -> Result<(), Error> {
-        let what = "number of a state in a combination";
+        let what = "number of a state in an assignment";
         if self.target >= changing {
             let allowed = format!("below {changing}, the number of changing states");
             return Err(Error::range(what, self.target as f64, allowed));
@@ -67,33 +67,33 @@ impl<'a> Combination<'a> {
     }
 }
 
-/// Terms of a combination, without a heap for those that solvers have.
+/// Terms of an assignment, without a heap for those that solvers have.
 pub(crate) type Terms<'a, T> = SmallVec<[(f64, &'a T); 6]>;
 
-/// The combinations one after the other, and then what `noise` does to a noisy target.
+/// The assignments one after the other, and then what `noise` does to a noisy target.
 pub(crate) fn one_by_one<V: State>(
     states: &mut [&mut V],
     fixed: &[&V],
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     mut noise: impl FnMut(&mut V) -> Result<(), Error>,
 ) -> Result<bool, Error> {
     let (changing, all) = (states.len(), states.len() + fixed.len());
-    combinations
+    assignments
         .iter()
-        .try_for_each(|combination| combination.check(changing, all))?;
+        .try_for_each(|assignment| assignment.check(changing, all))?;
     let finite = states.first().is_none_or(|state| state.is_finite());
-    for combination in combinations {
-        let (before, rest) = states.split_at_mut(combination.target);
+    for assignment in assignments {
+        let (before, rest) = states.split_at_mut(assignment.target);
         let Some((target, after)) = rest.split_first_mut() else {
             continue;
         };
         let state = |&(c, i): &(f64, usize)| Some((c, state_at(i, before, after, fixed)?));
-        let terms: Terms<'_, V> = combination.terms.iter().filter_map(state).collect();
-        target.combine(combination.own, &terms)?;
-        if combination.noisy {
+        let terms: Terms<'_, V> = assignment.terms.iter().filter_map(state).collect();
+        target.combine(assignment.own, &terms)?;
+        if assignment.noisy {
             noise(target)?;
         }
-        if let Some((low, high)) = combination.bounds {
+        if let Some((low, high)) = assignment.bounds {
             target.clamp(low, high)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Large sweeps on all cores.
 
 use super::{
-    Combination, Real,
+    Assignment, Real,
     slices::{NoiseBlocks, Slices, run},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn worth(elements: usize, arrays: usize, silent: bool) -> bool {
 /// place does not depend on who makes it.
 pub(super) fn sweep<A: Real, N: NoiseBlocks<A::Wide> + Send>(
     slices: Slices<'_, A>,
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     watched: bool,
     noise: &mut N,
     parts: usize,
@@ -31,12 +31,12 @@ pub(super) fn sweep<A: Real, N: NoiseBlocks<A::Wide> + Send>(
     let place = noise.begin(slices.first + slices.len() / 2);
     let at = place.saturating_sub(slices.first);
     let (1.., Some(mut part), true) = (parts / 2, noise.part(), at > 0) else {
-        return run(slices, combinations, watched, noise);
+        return run(slices, assignments, watched, noise);
     };
     let (left, right) = slices.split_at(at);
     let (a, b) = rayon::join(
-        || sweep(left, combinations, watched, noise, parts / 2),
-        || sweep(right, combinations, watched, &mut part, parts / 2),
+        || sweep(left, assignments, watched, noise, parts / 2),
+        || sweep(right, assignments, watched, &mut part, parts / 2),
     );
     a & b
 }

@@ -8,6 +8,7 @@ use gaussian_diffusion::{
     predicts,
     schedule::{Cosine, Discrete},
     solver::{At, Ddim, Ddpm, Path, Stage, Update},
+    state::Assignment,
     training::squared_error,
 };
 use ndarray::{Array1, Array2, ArrayD, IxDyn, array};
@@ -279,6 +280,81 @@ fn a_run_loses_nothing_by_a_bad_answer() {
         );
         assert_eq!(bits(run.state()), bits(calm.state()));
     }
+}
+
+/// The loop without a way back gives the same, and arrays to write into; the first error ends it.
+#[test]
+fn a_run_that_advances_ends_with_the_first_error() {
+    let schedule = Discrete::cosine(50).unwrap();
+    let grid = Grid::trailing(&schedule, 5).unwrap();
+    let solvers: [(&dyn ReverseStep, bool); 4] = [
+        (&Ddim::default(), false),
+        (&Ddpm::default(), false),
+        (&Ddpm::new(ModelVariance::Learned), true),
+        (&everything(), false),
+    ];
+    let start = Array2::from_shape_fn((2, 3), |(i, j)| 0.3 * i as f64 - 0.2 * j as f64);
+    for (solver, learned) in solvers {
+        let plan = Plan::new(&schedule, &grid, solver).unwrap();
+        let (mut a, mut b) = (Noise::seeded(8), Noise::seeded(8));
+        let mut supplied = plan.start_from(start.clone(), &mut a).unwrap();
+        let mut advanced = plan.start_from(start.clone(), &mut b).unwrap();
+        let mut given_back = 0;
+        while supplied.pending().is_some() {
+            supplied.supply(answer(&supplied, learned), &mut a).unwrap();
+            let good = answer(&advanced, learned);
+            let free = advanced.advance(good.clone(), &mut b).unwrap();
+            given_back += usize::from(free.is_some_and(|x| x.dim() == start.dim()));
+            assert_eq!(bits(supplied.state()), bits(advanced.state()));
+
+            // The same question answered badly.
+            let Some((x, at)) = advanced.pending() else {
+                continue;
+            };
+            for (mut attack, words) in bad_answers(x, at.step) {
+                attack.variance = good.variance.clone();
+                let mut lost = advanced.clone();
+                let found = message(lost.advance(attack, &mut b.clone()).map(|_| ()));
+                assert!(found == words || words.is_empty(), "{found} for {words}");
+                assert!(lost.pending().is_none());
+                for again in [
+                    lost.advance(good.clone(), &mut b.clone()).map(|_| ()),
+                    lost.supply(good.clone(), &mut b.clone()),
+                ] {
+                    assert_eq!(
+                        message(again),
+                        "a prediction was supplied to a run that has ended"
+                    );
+                }
+            }
+        }
+        assert!(
+            given_back + plan.memory() >= plan.evaluations(),
+            "{given_back}"
+        );
+    }
+}
+
+#[test]
+fn sweeps_of_states_that_are_not_there() {
+    let (mut x, mut y, z) = (
+        Array2::<f64>::ones((2, 3)),
+        Array2::ones((2, 3)),
+        Array2::ones((2, 3)),
+    );
+    let wide = Array2::<f64>::ones((2, 4));
+    let noisy = Assignment::new(0, 1.0, &[]).with_noise(true);
+    let mut sweep = |fixed: &[&Batch], assignments: &[Assignment<'_>]| {
+        State::sweep(&mut [&mut x, &mut y], fixed, assignments)
+    };
+    refused! {
+        sweep(&[&z], &[Assignment::new(2, 1.0, &[])]) => "number of a state in an assignment is 2, allowed: below 2, the number of changing states";
+        sweep(&[&z], &[Assignment::new(0, 1.0, &[(1.0, 3)])]) => "number of a state in an assignment is 3, allowed: below 3, and not the target";
+        sweep(&[&z], &[Assignment::new(1, 1.0, &[(1.0, 1)])]) => "number of a state in an assignment is 1, allowed: below 3, and not the target";
+        sweep(&[&wide], &[Assignment::new(1, 1.0, &[(1.0, 2)])]) => "array has shape [2, 4], expected [2, 3]";
+        Noise::seeded(1).sweep(&mut [&mut z.clone()], &[], &[noisy, noisy], Scale::Same(1.0), None) => "number of noisy assignments of a sweep is 2, allowed: 0 or 1";
+    }
+    assert_eq!((x, y), (z.clone(), z));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{cephes, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one},
-    state::{Combination, Real},
+    state::{Assignment, Real},
 };
 
 /// The numbers of `torch.manual_seed(seed); torch.randn(shape)` on a CPU, draw after draw.
@@ -179,7 +179,7 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
         &mut self,
         states: &mut [&mut Array<A, D>],
         fixed: &[&Array<A, D>],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         scale: Scale<'_, Array<A, D>>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
@@ -191,6 +191,6 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
             it.fill_f64(z);
             Ok(())
         };
-        sweep(self, states, fixed, combinations, scale, fill_f32, fill_f64)
+        sweep(self, states, fixed, assignments, scale, fill_f32, fill_f64)
     }
 }

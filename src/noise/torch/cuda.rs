@@ -8,7 +8,7 @@ use super::sweep;
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one, philox::philox},
-    state::{Combination, Real},
+    state::{Assignment, Real},
 };
 
 /// The numbers of `torch.manual_seed(seed); torch.randn(shape, device="cuda")`, draw after draw.
@@ -202,7 +202,7 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCuda {
         &mut self,
         states: &mut [&mut Array<A, D>],
         fixed: &[&Array<A, D>],
-        combinations: &[Combination<'_>],
+        assignments: &[Assignment<'_>],
         scale: Scale<'_, Array<A, D>>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
@@ -210,7 +210,7 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCuda {
             self,
             states,
             fixed,
-            combinations,
+            assignments,
             scale,
             Self::fill_f32,
             Self::fill_f64,

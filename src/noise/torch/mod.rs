@@ -11,7 +11,7 @@ use ndarray::{Array, Dimension};
 use super::{Scale, Stream, keyed::Keyed, sweep_stream};
 use crate::{
     Error,
-    state::{Combination, NOISE_BLOCK, Real, Wide},
+    state::{Assignment, NOISE_BLOCK, Real, Wide},
 };
 
 pub use cpu::TorchCpu;
@@ -24,7 +24,7 @@ fn sweep<A: Real, D: Dimension, G: Clone>(
     generator: &mut G,
     states: &mut [&mut Array<A, D>],
     fixed: &[&Array<A, D>],
-    combinations: &[Combination<'_>],
+    assignments: &[Assignment<'_>],
     scale: Scale<'_, Array<A, D>>,
     fill_f32: impl Fn(&mut G, &mut [f32]) -> Result<(), Error>,
     fill_f64: impl Fn(&mut G, &mut [f64]) -> Result<(), Error>,
@@ -44,7 +44,7 @@ fn sweep<A: Real, D: Dimension, G: Clone>(
         }
         Ok(Drawn(double))
     };
-    let finite = sweep_stream(states, fixed, combinations, scale, draw)?;
+    let finite = sweep_stream(states, fixed, assignments, scale, draw)?;
     *generator = after;
     Ok(finite)
 }

@@ -20,6 +20,17 @@ pub fn row(shape: Shape) -> Fallible<Row> {
     }))
 }
 
+pub fn into_kept_arrays(shape: Shape) -> Fallible<Row> {
+    let schedule = Discrete::stable_diffusion()?;
+    let (x0, times) = (values(shape, 0), times(shape.0));
+    let (mut x_t, mut eps) = (x0.clone(), x0.clone());
+    let mut noise = Noise::seeded(1);
+    Ok(timed(move || {
+        schedule.draw_jump_into(&x0, &times, &mut noise, &mut x_t, &mut eps)?;
+        Ok(())
+    }))
+}
+
 pub fn probe(shape: Shape) -> Fallible<Vec<f32>> {
     let schedule = Discrete::stable_diffusion()?;
     let x = schedule.jump(&values(shape, 0), &times(shape.0), &values(shape, 1))?;

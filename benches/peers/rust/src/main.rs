@@ -78,6 +78,7 @@ fn row(name: &str, shape: Shape) -> Fallible<Row> {
     match name {
         "candle-ddpm" => candle::ddpm(shape),
         "jump" => jump::row(shape),
+        "jump-into" => jump::into_kept_arrays(shape),
         "noise" => noise::seeded(shape),
         "std-rng-here" => noise::from_rng(shape),
         "std-rng" => noise::rand_distr(shape),
