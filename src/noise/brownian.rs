@@ -123,14 +123,14 @@ type Block = [f64; NOISE_BLOCK];
 
 impl Increments<'_> {
     /// The normals of a node of the tree, one for each path.
-    fn node(&mut self, node: u64, places: Range<usize>) -> Block {
+    fn node(&self, node: u64, places: Range<usize>) -> Block {
         let mut z = [0.0; NOISE_BLOCK];
-        self.normals.fill(PATH | node, places, &mut z);
+        self.normals.numbers(PATH | node, places, &mut z);
         z
     }
 
     /// Where the paths are at a time.
-    fn paths(&mut self, at: f64, places: &Range<usize>) -> Block {
+    fn paths(&self, at: f64, places: &Range<usize>) -> Block {
         let (mut low, mut high) = ([0.0; NOISE_BLOCK], self.node(0, places.clone()));
         let (mut place, mut width) = (at, 1.0_f64);
         let mut node = 1;

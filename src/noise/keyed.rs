@@ -28,8 +28,6 @@ pub(super) struct Keyed<'a> {
     keys: &'a Keys,
     draw: u64,
     item_len: usize,
-    high: Words,
-    low: Words,
 }
 
 impl<'a> Keyed<'a> {
@@ -38,8 +36,6 @@ impl<'a> Keyed<'a> {
             keys,
             draw,
             item_len: item_len.max(1),
-            high: [[0; LANES]; 4],
-            low: [[0; LANES]; 4],
         }
     }
 
@@ -66,20 +62,18 @@ impl<'a> Keyed<'a> {
     }
 
     /// The numbers at these places in the draw of this number.
-    pub(super) fn fill<W: Wide>(
-        &mut self,
+    pub(super) fn numbers<W: Wide>(
+        &self,
         draw: u64,
         places: Range<usize>,
         z: &mut [W; NOISE_BLOCK],
     ) {
         let (item, offset) = (places.start / self.item_len, places.start % self.item_len);
         let (key, number) = (self.keys.key(item), self.keys.number(item));
-        let is_shared = self.is_shared();
-        let scratch = (&mut self.high, &mut self.low);
-        if !is_shared {
+        if !self.is_shared() {
             let first = (offset / NOISE_BLOCK * LANES) as u32;
             let counter = |i: usize| [first.wrapping_add(i as u32), number];
-            return fill(Arch::new(), z, places.len(), scratch, counter, draw, key);
+            return fill(Arch::new(), z, places.len(), counter, draw, key);
         }
         let [mut counters, mut numbers] = [[0; LANES]; 2];
         let (mut counter, mut number) = (offset as u32, number);
@@ -92,7 +86,7 @@ impl<'a> Keyed<'a> {
         }
         // The remainder is the number itself, and tells the compiler that it is in bounds.
         let counter = |i: usize| [counters[i % LANES], numbers[i % LANES]];
-        fill(Arch::new(), z, places.len(), scratch, counter, draw, key);
+        fill(Arch::new(), z, places.len(), counter, draw, key);
     }
 }
 
@@ -102,7 +96,6 @@ fn fill<W: Wide>(
     arch: Arch,
     z: &mut [W; NOISE_BLOCK],
     length: usize,
-    (high, low): (&mut Words, &mut Words),
     counter: impl Fn(usize) -> [u32; 2] + Copy,
     draw: u64,
     key: [u32; 2],
@@ -114,9 +107,10 @@ fn fill<W: Wide>(
         arch,
         #[inline(always)]
         || {
-            words(high, lanes, counter, draw, key);
+            let [mut high, mut low] = [[[0; LANES]; 4]; 2];
+            words(&mut high, lanes, counter, draw, key);
             if W::IS_DOUBLE {
-                words(low, lanes, counter, draw | LOW_WORDS, key);
+                words(&mut low, lanes, counter, draw | LOW_WORDS, key);
             }
             pairs(first, [&high[0], &high[1]], [&low[0], &low[1]], lanes);
             if length > 2 * LANES {
@@ -168,7 +162,7 @@ impl<W: Wide> Stream<W> for Keyed<'_> {
     }
 
     fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) {
-        self.fill(self.draw, places, z);
+        self.numbers(self.draw, places, z);
     }
 
     fn part(&self) -> Option<Self> {
@@ -178,22 +172,19 @@ impl<W: Wide> Stream<W> for Keyed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keyed, Keys, NOISE_BLOCK, fill};
+    use super::{NOISE_BLOCK, fill};
     use crate::{simd, state::Wide};
 
     fn same_bits<W: Wide>() {
-        let keys = Keys::Batch { seed: 9, first: 5 };
-        let mut keyed = Keyed::new(&keys, 0, 1 << 20);
         // More than a million numbers.
         for number in 0..5_000 {
-            let mut bits = |arch| {
+            let bits = |arch| {
                 let mut z = [W::of(0.0); NOISE_BLOCK];
-                let scratch = (&mut keyed.high, &mut keyed.low);
                 let counter = |i: usize| [i as u32 * number, number];
-                fill(arch, &mut z, NOISE_BLOCK, scratch, counter, 77, [number, 2]);
+                fill::<W>(arch, &mut z, NOISE_BLOCK, counter, 77, [number, 2]);
                 z.map(|z| z.get().to_bits())
             };
-            let all: Vec<_> = simd::all().into_iter().map(&mut bits).collect();
+            let all: Vec<_> = simd::all().into_iter().map(bits).collect();
             assert!(all.iter().all(|bits| *bits == all[0]), "block {number}");
         }
     }

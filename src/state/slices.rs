@@ -42,6 +42,8 @@ pub(crate) trait NoiseBlocks<W: Wide> {
 
 /// The most numbers a block of noise has.
 pub(crate) const NOISE_BLOCK: usize = 256;
+/// How many elements a sweep with noise takes at a time.
+const NOISY_BLOCK: usize = 4 * NOISE_BLOCK;
 
 /// No noise.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +101,20 @@ pub(crate) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
 
 /// The loop over blocks.
 pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
+    slices: Slices<'_, A>,
+    assignments: &[Assignment<'_>],
+    watched: bool,
+    noise: &mut N,
+) -> bool {
+    // A few numbers need no large place.
+    match slices.len() {
+        0..=NOISE_BLOCK => in_blocks::<A, N, NOISE_BLOCK>(slices, assignments, watched, noise),
+        _ => in_blocks::<A, N, NOISY_BLOCK>(slices, assignments, watched, noise),
+    }
+}
+
+/// The same with a place for so many numbers of the noise.
+fn in_blocks<A: Real, N: NoiseBlocks<A::Wide>, const ROOM: usize>(
     mut slices: Slices<'_, A>,
     assignments: &[Assignment<'_>],
     watched: bool,
@@ -106,11 +122,21 @@ pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
 ) -> bool {
     let (first, length) = (slices.first, slices.len());
     let mut finite = true;
-    let mut z = [A::Wide::of(0.0); NOISE_BLOCK];
+    let mut z = [A::Wide::of(0.0); ROOM];
     let mut start = 0;
     while start < length {
-        let end = (noise.end(first + start) - first).min(length);
-        let scale = noise.fill(first + start..first + end, &mut z);
+        let (mut end, mut scale) = (start, None);
+        // As many blocks of noise as fit.
+        while end < length
+            && let Some(block) = z.get_mut(end - start..).and_then(|z| z.first_chunk_mut())
+        {
+            let places = first + end..noise.end(first + end).min(first + length);
+            end = places.end - first;
+            scale = noise.fill(places, block);
+            if N::SILENT {
+                break;
+            }
+        }
         let noise = scale.map(|c| (c, &z[..end - start]));
         finite &= slices.combine(start..end, assignments, watched, noise);
         start = end;
