@@ -38,8 +38,6 @@ use crate::{
 pub struct Discrete {
     betas: Vec<f64>,
     levels: Vec<NoiseLevel>,
-    /// Those of the levels, which are asked for again and again.
-    log_snrs: Vec<f64>,
     /// The original index of each step, where this is a subsequence.
     original: Option<Vec<usize>>,
 }
@@ -97,9 +95,16 @@ impl Discrete {
         if levels.is_empty() {
             return Err(Error::range("number of steps", 0.0, "1 or more"));
         }
-        let log_snrs: Vec<_> = levels.iter().map(|level| level.log_snr().get()).collect();
         for (index, pair) in levels.windows(2).enumerate() {
-            let (before, this) = (log_snrs[index], log_snrs[index + 1]);
+            // A gap that a logarithm cannot miss saves taking it.
+            let (more, less) = (
+                pair[0].alpha() * pair[1].sigma(),
+                pair[1].alpha() * pair[0].sigma(),
+            );
+            if more - less > 1e-9 * more {
+                continue;
+            }
+            let (before, this) = (pair[0].log_snr().get(), pair[1].log_snr().get());
             if !(this < before && pair[1].is_noisier_than(pair[0])) {
                 return Err(Error::NotMonotone {
                     what: "levels",
@@ -112,7 +117,6 @@ impl Discrete {
         Ok(Self {
             betas,
             levels,
-            log_snrs,
             original: None,
         })
     }
@@ -236,7 +240,6 @@ impl Discrete {
         Ok(Self {
             betas: self.betas[..count].to_vec(),
             levels: self.levels[..count].to_vec(),
-            log_snrs: self.log_snrs[..count].to_vec(),
             original: self.original.as_ref().map(|steps| steps[..count].to_vec()),
         })
     }
@@ -455,20 +458,30 @@ impl NoiseSchedule for Discrete {
 
     fn time_at(&self, snr: LogSnr) -> Result<Step, Error> {
         let last = self.len() - 1;
-        let at = |index: usize| self.log_snrs[index];
+        let at = |index: usize| self.levels[index].log_snr().get();
         let wanted = check_reach(snr, at(last), at(0))?;
-        let above = self.log_snrs.partition_point(|&snr| snr >= wanted);
-        if above == 0 {
-            return Ok(Step::new(0));
+        // By ratios, and by logarithms, which decide, where those are close.
+        let ratio = (0.5 * wanted).exp();
+        let mut above = self
+            .levels
+            .partition_point(|level| level.alpha() >= ratio * level.sigma());
+        while above <= last && at(above) >= wanted {
+            above += 1;
         }
-        let low = above - 1;
-        if low == last || at(low) == wanted {
+        while above > 0 && at(above - 1) < wanted {
+            above -= 1;
+        }
+        let Some(low) = above.checked_sub(1) else {
+            return Ok(Step::new(0));
+        };
+        let before = at(low);
+        if low == last || before == wanted {
             return Ok(Step::new(low));
         }
         let fraction = if self.levels[above].is_noise() {
             1.0 - self.level_at(snr)?.alpha() / self.levels[low].alpha()
         } else {
-            (at(low) - wanted) / (at(low) - at(above))
+            (before - wanted) / (before - at(above))
         };
         Step::fractional(low as f64 + fraction.clamp(0.0, 1.0))
     }

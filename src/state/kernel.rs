@@ -95,12 +95,13 @@ fn pass<'a, W: Wide, const N: usize>(
         }
         finite
     } else if first.watched {
-        let mut finite = true;
+        // A whole word, of which a vector has as many as of numbers.
+        let mut bad = 0_u32;
         for (i, value) in y.iter_mut().enumerate() {
-            finite &= value.is_number();
+            bad |= u32::from(!value.is_number());
             *value = sum(own * *value, &coefficients, &terms, i);
         }
-        finite
+        bad == 0
     } else {
         for (i, value) in y.iter_mut().enumerate() {
             *value = sum(own * *value, &coefficients, &terms, i);
