@@ -78,6 +78,8 @@ pub mod likelihood_guide {}
 pub mod steering {}
 #[doc = include_str!("../docs/precision.md")]
 pub mod precision {}
+#[doc = include_str!("../docs/speed.md")]
+pub mod speed {}
 #[doc = include_str!("../docs/papers.md")]
 pub mod papers {}
 

@@ -1,0 +1,292 @@
+//! What an answer does to a run.
+
+use std::{fmt::Debug, mem};
+
+use smallvec::{SmallVec, smallvec};
+
+use super::Run;
+use crate::{
+    Error, Linear, Point, Prediction, Spread,
+    noise::{NoiseSource, Scale},
+    plan::PlannedStage,
+    solver::Update,
+    state::{Assignment, State},
+};
+
+impl<V: State, T: Copy + Debug> Run<'_, V, T> {
+    /// Takes the run on. Where that fails, the history is as it was, and so is the state if the solver
+    /// keeps no more than the answer; a state that is combined with other predictions may have changed.
+    pub(super) fn take<N>(
+        &mut self,
+        answer: Prediction<V>,
+        noise: &mut N,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let planned = self.planned().ok_or(Error::Finished)?;
+        let (stage, point) = (&planned.stage, &planned.point);
+        let Prediction {
+            value,
+            parameterization,
+            variance,
+            shift,
+        } = answer;
+        let extras = [variance.as_ref(), shift.as_ref()];
+        finite(extras.into_iter().flatten().all(State::is_finite), point)?;
+        let std = match &stage.commit {
+            Some(commit) => deviation(commit.spread, variance, &self.state, point.step)?,
+            None => None,
+        };
+        let map = parameterization.to(stage.basis, point.level)?;
+        let same = parameterization == stage.basis;
+        let free = if self.is_direct(planned) {
+            self.direct(value, map, std.as_ref(), noise)?
+        } else {
+            self.keeping(value, (!same).then_some(map), std.as_ref(), noise)?
+        };
+        self.done += 1;
+        if let Some(shift) = &shift {
+            self.shift(shift, point)?;
+        }
+        Ok(free)
+    }
+
+    /// Whether nothing but the new state is made of the answer.
+    pub(super) fn is_direct(&self, planned: &PlannedStage<T>) -> bool {
+        self.plan.memory() == 1 && !self.at_trial && planned.stage.trial.is_none()
+    }
+
+    /// The new state, written over the answer: the conversion joins the update, the answer is read
+    /// once, and the old state stands until all has gone well.
+    fn direct<N>(
+        &mut self,
+        mut value: V,
+        map: Linear,
+        std: Option<&V>,
+        noise: &mut N,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let planned = self.planned().ok_or(Error::Finished)?;
+        let (own, newest, spread) = match &planned.stage.commit {
+            Some(commit) => {
+                let newest = commit.model.first().copied().unwrap_or(0.0);
+                (commit.state, newest, commit.spread)
+            }
+            None => (1.0, 0.0, Spread::NONE),
+        };
+        let scale = scale(spread, std)?;
+        let terms = [(own + newest * map.state, 1)];
+        let assignment = Assignment::new(0, newest * map.prediction, &terms);
+        let assignment = assignment.with_noise(scale.is_some());
+        let (states, fixed) = (&mut [&mut value], &[&self.state]);
+        let is_finite = sweep(states, fixed, &[assignment], scale, planned, noise)
+            .map_err(|error| error.turned().naming(PREDICTION))?;
+        finite(is_finite, &planned.point)?;
+        renoise(&mut value, self.next(), noise)?;
+        Ok(Some(mem::replace(&mut self.state, value)))
+    }
+
+    /// The new state and the point of the next evaluation, made of the answer, which is kept.
+    fn keeping<N>(
+        &mut self,
+        mut value: V,
+        map: Option<Linear>,
+        std: Option<&V>,
+        noise: &mut N,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let planned = self.planned().ok_or(Error::Finished)?;
+        self.combine(&mut value, map, std, planned, noise)?;
+        let next = self.next();
+        renoise(&mut self.state, next, noise)?;
+        self.at_trial = planned.stage.trial.is_some();
+        self.history.push_front(value);
+        let full = self.history.len() > self.plan.memory();
+        Ok(if full { self.history.pop_back() } else { None })
+    }
+
+    /// In one pass: the answer in the terms of the solver, the new state, the point of the next
+    /// evaluation.
+    fn combine<N>(
+        &mut self,
+        value: &mut V,
+        map: Option<Linear>,
+        std: Option<&V>,
+        planned: &PlannedStage<T>,
+        noise: &mut N,
+    ) -> Result<(), Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        const VALUE: usize = 0;
+        const STATE: usize = 1;
+        const TRIAL: usize = 2;
+        let (commit, trial) = (&planned.stage.commit, &planned.stage.trial);
+        if self.trial.is_none() && trial.is_some() {
+            self.trial = Some(self.state.clone());
+        }
+        let seen = if self.at_trial { TRIAL } else { STATE };
+        let mut states: SmallVec<[&mut V; 3]> = smallvec![value, &mut self.state];
+        states.extend(self.trial.as_mut());
+        let kept: SmallVec<[&V; 6]> = self.history.iter().collect();
+
+        let first_kept = states.len();
+        let terms = |update: &Update, own: Option<(f64, usize)>| {
+            let place = |i: usize| i.checked_sub(1).map_or(VALUE, |i| first_kept + i);
+            let model = update.model.iter().take(kept.len() + 1).enumerate();
+            let model = model.map(|(i, c)| (*c, place(i)));
+            own.into_iter().chain(model).collect::<SmallVec<[_; 6]>>()
+        };
+        let of_map = map.map(|map| (map.prediction, [(map.state, seen)]));
+        let of_commit = commit.as_ref().map(|update| terms(update, None));
+        let of_trial = trial
+            .as_ref()
+            .map(|update| terms(update, Some((update.state, STATE))));
+
+        let spread = |update: &Option<Update>| update.as_ref().map_or(Spread::NONE, |u| u.spread);
+        let scales = [scale(spread(commit), std)?, scale(spread(trial), None)?];
+        let noisy = scales.map(|scale| scale.is_some());
+        let mut first: SmallVec<[Assignment<'_>; 3]> = SmallVec::new();
+        if let Some((own, terms)) = &of_map {
+            first.push(Assignment::new(VALUE, *own, terms));
+        }
+        if let (Some(update), Some(terms)) = (commit, &of_commit) {
+            first.push(Assignment::new(STATE, update.state, terms).with_noise(noisy[0]));
+        }
+        // A trial with noise of its own is a second draw.
+        let mut second: SmallVec<[Assignment<'_>; 1]> = SmallVec::new();
+        if let Some(terms) = &of_trial {
+            let trial = Assignment::new(TRIAL, 0.0, terms).with_noise(noisy[1]);
+            match noisy[1] {
+                true => second.push(trial),
+                false => first.push(trial),
+            }
+        }
+        let misshapen = |error: Error| match map {
+            Some(_) => error.turned().naming(PREDICTION),
+            None => error.naming(PREDICTION),
+        };
+        let is_finite =
+            sweep(&mut states, &kept, &first, scales[0], planned, noise).map_err(misshapen)?;
+        finite(is_finite, &planned.point)?;
+        if !second.is_empty() {
+            sweep(&mut states, &kept, &second, scales[1], planned, noise).map_err(misshapen)?;
+        }
+        Ok(())
+    }
+}
+
+const PREDICTION: &str = "the prediction of the network";
+
+pub(super) fn finite<T>(is_finite: bool, point: &Point<T>) -> Result<(), Error> {
+    match is_finite {
+        true => Ok(()),
+        false => Err(Error::NotFinite {
+            what: PREDICTION,
+            step: point.step,
+        }),
+    }
+}
+
+/// Copies a state into an array that is there already, if one is.
+pub(super) fn keep<V: State>(place: &mut Option<V>, state: &V) -> Result<(), Error> {
+    match place {
+        Some(copy) => copy.combine(0.0, &[(1.0, state)]),
+        None => {
+            *place = Some(state.clone());
+            Ok(())
+        }
+    }
+}
+
+/// The noise before the evaluation of a stage.
+pub(super) fn renoise<V, T, N>(
+    state: &mut V,
+    planned: Option<&PlannedStage<T>>,
+    noise: &mut N,
+) -> Result<(), Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let Some(planned) = planned else {
+        return Ok(());
+    };
+    if let Some(before) = &planned.stage.renoise {
+        state.combine(before.state, &[])?;
+        // This noise is no part of the way down, whose increments it must not share.
+        if let Spread::Std(std) = before.spread
+            && before.spread.draws()
+        {
+            noise.add(state, Scale::Same(std), None)?;
+        }
+    }
+    Ok(())
+}
+
+/// The deviation of every element, where the network gives it, in the shape of the state.
+fn deviation<V: State>(
+    spread: Spread,
+    variance: Option<V>,
+    state: &V,
+    step: usize,
+) -> Result<Option<V>, Error> {
+    if matches!(spread, Spread::Std(_)) {
+        return Ok(None);
+    }
+    let (offset, scale) = spread.log_variance_map();
+    let needed_by = "the learned variance of the sampler";
+    let mut std = variance.ok_or(Error::Missing {
+        what: "the variance of a prediction",
+        needed_by,
+    })?;
+    // Refuses another shape.
+    std.combine(1.0, &[(0.0, state)])
+        .map_err(|error| error.turned().naming("the variance of a prediction"))?;
+    std.exp_affine(0.5 * offset, 0.5 * scale)?;
+    if !std.is_finite() {
+        return Err(Error::NotFinite {
+            what: "the learned deviation",
+            step,
+        });
+    }
+    Ok(Some(std))
+}
+
+/// How strong the noise of an update is, if it has any.
+fn scale<V>(spread: Spread, std: Option<&V>) -> Result<Option<Scale<'_, V>>, Error> {
+    match (spread, std) {
+        (_, Some(std)) => Ok(Some(Scale::PerElement(std))),
+        (Spread::Std(0.0), None) => Ok(None),
+        (Spread::Std(std), None) => Ok(Some(Scale::Same(std))),
+        (_, None) => Err(Error::Missing {
+            what: "the variance of a prediction",
+            needed_by: "noise outside the update of the state",
+        }),
+    }
+}
+
+fn sweep<V, T, N>(
+    states: &mut [&mut V],
+    fixed: &[&V],
+    assignments: &[Assignment<'_>],
+    scale: Option<Scale<'_, V>>,
+    planned: &PlannedStage<T>,
+    noise: &mut N,
+) -> Result<bool, Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let Some(scale) = scale else {
+        return V::sweep(states, fixed, assignments);
+    };
+    // Noise that leads nowhere, such as a corrector's, is no part of the way down.
+    let over = (planned.over.from != planned.over.to).then_some(planned.over);
+    noise.sweep(states, fixed, assignments, scale, over)
+}
