@@ -20,8 +20,8 @@ use crate::{
 /// u = x 2^-32 + 2^-33,  v = 2 pi (y 2^-32 + 2^-33),  z = sqrt(-2 ln u) (sin v, cos v)
 /// ```
 ///
-/// $$u=\frac{x+\frac12}{2^{32}},\quad v=2\pi\\,\frac{y+\frac12}{2^{32}},\quad
-/// z=\sqrt{-2\ln u}\\,(\sin v,\ \cos v)$$
+/// $$u=\frac{x+\frac12}{2^{32}},\quad v=2\pi\ \frac{y+\frac12}{2^{32}},\quad
+/// z=\sqrt{-2\ln u}\ (\sin v,\ \cos v)$$
 ///
 /// in f32 with fused products, and the same with 53 bits of two words in f64. A round gives each of the `T`
 /// threads that the GPU runs at once four numbers (two in f64); the `k`-th of thread `t` is element
