@@ -170,7 +170,7 @@ pub trait ForwardProcess: NoiseSchedule {
     }
 
     /// The same into arrays that are there already, of the shape of `x_0`: a training loop that keeps
-    /// them allocates nothing for its noise.
+    /// them allocates a few numbers for each item and nothing of the size of the data.
     ///
     /// ```
     /// use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
@@ -188,7 +188,7 @@ pub trait ForwardProcess: NoiseSchedule {
     ///
     /// # Errors
     ///
-    /// As [`jump`](Self::jump), or if an array has another shape; what they hold is then unspecified.
+    /// As [`jump`](Self::jump), or if an array has another shape.
     fn draw_jump_into<'t, V, N>(
         &self,
         x0: &V,
@@ -206,9 +206,10 @@ pub trait ForwardProcess: NoiseSchedule {
         let alphas: Vec<_> = levels.iter().map(|level| level.alpha()).collect();
         let sigmas: Vec<_> = levels.iter().map(|level| level.sigma()).collect();
         let none = vec![0.0; alphas.len()];
+        x0.fits(x_t).map_err(|error| error.naming("x_t"))?;
+        x0.fits(eps).map_err(|error| error.naming("eps"))?;
         noise.fill(eps)?;
         x_t.combine_items(&none, &[(&alphas, x0), (&sigmas, &*eps)])
-            .map_err(|error| error.turned().naming("eps"))
     }
 
     /// `x_t` from `x_s`, the same data at the cleaner time `s`: `(alpha_t / alpha_s) x_s + std eps`.

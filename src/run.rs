@@ -97,10 +97,9 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         finite(answer.value.is_finite(), point)?;
         if let Some(shift) = &answer.shift {
             // Refused now, if of another shape, while nothing has changed.
-            shift
-                .clone()
-                .combine(0.0, &[(1.0, &self.state)])
-                .map_err(|error| error.turned().naming("the shift of a prediction"))?;
+            self.state
+                .fits(shift)
+                .map_err(|error| error.naming("the shift of a prediction"))?;
         }
         let kept = planned.draws(self.next()) && !self.is_direct(planned);
         if kept {
@@ -123,6 +122,29 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
 
     /// The same for a loop that ends with the first error: it reads the answer once less, and gives the
     /// array that has become free, into which the next answer can be written.
+    ///
+    /// The first answers of a solver that keeps some give none back: they are kept.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Noise, Prediction, Sampler, schedule::Discrete};
+    /// use ndarray::Array2;
+    /// let schedule = Discrete::stable_diffusion()?;
+    /// let plan = Sampler::from_name("DPM++ 2M Karras")?.plan(&schedule, 8)?;
+    /// let mut noise = Noise::seeded(1);
+    /// let start: Array2<f32> = plan.prior((2, 3), &mut noise)?;
+    /// let mut run = plan.start_from(start, &mut noise)?;
+    /// let (mut free, mut made) = (None, 0);
+    /// while let Some((x, at)) = run.pending() {
+    ///     let mut answer = free.take().unwrap_or_else(|| {
+    ///         made += 1;
+    ///         x.clone()
+    ///     });
+    ///     answer.zip_mut_with(x, |answer, x| *answer = 0.1 * x); // the network writes its answer
+    ///     free = run.advance(Prediction::noise(answer), &mut noise)?;
+    /// }
+    /// assert_eq!(made, 3);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

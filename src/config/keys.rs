@@ -25,8 +25,10 @@ impl Keys {
         let Value::Object(file) = file else {
             return Err(refused(file.to_string()));
         };
-        let Some(Value::String(class)) = file.get("_class_name").cloned() else {
-            return Err(refused(format!("{:?}", file.get("_class_name"))));
+        let class = match file.get("_class_name") {
+            Some(Value::String(class)) => class.clone(),
+            Some(other) => return Err(refused(other.to_string())),
+            None => return Err(refused("no _class_name".to_owned())),
         };
         let Some(parts) = defaults::of(&class) else {
             return Err(Error::Configuration {

@@ -131,6 +131,11 @@ pub fn state<V: State>(
         (ys[i], ys[i].abs())
     })?;
 
+    require(
+        "another shape does not fit",
+        x.fits(y).is_ok() && x.fits(other).is_err(),
+        || "fits took it, or refused its own".to_owned(),
+    )?;
     let mut v = x.clone();
     require(
         "another shape is refused",

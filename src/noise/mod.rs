@@ -72,7 +72,7 @@ pub struct Interval {
 /// assert_eq!(x.row(0), y.row(0));                 // an item does not depend on the batch
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("noise_sampler", "generator"))]
+#[doc(alias("noise_sampler", "generator", "add_scaled"))]
 pub trait NoiseSource<V> {
     /// `x <- x + scale * z`, with fresh `z ~ N(0, I)`.
     ///

@@ -245,9 +245,9 @@ fn deviation<V: State>(
         what: "the variance of a prediction",
         needed_by,
     })?;
-    // Refuses another shape.
-    std.combine(1.0, &[(0.0, state)])
-        .map_err(|error| error.turned().naming("the variance of a prediction"))?;
+    state
+        .fits(&std)
+        .map_err(|error| error.naming("the variance of a prediction"))?;
     std.exp_affine(0.5 * offset, 0.5 * scale)?;
     if !std.is_finite() {
         return Err(Error::NotFinite {

@@ -14,6 +14,10 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         self.shape().first().copied().unwrap_or(1)
     }
 
+    fn fits(&self, other: &Self) -> Result<(), Error> {
+        check_shape(self, other)
+    }
+
     fn combine(&mut self, own: f64, terms: &[(f64, &Self)]) -> Result<(), Error> {
         let numbered = terms.iter().enumerate().map(|(i, (c, _))| (*c, i + 1));
         let numbered: SmallVec<[_; 6]> = numbered.collect();

@@ -42,6 +42,17 @@ pub trait State: Clone {
     /// Number of batch items: the length of the first axis.
     fn items(&self) -> usize;
 
+    /// Refuses another that has another shape.
+    ///
+    /// The default tries on a copy; a type that knows its shape compares shapes.
+    ///
+    /// # Errors
+    ///
+    /// If the shapes differ; the shape of `self` is the one expected.
+    fn fits(&self, other: &Self) -> Result<(), Error> {
+        self.clone().combine(0.0, &[(1.0, other)])
+    }
+
     /// `self <- own * self + sum of coefficient * term`, in place.
     ///
     /// Where `own` is 0 the old values are not read, so that a NaN among them is gone.

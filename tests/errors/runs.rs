@@ -336,6 +336,26 @@ fn a_run_that_advances_ends_with_the_first_error() {
 }
 
 #[test]
+fn jumps_into_arrays_of_another_shape() {
+    let schedule = Discrete::cosine(50).unwrap();
+    let (x0, wide) = (Array2::<f64>::ones((2, 3)), Array2::<f64>::ones((2, 4)));
+    let mut noise = Noise::seeded(1);
+    let mut into = |x_t: &Batch, eps: &Batch, t: &[Step]| {
+        let (mut x_t, mut eps) = (x_t.clone(), eps.clone());
+        let result = schedule.draw_jump_into(&x0, t, &mut noise, &mut x_t, &mut eps);
+        result.map(|()| (x_t, eps))
+    };
+    let times = [Step::new(3), Step::new(40)];
+    refused! {
+        into(&wide, &x0, &times) => "x_t has shape [2, 4], expected [2, 3]";
+        into(&x0, &wide, &times) => "eps has shape [2, 4], expected [2, 3]";
+        into(&x0, &x0, &times[..1]) => "times has 1 entries for a batch of 2";
+    }
+    // Nothing was drawn.
+    assert_eq!(noise.draws(), 0);
+}
+
+#[test]
 fn sweeps_of_states_that_are_not_there() {
     let (mut x, mut y, z) = (
         Array2::<f64>::ones((2, 3)),

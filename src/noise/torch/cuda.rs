@@ -48,7 +48,7 @@ use crate::{
 /// # What is the same
 ///
 /// The words are those of the GPU, to the bit; the numbers are not, for its fast sine and cosine are its own.
-/// No GPU was at hand: in f32 the numbers meet what others printed of an RTX A6000, an RTX A4000, an A100 and
+/// It was not held against a GPU of its own: in f32 the numbers meet what others printed of an RTX A6000, an RTX A4000, an A100 and
 /// an H100, to the four digits printed; in f64 nothing of a GPU was found to compare with
 /// ([what was verified](crate::precision#seeds-that-travel)).
 ///
