@@ -4,7 +4,7 @@ mod answer;
 
 use std::{collections::VecDeque, fmt::Debug, mem};
 
-use answer::{finite, keep, renoise};
+use answer::{PREDICTION, finite, keep, renoise};
 
 use crate::{
     Edit, Error, NoiseLevel, Plan, Point, Prediction, Reached, noise::NoiseSource,
@@ -103,6 +103,10 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         }
         let kept = planned.draws(self.next()) && !self.is_direct(planned);
         if kept {
+            // A source that draws between two combinations would have drawn before the second refuses.
+            self.state
+                .fits(&answer.value)
+                .map_err(|error| error.naming(PREDICTION))?;
             keep(&mut self.before[0], &self.state)?;
             if let Some(trial) = &self.trial {
                 keep(&mut self.before[1], trial)?;

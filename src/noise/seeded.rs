@@ -96,7 +96,8 @@ impl Noise {
         self
     }
 
-    /// Goes on from this draw, for a run that is resumed.
+    /// Goes on from this draw, for a run that is resumed. Draws are counted below 2^62; those above share
+    /// words with others.
     #[must_use]
     pub fn at_draw(mut self, draw: u64) -> Self {
         self.draw = draw;
@@ -145,7 +146,9 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for Noise {
     ) -> Result<bool, Error> {
         let stream = |x: &_| self.draw(x);
         let finite = sweep_stream(states, fixed, assignments, scale, stream)?;
-        self.draw = self.draw.wrapping_add(1);
+        if assignments.iter().any(|assignment| assignment.noisy) {
+            self.draw = self.draw.wrapping_add(1);
+        }
         Ok(finite)
     }
 }

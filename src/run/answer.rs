@@ -181,7 +181,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     }
 }
 
-const PREDICTION: &str = "the prediction of the network";
+pub(super) const PREDICTION: &str = "the prediction of the network";
 
 pub(super) fn finite<T>(is_finite: bool, point: &Point<T>) -> Result<(), Error> {
     match is_finite {

@@ -2,8 +2,8 @@
 
 use gaussian_diffusion::{
     Bridge, Denoiser, Error, ForwardProcess, GaussianMixture, Grid, Markov, ModelVariance, Noise,
-    NoiseLevel, Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, Run, Spread,
-    State, Step,
+    NoiseLevel, Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, Run, Sampler,
+    Spread, State, Step,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete},
@@ -333,6 +333,45 @@ fn a_run_that_advances_ends_with_the_first_error() {
             "{given_back}"
         );
     }
+}
+
+/// A source without a sweep of its own draws between two combinations: not for an answer that the second refuses.
+#[test]
+fn a_refused_answer_draws_nothing() {
+    let schedule = Discrete::cosine(50).unwrap();
+    for name in ["seeds_2", "seeds_3", "sa_solver", "DPM++ SDE", "Euler a"] {
+        let plan = Sampler::from_name(name)
+            .unwrap()
+            .plan(&schedule, 4)
+            .unwrap();
+        let mut source = Failing {
+            noise: Noise::seeded(1),
+            left: usize::MAX,
+        };
+        let start = Array2::from_elem((2, 3), 0.1);
+        let mut run = plan.start_from(start.clone(), &mut source).unwrap();
+        while run.pending().is_some() {
+            let draws = source.noise.draws();
+            for answer in [Prediction::x0, Prediction::noise] {
+                let error = run
+                    .supply(answer(Array2::zeros((3, 2))), &mut source)
+                    .unwrap_err();
+                let words = "the prediction of the network has shape [3, 2], expected [2, 3]";
+                assert_eq!(error.to_string(), words, "{name}");
+            }
+            assert_eq!(source.noise.draws(), draws, "{name}");
+            run.supply(Prediction::x0(start.clone()), &mut source)
+                .unwrap();
+        }
+    }
+    // A sweep without noise is no draw.
+    let mut noise = Noise::seeded(1);
+    let silent = Assignment::new(0, 0.5, &[]);
+    let mut x = Array2::<f64>::ones((2, 3));
+    noise
+        .sweep(&mut [&mut x], &[], &[silent], Scale::Same(1.0), None)
+        .unwrap();
+    assert_eq!((noise.draws(), x[[1, 2]]), (0, 0.5));
 }
 
 #[test]
