@@ -281,6 +281,38 @@ fn deterministic_runs_draw_nothing() {
     assert!(x.iter().all(|x| (x - 0.5).abs() < 1e-12));
 }
 
+/// A few numbers of a generator are those of rand_distr, by whatever way they come.
+#[test]
+fn a_few_numbers_of_a_generator_are_taken_one_by_one() {
+    use gaussian_diffusion::{
+        rand::Rng,
+        rand_distr::StandardNormal,
+        state::{Assignment, State},
+    };
+    for length in [0, 1, 2, 17, 63] {
+        let mut rng = StdRng::seed_from_u64(3);
+        let z: Vec<f64> = (0..length).map(|_| rng.sample(StandardNormal)).collect();
+        let start = Array1::<f64>::from_elem(length, 0.5);
+        let expected = Array1::from_iter(z.iter().map(|z| 0.5 + 0.25 * z));
+        let mut added = start.clone();
+        StdRng::seed_from_u64(3)
+            .add(&mut added, Scale::Same(0.25), None)
+            .unwrap();
+        let mut swept = start.clone();
+        let noisy = [Assignment::new(0, 1.0, &[]).with_noise(true)];
+        StdRng::seed_from_u64(3)
+            .sweep(&mut [&mut swept], &[], &noisy, Scale::Same(0.25), None)
+            .unwrap();
+        let mut filled = start.clone();
+        NoiseSource::fill(&mut StdRng::seed_from_u64(3), &mut filled).unwrap();
+        assert_eq!(
+            (added, swept, filled.to_vec()),
+            (expected.clone(), expected, z)
+        );
+        assert_eq!(start.items(), length);
+    }
+}
+
 /// Moments, tails and a Kolmogorov-Smirnov test of two million numbers of a fixed seed, each at a
 /// significance of 1e-4 (3.9 deviations; 2.23 for the KS statistic times the root of n).
 fn standard_normal(z: &Array1<f64>) {

@@ -20,7 +20,26 @@ impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
         scale: Scale<'_, Array<A, D>>,
         over: Option<Interval>,
     ) -> Result<(), Error> {
+        if let (0..FEW, Scale::Same(std)) = (x.len(), scale) {
+            // The same numbers as a sweep, which would take longer to begin than they do.
+            let std = A::Wide::of(std);
+            x.iter_mut().for_each(|x| {
+                let z = A::Wide::of(self.sample(StandardNormal));
+                *x = A::narrow(x.widen() + std * z);
+            });
+            return Ok(());
+        }
         self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
+    }
+
+    fn fill(&mut self, x: &mut Array<A, D>) -> Result<(), Error> {
+        if x.len() < FEW {
+            x.fill(A::of(0.0));
+            return self.add(x, Scale::Same(1.0), None);
+        }
+        let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
+        self.sweep(&mut [x], &[], &[fresh], Scale::Same(1.0), None)
+            .map(|_| ())
     }
 
     fn sweep(
