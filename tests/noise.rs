@@ -281,6 +281,41 @@ fn deterministic_runs_draw_nothing() {
     assert!(x.iter().all(|x| (x - 0.5).abs() < 1e-12));
 }
 
+/// A sweep tells of a NaN in its first state also where nothing but noise is added, from every source.
+#[test]
+fn sweeps_with_noise_alone_watch() {
+    use gaussian_diffusion::{
+        NoiseLevel,
+        noise::{BrownianPath, Interval, TorchCpu},
+        state::Assignment,
+    };
+    let level = |alpha, sigma| NoiseLevel::new(alpha, sigma).unwrap();
+    let over = Some(Interval {
+        from: level(0.6, 0.8),
+        to: level(0.8, 0.6),
+    });
+    let sources: [Box<dyn NoiseSource<Array2<f64>>>; 4] = [
+        Box::new(Noise::seeded(1)),
+        Box::new(BrownianPath::new(Noise::seeded(1))),
+        Box::new(TorchCpu::seeded(1)),
+        Box::new(StdRng::seed_from_u64(1)),
+    ];
+    for mut source in sources {
+        for own in [0.0, 0.5, 1.0] {
+            for bad in [false, true] {
+                let mut x = Array2::<f64>::ones((2, 300));
+                if bad {
+                    x[[1, 299]] = f64::NAN;
+                }
+                let noisy = [Assignment::new(0, own, &[]).with_noise(true)];
+                let scale = Scale::Same(0.5);
+                let finite = source.sweep(&mut [&mut x], &[], &noisy, scale, over);
+                assert_eq!(finite.unwrap(), !bad, "own {own}");
+            }
+        }
+    }
+}
+
 /// A few numbers of a generator are those of rand_distr, by whatever way they come.
 #[test]
 fn a_few_numbers_of_a_generator_are_taken_one_by_one() {

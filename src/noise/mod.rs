@@ -227,8 +227,6 @@ fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
     stream: impl FnOnce(&Array<A, D>) -> Result<S, Error>,
 ) -> Result<bool, Error> {
     let target = noisy(assignments)?.and_then(|target| states.get(target));
-    // Noise alone asks nothing of what it is added to.
-    let watched = assignments.iter().any(|c| !c.terms.is_empty());
     let Some(x) = target else {
         return State::sweep(states, fixed, assignments);
     };
@@ -260,5 +258,5 @@ fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
         }
     };
     let mut noise = Scaled { stream, deviation };
-    sweep_with(states, fixed, assignments, watched, &mut noise)
+    sweep_with(states, fixed, assignments, true, &mut noise)
 }

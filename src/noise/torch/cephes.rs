@@ -51,8 +51,10 @@ fn series(coefficients: &[f32], x: f32) -> f32 {
     rest.iter().fold(first, |sum, &c| sum.mul_add(x, c))
 }
 
-// As they are published; the nearest f32 is meant.
-#[allow(clippy::excessive_precision)]
+#[allow(
+    clippy::excessive_precision,
+    reason = "as they are published; the nearest f32 is meant"
+)]
 mod published {
     pub(super) const LN: [f32; 9] = [
         7.0376836292e-2,
