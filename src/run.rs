@@ -7,8 +7,11 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 use answer::{PREDICTION, finite, keep, renoise};
 
 use crate::{
-    Edit, Error, NoiseLevel, Plan, Point, Prediction, StepEnd, noise::NoiseSource,
-    plan::PlannedStage, state::State,
+    Edit, Error, NoiseLevel, Plan, Point, Prediction, StepEnd,
+    noise::NoiseSource,
+    plan::PlannedStage,
+    solver::{Stage, Update},
+    state::State,
 };
 
 /// One run of a plan: it asks, and is answered, until it has ended.
@@ -195,6 +198,19 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         }
         let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
         self.change(|x| x.combine(1.0, &[(alpha, shift)]))
+    }
+
+    /// The same where the updates of the stage say how much it counts.
+    fn place_shift(&mut self, shift: &V, stage: &Stage) -> Result<(), Error> {
+        let of = |update: &Option<Update>| update.as_ref().and_then(|u| u.shift).unwrap_or(0.0);
+        let in_state = of(&stage.commit);
+        self.state.combine(1.0, &[(in_state, shift)])?;
+        if let (Some(update), Some(trial)) = (&stage.trial, &mut self.trial) {
+            // The trial is made from the state.
+            let in_trial = update.state * in_state + update.shift.unwrap_or(0.0);
+            trial.combine(1.0, &[(in_trial, shift)])?;
+        }
+        Ok(())
     }
 
     fn change(&mut self, f: impl FnOnce(&mut V) -> Result<(), Error>) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use gaussian_diffusion::{
     Clock, Denoiser, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Sigma,
-    guidance::{Combination, Guided, PlusPlus},
+    guidance::{CfgPlusPlus, Combination, Guided},
     noise::{Interval, NoiseSource, Scale},
     predicts,
     sampler::SolverName,
@@ -14,7 +14,12 @@ use serde_json::Value;
 type X = Array1<f64>;
 
 fn list(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect()
 }
 
 /// The normals of the reference, one after the other.
@@ -50,7 +55,10 @@ fn unconditional(x: &X, s: f64) -> X {
     x.mapv(|x| 0.5 * (c * x + 0.3).tanh() - 0.1 * (c * x).cos())
 }
 
-fn denoiser<T: Copy + std::fmt::Debug + 'static>(is_flow: bool, plus_plus: bool) -> Box<dyn Denoiser<X, T>> {
+fn denoiser<T: Copy + std::fmt::Debug + 'static>(
+    is_flow: bool,
+    is_plus_plus: bool,
+) -> Box<dyn Denoiser<X, T>> {
     let with = predicts::x0(move |x: &X, at: Point<T>| {
         let (x, s) = seen(x, &at, is_flow);
         conditional(&x, s)
@@ -60,8 +68,8 @@ fn denoiser<T: Copy + std::fmt::Debug + 'static>(is_flow: bool, plus_plus: bool)
         unconditional(&x, s)
     });
     let rule = Combination::classifier_free(1.8).unwrap();
-    match plus_plus {
-        true => Box::new(PlusPlus::new((with, without), rule)),
+    match is_plus_plus {
+        true => Box::new(CfgPlusPlus::new((with, without), rule)),
         false => Box::new(Guided::new((with, without), rule)),
     }
 }
@@ -71,7 +79,9 @@ fn grid<S: NoiseSchedule<Time: Clock>>(schedule: &S, case: &Value, is_flow: bool
     let snrs: Vec<_> = sigmas[..sigmas.len() - 1]
         .iter()
         .map(|&s| match is_flow {
-            true => LogSnr::from_sigma(Sigma::new(s / (1.0 - s)).unwrap_or(Sigma::new(1e300).unwrap())),
+            true => {
+                LogSnr::from_sigma(Sigma::new(s / (1.0 - s)).unwrap_or(Sigma::new(1e300).unwrap()))
+            }
             false => LogSnr::from_sigma(Sigma::new(s).unwrap()),
         })
         .collect();
@@ -88,7 +98,12 @@ fn distance<S: NoiseSchedule<Time: Clock + std::fmt::Debug + 'static>>(
     let grid = grid(schedule, case, is_flow);
     let solver = name.solver(schedule, &grid, grid.len())?;
     let plan = Plan::new(schedule, &grid, &solver)?;
-    let noise: Vec<_> = case["noise"].as_array().unwrap().iter().map(|z| X::from(list(z))).collect();
+    let noise: Vec<_> = case["noise"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|z| X::from(list(z)))
+        .collect();
     let mut noise = Replay(noise.into_iter());
     let plus_plus = case["name"].as_str().unwrap().ends_with("cfg_pp");
     let mut net = denoiser::<S::Time>(is_flow, plus_plus);

@@ -34,6 +34,12 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         } = answer;
         let extras = [variance.as_ref(), shift.as_ref()];
         finite(extras.into_iter().flatten().all(State::is_finite), point)?;
+        if shift.is_none() && stage.places_shift() {
+            return Err(Error::Missing {
+                what: "the displacement of a prediction, as of guidance::CfgPlusPlus,",
+                needed_by: "a sampler of the CFG++ family",
+            });
+        }
         let std = match &stage.commit {
             Some(commit) => deviation(commit.noise, variance, &self.state, point.step)?,
             None => None,
@@ -47,7 +53,10 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         };
         self.done += 1;
         if let Some(shift) = &shift {
-            self.shift(shift, point)?;
+            match stage.places_shift() {
+                true => self.place_shift(shift, stage)?,
+                false => self.shift(shift, point)?,
+            }
         }
         Ok(free)
     }
