@@ -17,16 +17,16 @@ use crate::{Edit, Error, Plan, Point, Prediction, noise::NoiseSource, state::Sta
 /// asynchronous runtime; a run owns its state and nothing else, and plans are shared.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Plan, Prediction, schedule::Discrete, solver::Ddim};
+/// use gaussian_diffusion::{Grid, SeededNoise, Plan, Prediction, schedule::Discrete, solver::Ddim};
 /// use ndarray::Array2;
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 4)?, &Ddim::default())?;
-/// let mut noise = Noise::seeded(1);
+/// let mut noise = SeededNoise::new(1);
 /// let start: Array2<f32> = plan.prior((2, 3), &mut noise)?;
 /// let mut run = plan.start_from(start, &mut noise)?;
 /// while let Some((x, at)) = run.pending() {
 ///     let answer = Prediction::noise(x.mapv(|x| 0.1 * x));
-///     println!("step {} of {}, told {:?}", at.step, plan.steps(), at.time);
+///     println!("step {} of {}, given {:?}", at.step, plan.steps(), at.time);
 ///     run.supply(answer, &mut noise)?;
 /// }
 /// assert_eq!(run.into_state().dim(), (2, 3));
@@ -74,11 +74,11 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// The first answers of a solver that keeps some give none back: they are kept.
     ///
     /// ```
-    /// use gaussian_diffusion::{Noise, Prediction, Sampler, schedule::Discrete};
+    /// use gaussian_diffusion::{SeededNoise, Prediction, Sampler, schedule::Discrete};
     /// use ndarray::Array2;
     /// let schedule = Discrete::stable_diffusion()?;
     /// let plan = Sampler::from_name("DPM++ 2M Karras")?.plan(&schedule, 8)?;
-    /// let mut noise = Noise::seeded(1);
+    /// let mut noise = SeededNoise::new(1);
     /// let start: Array2<f32> = plan.prior((2, 3), &mut noise)?;
     /// let mut run = plan.start_from(start, &mut noise)?;
     /// let (mut free, mut made) = (None, 0);
@@ -182,19 +182,19 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use gaussian_diffusion::{Error, Grid, Noise, Plan, Prediction, Run, Step};
+    /// use gaussian_diffusion::{Error, Grid, SeededNoise, Plan, Prediction, Run, Step};
     /// use gaussian_diffusion::{schedule::Discrete, solver::DpmSolver};
     /// use ndarray::Array2;
     ///
     /// struct Job {
     ///     plan: Arc<Plan<Step>>,
     ///     run: Run<'static, Array2<f32>, Step>,
-    ///     noise: Noise,
+    ///     noise: SeededNoise,
     /// }
     ///
     /// impl Job {
     ///     fn new(plan: &Arc<Plan<Step>>, seed: u64) -> Result<Self, Error> {
-    ///         let mut noise = Noise::seeded(seed);
+    ///         let mut noise = SeededNoise::new(seed);
     ///         let start = plan.prior((1, 3), &mut noise)?;
     ///         let run = plan.start_shared(start, &mut noise)?;
     ///         Ok(Self { plan: plan.clone(), run, noise })

@@ -1,11 +1,14 @@
 //! Preconditionings against the published table, and as denoisers against closed forms.
 
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, LogSnr, Noise, NoiseLevel, Parameterization,
-    Point, Sigma, SigmaData, Step, Time,
+    Denoiser, Error, ForwardProcess, GaussianMixture, LogSnr, NoiseLevel, Parameterization, Point,
+    SeededNoise, Sigma, SigmaData, Step, Time,
     denoiser::{
         Preconditioned,
-        preconditioning::{Edm, Iddpm, Preconditioning, Ve, Vp},
+        preconditioning::{
+            EdmPreconditioning, IddpmPreconditioning, Preconditioning, VePreconditioning,
+            VpPreconditioning,
+        },
     },
     schedule::{Discrete, NoiseSchedule, VpLinear},
     training::Weight,
@@ -20,12 +23,12 @@ fn vp(snr: f64) -> NoiseLevel {
     NoiseLevel::variance_preserving(LogSnr::new(snr).unwrap()).unwrap()
 }
 
-fn song() -> Vp<VpLinear> {
-    Vp::new(VpLinear::new(0.1, 20.0).unwrap(), 1000).unwrap()
+fn song() -> VpPreconditioning<VpLinear> {
+    VpPreconditioning::new(VpLinear::new(0.1, 20.0).unwrap(), 1000).unwrap()
 }
 
-fn nichol() -> Iddpm {
-    Iddpm::new(Discrete::cosine(1000).unwrap())
+fn nichol() -> IddpmPreconditioning {
+    IddpmPreconditioning::new(Discrete::cosine(1000).unwrap())
 }
 
 fn close(found: f64, wanted: f64, what: &str) {
@@ -40,13 +43,13 @@ fn close(found: f64, wanted: f64, what: &str) {
 fn coefficients_are_the_published_table() {
     for s in [2e-3, 0.05, 0.5, 1.0, 7.0, 80.0, 150.0_f64] {
         let d = 0.6_f64;
-        let edm = Edm::new(SigmaData::new(d).unwrap())
+        let edm = EdmPreconditioning::new(SigmaData::new(d).unwrap())
             .coefficients(ve(s))
             .unwrap();
         close(edm.skip, d * d / (s * s + d * d), "EDM skip");
         close(edm.out, s * d / (s * s + d * d).sqrt(), "EDM out");
         close(edm.input, 1.0 / (s * s + d * d).sqrt(), "EDM in");
-        close(edm.told, s.ln() / 4.0, "EDM noise");
+        close(edm.conditioning, s.ln() / 4.0, "EDM noise");
 
         let found = song().coefficients(ve(s)).unwrap();
         assert_eq!(found.skip, 1.0);
@@ -56,14 +59,14 @@ fn coefficients_are_the_published_table() {
         let t = ((min * min + 2.0 * d * (1.0 + s * s).ln()).sqrt() - min) / d;
         // The formula of the paper loses digits at small sigma.
         assert!(
-            (found.told / (999.0 * t) - 1.0).abs() < 1e-9,
+            (found.conditioning / (999.0 * t) - 1.0).abs() < 1e-9,
             "VP noise at {s}"
         );
 
-        let found = Ve.coefficients(ve(s)).unwrap();
+        let found = VePreconditioning.coefficients(ve(s)).unwrap();
         assert_eq!((found.skip, found.input), (1.0, 1.0));
         close(found.out, s, "VE out");
-        close(found.told, (s / 2.0).ln(), "VE noise");
+        close(found.conditioning, (s / 2.0).ln(), "VE noise");
     }
 }
 
@@ -87,18 +90,18 @@ fn the_discrete_one_is_told_the_nearest_step() {
             .min_by(|a, b| distance(a).total_cmp(&distance(b)))
             .unwrap();
         let found = nichol().coefficients(ve(s)).unwrap();
-        assert_eq!(found.told, (m - 1 - nearest) as f64, "{s}");
+        assert_eq!(found.conditioning, (m - 1 - nearest) as f64, "{s}");
         close(found.out, -s, "out");
         close(found.input, 1.0 / (s * s + 1.0).sqrt(), "in");
     }
-    // On its own levels it is told its own steps.
+    // On its own levels it is conditioning its own steps.
     let schedule = Discrete::cosine(1000).unwrap();
     for step in [0, 1, 500, 998, 999] {
         let level = schedule.level(Step::new(step)).unwrap();
-        assert_eq!(nichol().told(level).unwrap(), step as f64);
+        assert_eq!(nichol().conditioning(level).unwrap(), step as f64);
     }
-    assert_eq!(nichol().told(NoiseLevel::NOISE).unwrap(), 999.0);
-    assert_eq!(nichol().told(NoiseLevel::CLEAN).unwrap(), 0.0);
+    assert_eq!(nichol().conditioning(NoiseLevel::NOISE).unwrap(), 999.0);
+    assert_eq!(nichol().conditioning(NoiseLevel::CLEAN).unwrap(), 0.0);
 }
 
 /// Data of deviation sigma_data: what EDM's network sees and what it should say have unit variance,
@@ -106,7 +109,7 @@ fn the_discrete_one_is_told_the_nearest_step() {
 #[test]
 fn edm_has_unit_variances() {
     let data = 0.7;
-    let edm = Edm::new(SigmaData::new(data).unwrap());
+    let edm = EdmPreconditioning::new(SigmaData::new(data).unwrap());
     let gaussian = GaussianMixture::isotropic(&[(1.0, &[0.0][..], data * data)]).unwrap();
     let levels = [
         ve(1e-3),
@@ -174,18 +177,20 @@ fn targets_give_the_data() {
         vp(0.0),
         NoiseLevel::new(0.5, 0.5).unwrap(),
     ];
-    check(&Edm::default(), &levels);
+    check(&EdmPreconditioning::default(), &levels);
     check(&song(), &levels);
-    check(&Ve, &levels);
+    check(&VePreconditioning, &levels);
     check(&nichol(), &levels);
-    let error = Ve.target(&array![0.0], &levels, &array![0.0]).unwrap_err();
+    let error = VePreconditioning
+        .target(&array![0.0], &levels, &array![0.0])
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "coefficients has 5 entries for a batch of 1"
     );
 }
 
-/// The same noise-to-signal ratio on another family of levels: the network sees and is told the same
+/// The same noise-to-signal ratio on another family of levels: the network sees and is given the same
 /// numbers, and the data comes out the same.
 #[test]
 fn a_network_works_on_every_family_of_levels() {
@@ -196,18 +201,18 @@ fn a_network_works_on_every_family_of_levels() {
             close(on_vp.input * a.alpha(), on_ve.input, "input");
             close(on_vp.skip * a.alpha(), on_ve.skip, "skip");
             close(on_vp.out, on_ve.out, "out");
-            close(on_vp.told, on_ve.told, "told");
+            close(on_vp.conditioning, on_ve.conditioning, "conditioning");
         }
     }
-    check(&Edm::default());
+    check(&EdmPreconditioning::default());
     check(&song());
-    check(&Ve);
+    check(&VePreconditioning);
     check(&nichol());
 }
 
 #[test]
 fn limits() {
-    let edm = Edm::default();
+    let edm = EdmPreconditioning::default();
     let (small, large) = (
         edm.coefficients(ve(1e-100)).unwrap(),
         edm.coefficients(ve(1e100)).unwrap(),
@@ -238,16 +243,19 @@ fn limits() {
     );
     let message = |p: &dyn Fn() -> Result<f64, Error>| p().unwrap_err().to_string();
     assert_eq!(
-        message(&|| edm.told(NoiseLevel::CLEAN)),
+        message(&|| edm.conditioning(NoiseLevel::CLEAN)),
         "a preconditioning has no value at alpha = 1, sigma = 0"
     );
-    assert!(Ve.told(NoiseLevel::CLEAN).is_err() && Ve.input(NoiseLevel::NOISE).is_err());
+    assert!(
+        VePreconditioning.conditioning(NoiseLevel::CLEAN).is_err()
+            && VePreconditioning.input(NoiseLevel::NOISE).is_err()
+    );
     assert_eq!(
         song().output(NoiseLevel::NOISE).unwrap_err().to_string(),
         "a conversion of a noise prediction has no value at alpha = 0, sigma = 1"
     );
-    assert!(song().told(ve(1e9)).is_err());
-    let none = Vp::new(VpLinear::new(0.1, 20.0).unwrap(), 0).unwrap_err();
+    assert!(song().conditioning(ve(1e9)).is_err());
+    let none = VpPreconditioning::new(VpLinear::new(0.1, 20.0).unwrap(), 0).unwrap_err();
     assert_eq!(none.to_string(), "number of steps is 0, allowed: 1 or more");
     // The velocity, with the other sign, where sigma_data is 1 and variance is preserved.
     let (a, b) = Parameterization::Edm(SigmaData::new(1.0).unwrap())
@@ -266,8 +274,8 @@ fn an_exact_raw_network_is_an_exact_denoiser() {
                 .unwrap();
         for level in [vp(-2.0), vp(2.0), ve(0.3)] {
             let c = p.coefficients(level).unwrap();
-            let raw = |shown: &Array2<f64>, told: f64| {
-                assert_eq!(told, c.told);
+            let raw = |shown: &Array2<f64>, conditioning: f64| {
+                assert_eq!(conditioning, c.conditioning);
                 Ok(shown.mapv(|shown| {
                     let x = shown / c.input;
                     (mixture.posterior_mean(&[x], level).unwrap()[0] - c.skip * x) / c.out
@@ -288,9 +296,9 @@ fn an_exact_raw_network_is_an_exact_denoiser() {
             }
         }
     }
-    check(&Edm::default());
+    check(&EdmPreconditioning::default());
     check(&song());
-    check(&Ve);
+    check(&VePreconditioning);
     check(&nichol());
 }
 
@@ -298,13 +306,14 @@ fn an_exact_raw_network_is_an_exact_denoiser() {
 fn errors_come_through() {
     let failing =
         |_: &Array1<f32>, _: f64| Err(Error::network(std::io::Error::other("device lost")));
-    let mut net = Preconditioned::new(Edm::default(), failing);
+    let mut net = Preconditioned::new(EdmPreconditioning::default(), failing);
     let at = |level| Point::new(Time::new(0.5).unwrap(), level, NoiseLevel::CLEAN);
     let error = net.predict(&array![1.0], at(ve(1.0))).unwrap_err();
     assert_eq!(error.to_string(), "the network failed: device lost");
-    let mut other = Preconditioned::new(Edm::default(), |_: &Array1<f32>, _: f64| {
-        Ok(array![1.0, 2.0])
-    });
+    let mut other =
+        Preconditioned::new(EdmPreconditioning::default(), |_: &Array1<f32>, _: f64| {
+            Ok(array![1.0, 2.0])
+        });
     let error = other.predict(&array![1.0], at(ve(1.0))).unwrap_err();
     assert_eq!(error.to_string(), "array has shape [1], expected [2]");
     assert!(other.predict(&array![1.0], at(NoiseLevel::CLEAN)).is_err());
@@ -317,9 +326,9 @@ fn the_forward_process_knows_the_target() {
     let times = [0.2, 0.9].map(|t| Time::new(t).unwrap());
     let x0 = array![[0.1, 0.9], [-0.4, 0.3]];
     let (_, eps) = schedule
-        .draw_jump(&x0, &times, &mut Noise::seeded(0))
+        .draw_jump(&x0, &times, &mut SeededNoise::new(0))
         .unwrap();
-    let edm = Edm::default();
+    let edm = EdmPreconditioning::default();
     let levels = times.map(|t| schedule.level(t).unwrap());
     let found = schedule
         .target(edm.parameterization(), &x0, &times, &eps)

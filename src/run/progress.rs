@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 
 use super::answer::{PREDICTION, finite, keep, renoise};
 use crate::{
-    Error, Plan, Prediction, Reached, noise::NoiseSource, plan::PlannedStage, state::State,
+    Error, Plan, Prediction, StepEnd, noise::NoiseSource, plan::PlannedStage, state::State,
 };
 
 /// How far a run has come.
@@ -106,13 +106,13 @@ impl<V: State> Progress<V> {
     }
 
     /// Where the run stands.
-    pub(super) fn reached<T: Copy + Debug>(&self, plan: &Plan<T>) -> Reached {
+    pub(super) fn reached<T: Copy + Debug>(&self, plan: &Plan<T>) -> StepEnd {
         match self.planned(plan) {
-            Some(planned) => Reached {
+            Some(planned) => StepEnd {
                 step: planned.point.step,
                 level: planned.point.level,
             },
-            None => Reached {
+            None => StepEnd {
                 step: plan.steps(),
                 level: plan.end(),
             },

@@ -5,7 +5,9 @@ use std::{fmt, str::FromStr};
 use super::names::{Named, parse};
 use crate::{
     Clock, Error, Grid, NoiseSchedule, Sigma, Step,
-    grid::{AlignYourSteps, BongTangent, LinearQuadratic, LogitNormal, Node, SigmaCurve, VpCurve},
+    grid::{
+        AlignYourSteps, BongTangent, LinearQuadratic, LogitNormalCurve, Node, SigmaCurve, VpCurve,
+    },
     sampler::on_steps::OnSteps,
 };
 
@@ -55,7 +57,7 @@ pub enum GridName {
     /// [`BongTangent`], from the largest to the smallest sigma; along time on a schedule that starts without
     /// signal.
     BongTangent,
-    /// [`LogitNormal`] for a sequence of 1024.
+    /// [`LogitNormalCurve`] for a sequence of 1024.
     LogitNormal,
     /// [`Grid::beta_steps`]: quantiles of training steps, as ComfyUI has them.
     Beta,
@@ -154,7 +156,7 @@ impl GridName {
                 along_ratio_or_time(schedule, n, |max, _| LinearQuadratic::new(max, 0.025))
             }
             Self::BongTangent => along_ratio_or_time(schedule, n, BongTangent::new),
-            Self::LogitNormal => Grid::along(schedule, n, &LogitNormal::for_length(1024)?),
+            Self::LogitNormal => Grid::along(schedule, n, &LogitNormalCurve::for_length(1024)?),
             Self::Beta
             | Self::Simple
             | Self::Smoothstep
@@ -224,7 +226,7 @@ where
 }
 
 /// The same grid on another clock.
-pub(super) fn retold<T, U>(
+pub(super) fn on_clock<T, U>(
     grid: &Grid<T>,
     own: impl Fn(T) -> Result<U, Error>,
 ) -> Result<Grid<U>, Error>

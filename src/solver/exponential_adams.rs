@@ -11,15 +11,15 @@ use crate::Error;
 /// polynomial in log-SNR through the last `order` predictions, integrated exactly.
 ///
 /// ```text
-/// Data:  x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda  p(lambda) d lambda
-/// Ratio: x_t = (alpha_t / alpha_s) x_s - alpha_t * integral of e^-lambda p(lambda) d lambda
-/// Flow:  x_t = (n_t / n_s) x_s + n_t * integral of p du,  n = alpha + sigma, u = sigma / n
+/// Data:  x_s = (sigma_s / sigma_t) x_t + sigma_s * integral of e^lambda  p(lambda) d lambda
+/// Noise: x_s = (alpha_s / alpha_t) x_t - alpha_s * integral of e^-lambda p(lambda) d lambda
+/// Flow:  x_s = (n_s / n_t) x_t + n_s * integral of p du,  n = alpha + sigma, u = sigma / n
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\thinspace
+/// $$x_s=\frac{\sigma_s}{\sigma_t}x_t+\sigma_s\int_{\lambda_t}^{\lambda_s}e^{\lambda}p(\lambda)\thinspace
 ///   \mathrm d\lambda$$
 ///
-/// The polynomial is of the data (`Data`), of the noise (`Ratio`: this is DEIS in `log rho`), or of
+/// The polynomial is of the data (`Data`), of the noise (`Noise`: this is DEIS in `log rho`), or of
 /// the flow velocity (`Flow`). Start-up steps and steps next to an infinite log-SNR have the order
 /// that the predictions at hand allow; a step to or from one is that of [`Ddim`](super::Ddim).
 ///
@@ -65,7 +65,7 @@ impl ExponentialAdams {
     ///
     /// If the order is not 1 to 8.
     pub fn deis(order: usize) -> Result<Self, Error> {
-        let mut solver = Self::new(order, Coordinates::Ratio)?;
+        let mut solver = Self::new(order, Coordinates::Noise)?;
         solver.name = format!("DEIS {order}");
         Ok(solver)
     }
@@ -74,7 +74,7 @@ impl ExponentialAdams {
     /// order 1 and the one before it at most 2, as diffusers does.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -84,7 +84,7 @@ impl ExponentialAdams {
     /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
     /// the final one.
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }

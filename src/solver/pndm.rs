@@ -9,11 +9,11 @@ use crate::{Error, NoiseLevel};
 /// PNDM and PLMS: the four-step coefficients of equal steps, on the noise.
 ///
 /// ```text
-/// x_t = (alpha_t / alpha_s) x_s + alpha_t (rho_t - rho_s) e,   rho = sigma / alpha
+/// x_s = (alpha_s / alpha_t) x_t + alpha_s (rho_s - rho_t) e,   rho = sigma / alpha
 /// e = (55 e_0 - 59 e_1 + 37 e_2 - 9 e_3) / 24
 /// ```
 ///
-/// $$x_t=\frac{\alpha_t}{\alpha_s}x_s+\alpha_t\Big(\frac{\sigma_t}{\alpha_t}-\frac{\sigma_s}{\alpha_s}
+/// $$x_s=\frac{\alpha_s}{\alpha_t}x_t+\alpha_s\Big(\frac{\sigma_s}{\alpha_s}-\frac{\sigma_t}{\alpha_t}
 ///   \Big)\hat e$$
 ///
 /// [`plms`](Self::plms) makes its first step with the mean of two slopes (two evaluations) and then
@@ -55,7 +55,7 @@ impl Pndm {
 
     /// The stages of half a Runge-Kutta step: three slopes, or the fourth.
     fn warm_up(path: &Path<'_>, is_second_half: bool) -> Vec<Stage> {
-        let basis = Coordinates::Ratio.basis();
+        let basis = Coordinates::Noise.basis();
         let level = |i: usize| path.levels().get(i).copied().unwrap_or(path.to());
         let index = path.index();
         if is_second_half {
@@ -88,9 +88,9 @@ impl Pndm {
     }
 }
 
-/// `y_t = y_s + h * sum of weight * slope` in `sigma / alpha`.
+/// `y_s = y_t + h * sum of weight * slope` in `sigma / alpha`.
 fn update(from: NoiseLevel, to: NoiseLevel, weights: &[f64]) -> Update {
-    let c = Coordinates::Ratio;
+    let c = Coordinates::Noise;
     let scale = c.way(from, to);
     let model: Vec<_> = weights.iter().map(|w| scale * w).collect();
     Update::new(c.scale(to) / c.scale(from)).with_model(model)
@@ -106,12 +106,12 @@ impl ReverseStep for Pndm {
         let is_start = self.warm_up && path.steps() == steps_of_start;
         let has_start = path.steps() > steps_of_start || is_start && inner(path.end());
         let (true, Some(index)) = (has_start, path.index().checked_sub(skipped)) else {
-            return Ok(Coordinates::Ratio.straight_stage(path));
+            return Ok(Coordinates::Noise.straight_stage(path));
         };
         if self.warm_up && index < WARM_UP {
             return Ok(Self::warm_up(path, index % 2 == 1));
         }
-        let basis = Coordinates::Ratio.basis();
+        let basis = Coordinates::Noise.basis();
         if index == 0 {
             return Ok(vec![
                 Stage::new(At::From, basis).with_trial(update(from, to, &[1.0])),

@@ -13,10 +13,10 @@ use crate::{Error, NoiseLevel};
 /// once the network has been asked there, corrected with the one through its own prediction too:
 ///
 /// ```text
-/// x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda p(lambda) d lambda
+/// x_s = (sigma_s / sigma_t) x_t + sigma_s * integral of e^lambda p(lambda) d lambda
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\thinspace
+/// $$x_s=\frac{\sigma_s}{\sigma_t}x_t+\sigma_s\int_{\lambda_t}^{\lambda_s}e^{\lambda}p(\lambda)\thinspace
 ///   \mathrm d\lambda$$
 ///
 /// `p` has `order` predictions in the predictor and one more in the corrector. The integrals are
@@ -63,17 +63,20 @@ impl UniPc {
         })
     }
 
-    /// For the noise.
+    /// For the noise, or for the data, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// If they are those of the flow.
     #[doc(alias("predict_x0"))]
-    #[must_use]
-    pub fn of_noise(mut self) -> Self {
-        self.coordinates = Coordinates::Ratio;
-        self
+    pub fn with_coordinates(mut self, coordinates: Coordinates) -> Result<Self, Error> {
+        self.coordinates = super::check_noise_or_data(coordinates)?;
+        Ok(self)
     }
 
     /// With `B(h) = h`.
     #[must_use]
-    pub fn bh1(mut self) -> Self {
+    pub fn with_bh1(mut self) -> Self {
         self.free = Slope::Interval;
         self
     }
@@ -81,7 +84,7 @@ impl UniPc {
     /// Lowers the order to the number of steps left: the last has order 1, the one before it 2.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -95,12 +98,12 @@ impl UniPc {
     /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
     /// let schedule = Discrete::stable_diffusion()?;
     /// let grid = Grid::karras(&schedule, 8)?.without_final_step()?;
-    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.before_an_empty_step())?;
+    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.with_empty_last_step())?;
     /// assert_eq!((plan.steps(), plan.evaluations()), (7, 8));
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }
@@ -108,7 +111,7 @@ impl UniPc {
     /// Leaves the results of these steps, counted from 0, as they were predicted.
     #[doc(alias("disable_corrector"))]
     #[must_use]
-    pub fn without_correcting(mut self, steps: impl Into<Vec<usize>>) -> Self {
+    pub fn without_corrector_at(mut self, steps: impl Into<Vec<usize>>) -> Self {
         self.uncorrected = steps.into();
         self
     }
@@ -131,7 +134,7 @@ impl UniPc {
             coordinates: self.coordinates,
             from,
             to,
-            eta: 0.0,
+            tau: 0.0,
         };
         let slope = if is_free { self.free } else { Slope::Exact };
         step.update(nodes, &step.moments(nodes.len(), slope))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gaussian_diffusion::{Noise, Plan, Step};
+use gaussian_diffusion::{Plan, SeededNoise, Step};
 use ndarray::Array2;
 
 use crate::{
@@ -22,7 +22,7 @@ pub fn draws(
     plan: &Plan<Step>,
     network: &Network,
     asked: &[usize],
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<Vec<Array2<f32>>> {
     let classes: Vec<Class> = asked.iter().copied().map(Some).collect();
     let draw = |scale| Ok(draw(plan, network, &classes, scale, &mut noise.clone())?.pixels);
@@ -33,7 +33,7 @@ pub fn draws(
 pub fn report(drawn: &[Array2<f32>], trained_on: &Digits, held_out: &Digits, asked: &[usize]) {
     let truth = Fit::of(&held_out.pixels);
     println!("\nguidance by the class, DDIM");
-    println!("scale        class  diversity    Frechet  told apart");
+    println!("scale        class  diversity    Frechet  time apart");
     let of_real = diversity(&held_out.pixels, &held_out.labels);
     let class = accuracy(trained_on, &held_out.pixels, &held_out.labels);
     println!("held out   {class:>5.1} %  {of_real:>9.2}          -           -");
