@@ -90,8 +90,17 @@ impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
 
     /// The largest and the smallest sigma: those of the last and of the first step.
     pub fn sigmas(&self) -> Result<(Sigma, Sigma), Error> {
-        let sigma = |step| Sigma::new(self.coordinates.clock(self.level(Step::new(step))?));
+        let sigma = |step| self.sigma(self.level(Step::new(step))?);
         Ok((sigma(self.last)?, sigma(0)?))
+    }
+
+    /// The sigma of a level, that of the last step where the level has no signal.
+    pub fn sigma(&self, level: NoiseLevel) -> Result<Sigma, Error> {
+        let level = match self.noisiest {
+            Some(noisiest) if level.is_noise() => noisiest,
+            _ => level,
+        };
+        Sigma::new(self.coordinates.clock(level))
     }
 
     /// `n` nodes whose sigmas run along the curve, and a step to the data.

@@ -331,7 +331,13 @@ where
             false => {
                 let t = steps.time_at(target.log_snr())?;
                 // A step found from its level may miss its whole number by a rounding.
-                steps.level(Step::new((0.7 * t.get() + 1e-9) as usize))?
+                let lower = steps.level(Step::new((0.7 * t.get() + 1e-9) as usize))?;
+                // Below the first step there is none.
+                if target.is_noisier_than(lower) {
+                    lower
+                } else {
+                    target
+                }
             }
         });
     }
