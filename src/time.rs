@@ -5,7 +5,7 @@ use crate::Error;
 /// `2^53`: the whole numbers below it are exact in an f64.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// As many steps as an f32, which is what networks are told, tells apart.
+/// As many steps as an f32, which is what networks are given, tells apart.
 const MOST_STEPS: usize = 1 << 24;
 
 /// Refuses a number of steps of zero, and one that no memory holds.
@@ -17,7 +17,7 @@ pub(crate) fn check_steps(steps: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// A training step, counted from zero: what a discrete-time network is told.
+/// A training step, counted from zero: what a discrete-time network is given.
 ///
 /// `Step::new(0)` is the least noisy step a network is trained on. Papers that count `t = 1..T`
 /// mean `Step::new(t - 1)`; their `t = 0`, the data, is [`NoiseLevel::CLEAN`] and not a step.
@@ -160,7 +160,7 @@ pub trait Clock: Copy {
     fn toward(self, other: Self, fraction: f64) -> Self;
 
     /// The same on the clock that a network hears: that of the logarithm for [`Sigma`], whose networks
-    /// are told `ln(sigma) / 4`, and by default [`toward`](Self::toward).
+    /// are given `ln(sigma) / 4`, and by default [`toward`](Self::toward).
     fn heard_toward(self, other: Self, fraction: f64) -> Self {
         self.toward(other, fraction)
     }

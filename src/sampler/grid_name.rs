@@ -7,7 +7,7 @@ use crate::{
     Clock, Error, Grid, NoiseSchedule, Sigma, Step,
     grid::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, FlowCurve, Karras, KlOptimal,
-        LaplaceCurve, LinearQuadratic, LogitNormal, Node, PolyExponential, VpCurve, flux2_mu,
+        LaplaceCurve, LinearQuadratic, LogitNormalCurve, Node, PolyExponential, VpCurve, flux2_mu,
     },
     sampler::on_steps::OnSteps,
     time::check_steps,
@@ -65,7 +65,7 @@ pub enum GridName {
     LinearQuadratic,
     /// [`BongTangent`], from the largest to the smallest sigma; on a flow from 1 to 0.
     BongTangent,
-    /// [`LogitNormal`] for a sequence of 1024.
+    /// [`LogitNormalCurve`] for a sequence of 1024.
     LogitNormal,
     /// [`LaplaceCurve`] of mean 0 and scale 0.5, in `sigma / alpha` on flows too.
     Laplace,
@@ -191,7 +191,7 @@ impl GridName {
             Self::Normal => steps.even(n),
             Self::SgmUniform => {
                 check_steps(n)?;
-                steps.even(n + 1)?.discarding_penultimate()
+                steps.even(n + 1)?.without_penultimate()
             }
             Self::Uniform => steps.own(&Grid::uniform_time(&steps, n)?),
             Self::Beta => steps.own(&Grid::beta_steps(&steps, n, 0.6, 0.6)?),
@@ -241,7 +241,7 @@ impl GridName {
 }
 
 /// The same grid on another clock.
-pub(super) fn retold<T, U>(
+pub(super) fn on_clock<T, U>(
     grid: &Grid<T>,
     own: impl Fn(T) -> Result<U, Error>,
 ) -> Result<Grid<U>, Error>

@@ -1,6 +1,6 @@
 //! A schedule of any clock, seen as front ends see every model: a table of training steps.
 
-use super::grid_name::retold;
+use super::grid_name::on_clock;
 use crate::{
     Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step,
     grid::{Node, SigmaCurve},
@@ -35,12 +35,12 @@ pub(super) struct OnSteps<'a, S: NoiseSchedule + ?Sized> {
 impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
     /// With the last step that front ends give a schedule of zero terminal SNR.
     pub fn new(schedule: &'a S) -> Result<Self, Error> {
-        Self::in_coordinates(schedule, coordinates_of(schedule)?)
+        Self::with_coordinates(schedule, coordinates_of(schedule)?)
     }
 
     /// The same with `sigma / alpha` as sigma, on flows too.
     pub fn in_ratio(schedule: &'a S) -> Result<Self, Error> {
-        Self::in_coordinates(schedule, Coordinates::Ratio)
+        Self::with_coordinates(schedule, Coordinates::Noise)
     }
 
     /// With all levels as the schedule has them.
@@ -50,7 +50,7 @@ impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
         Ok(own)
     }
 
-    fn in_coordinates(schedule: &'a S, coordinates: Coordinates) -> Result<Self, Error> {
+    fn with_coordinates(schedule: &'a S, coordinates: Coordinates) -> Result<Self, Error> {
         let (noisiest, cleanest) = schedule.ends();
         let last_step = noisiest.as_step();
         let replaced = coordinates != Coordinates::Flow && schedule.level(noisiest)?.is_noise();
@@ -66,7 +66,7 @@ impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
 
     /// A grid of these steps on the schedule's own clock.
     pub fn own(&self, grid: &Grid<Step>) -> Result<Grid<S::Time>, Error> {
-        retold(grid, |step| Ok(self.schedule.told(self.time(step))))
+        on_clock(grid, |step| Ok(self.schedule.network_time(self.time(step))))
     }
 
     /// Even steps of the clock that ComfyUI gives a network, from the last step to the first.
@@ -118,7 +118,7 @@ impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
             };
             nodes.push(Node {
                 level: self.schedule.level_at(snr)?,
-                time: self.schedule.told(time),
+                time: self.schedule.network_time(time),
             });
         }
         Grid::new(nodes, NoiseLevel::CLEAN)
@@ -162,7 +162,7 @@ where
     let smaller = alpha.min(sigma);
     match smaller > 1e-9 && (alpha + sigma - 1.0).abs() < 1e-3 * smaller {
         true => Ok(Coordinates::Flow),
-        false => Ok(Coordinates::Ratio),
+        false => Ok(Coordinates::Noise),
     }
 }
 
