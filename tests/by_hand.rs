@@ -941,10 +941,13 @@ fn unified_predictor_corrector() {
         });
         agree(
             "UniPC noise",
-            new().with_coordinates(Coordinates::Noise),
+            new().with_coordinates(Coordinates::Noise).unwrap(),
             move |w, x| unipc(w, x, order, false, true),
         );
-        let both = new().with_coordinates(Coordinates::Noise).with_bh1();
+        let both = new()
+            .with_coordinates(Coordinates::Noise)
+            .unwrap()
+            .with_bh1();
         agree("UniPC noise bh1", both, move |w, x| {
             unipc(w, x, order, true, true)
         });
@@ -969,9 +972,9 @@ fn stochastic_exponential() {
         }
     }
     for order in 1..=3 {
-        for eta in [0.5, 1.0] {
-            let solver = SingleStep::plus_plus(order).unwrap().with_tau(eta).unwrap();
-            agree("SEEDS", solver, move |w, x| seeds(w, x, order, eta));
+        for tau in [0.5, 1.0] {
+            let solver = SingleStep::plus_plus(order).unwrap().with_tau(tau).unwrap();
+            agree("SEEDS", solver, move |w, x| seeds(w, x, order, tau * tau));
         }
         let solver = ErSde::new(order).unwrap();
         agree("ER-SDE", solver, move |w, x| er_sde(w, x, order));

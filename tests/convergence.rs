@@ -167,14 +167,16 @@ fn flow_solvers() -> Vec<Box<dyn ReverseStep>> {
         all.push(Box::new(
             UniPc::new(order)
                 .unwrap()
-                .with_coordinates(Coordinates::Noise),
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
         ));
         all.push(Box::new(
             SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap(),
         ));
         let for_noise = SaSolver::new(order, order)
             .unwrap()
-            .with_coordinates(Coordinates::Noise);
+            .with_coordinates(Coordinates::Noise)
+            .unwrap();
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
     }
     all
@@ -218,7 +220,7 @@ fn high_orders(order: usize) -> Vec<Box<dyn ReverseStep>> {
     let mut all: Vec<Box<dyn ReverseStep>> = vec![
         Box::new(unipc.clone()),
         Box::new(unipc.clone().with_bh1()),
-        Box::new(unipc.with_coordinates(Coordinates::Noise)),
+        Box::new(unipc.with_coordinates(Coordinates::Noise).unwrap()),
     ];
     for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
         let lms = LinearMultistep::lms(order).unwrap();
@@ -229,7 +231,9 @@ fn high_orders(order: usize) -> Vec<Box<dyn ReverseStep>> {
         let solver = SaSolver::new(predictor, corrector).unwrap();
         let solver = solver.with_tau(0.0).unwrap();
         all.push(Box::new(solver));
-        all.push(Box::new(solver.with_coordinates(Coordinates::Noise)));
+        all.push(Box::new(
+            solver.with_coordinates(Coordinates::Noise).unwrap(),
+        ));
     }
     all
 }
@@ -323,7 +327,8 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
         Box::new(
             SaSolver::new(1, 1)
                 .unwrap()
-                .with_coordinates(Coordinates::Noise),
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
         ),
     ];
     for order in 1..=3 {
@@ -513,7 +518,8 @@ fn defects_close() {
         (
             &SaSolver::new(1, 1)
                 .unwrap()
-                .with_coordinates(Coordinates::Noise),
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
             1.0,
         ),
     ];

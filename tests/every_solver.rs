@@ -170,14 +170,14 @@ fn edits_see_the_levels_of_every_solver() {
 }
 
 /// For data that is one point, a change of the noise at some step is carried to the end by the
-/// scales alone, `sigma_t / sigma_s e^(-eta h)`, wherever a guess, a noise or a block was pending.
+/// scales alone, `sigma_s / sigma_t e^(-tau^2 h)`, wherever a guess, a noise or a block was pending.
 #[test]
 fn edits_are_carried_on_by_the_flow() {
-    let seeds = |order, eta| SingleStep::plus_plus(order).unwrap().with_tau(eta).unwrap();
+    let seeds = |order, tau| SingleStep::plus_plus(order).unwrap().with_tau(tau).unwrap();
     let sa = |p, c, tau: f64| SaSolver::new(p, c).unwrap().with_tau(tau).unwrap();
     let mut all: Vec<(common::Solver, f64)> = vec![
         (Box::new(seeds(2, 1.0)), 1.0),
-        (Box::new(seeds(3, 0.5)), 0.5),
+        (Box::new(seeds(3, 0.5)), 0.25),
         (Box::new(sa(1, 1, 1.0)), 1.0),
         (Box::new(sa(3, 3, 1.0)), 1.0),
         (Box::new(sa(2, 4, 0.6)), 0.36),

@@ -168,7 +168,7 @@ fn samplers_draw_the_mixture() {
     let mut noise = SeededNoise::new(3);
     let ddpm = Plan::new(&schedule, &grid, &Ddpm::default()).unwrap();
     let ddim = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
-    let start = |std: f64, noise: &mut Noise| {
+    let start = |std: f64, noise: &mut SeededNoise| {
         let mut x = Array2::<f64>::zeros((N, 2));
         use gaussian_diffusion::noise::{NoiseSource, Scale};
         noise.add(&mut x, Scale::Same(std), None).unwrap();

@@ -76,7 +76,7 @@ fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
         let pc = if data {
             pc
         } else {
-            pc.with_coordinates(Coordinates::Noise)
+            pc.with_coordinates(Coordinates::Noise).unwrap()
         };
         if bit {
             list.push(Box::new(
@@ -146,7 +146,7 @@ fn around(amount: f64) -> Vec<Boxed> {
         Box::new(
             Churn::new(Ddim::default(), amount)
                 .unwrap()
-                .with_evaluation_before(Parameterization::Noise),
+                .with_evaluation_before(gaussian_diffusion::Parameterization::Noise),
         ),
         Box::new(Langevin::new(Ddim::default(), 0.2, 2).unwrap()),
     ]

@@ -67,14 +67,16 @@ fn probability_flow() -> Vec<Box<dyn ReverseStep>> {
         ));
         let for_noise = SaSolver::new(order, order)
             .unwrap()
-            .with_coordinates(Coordinates::Noise);
+            .with_coordinates(Coordinates::Noise)
+            .unwrap();
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap().with_bh1()));
         all.push(Box::new(
             UniPc::new(order)
                 .unwrap()
-                .with_coordinates(Coordinates::Noise),
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
         ));
         all.push(Box::new(
             SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap(),
@@ -182,6 +184,7 @@ fn empty_steps_keep_the_law() {
                 evaluations(
                     &unipc
                         .with_coordinates(Coordinates::Noise)
+                        .unwrap()
                         .with_empty_last_step()
                 ),
                 1

@@ -187,7 +187,7 @@ impl GridName {
             }
             Self::Gits => Grid::gits(schedule, n),
             Self::Vp => Grid::along(schedule, n, &VpCurve::default()),
-            Self::LogitNormal => Grid::along(schedule, n, &LogitNormal::for_length(1024)?),
+            Self::LogitNormal => Grid::along(schedule, n, &LogitNormalCurve::for_length(1024)?),
             Self::Normal => steps.even(n),
             Self::SgmUniform => {
                 check_steps(n)?;

@@ -56,7 +56,7 @@ impl ReverseStep for Ddim {
             let q = self.posterior.coefficients(from, to)?;
             return Ok(vec![Stage::from_posterior(q, to, UpdateNoise::Std(q.std))]);
         }
-        super::check_descent(path, self.posterior.eta())?;
+        super::check_descent(path, "eta", self.posterior.eta())?;
         // In terms of the noise, which the clean level has a coefficient for.
         let noise = to.sigma() * from.gap_above(to);
         let update = Update::new(to.alpha() / from.alpha()).with_model([noise]);

@@ -65,7 +65,8 @@ pub fn multi_steps() -> Vec<Solver> {
         all.push(Box::new(
             UniPc::new(order)
                 .unwrap()
-                .with_coordinates(Coordinates::Noise),
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
         ));
     }
     all
