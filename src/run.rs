@@ -7,8 +7,11 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 use answer::{PREDICTION, finite, keep, renoise};
 
 use crate::{
-    Edit, Error, NoiseLevel, Plan, Point, Prediction, StepEnd, noise::NoiseSource,
-    plan::PlannedStage, state::State,
+    Error, NoiseLevel, Plan, Point, Prediction,
+    edit::{Edit, StepEnd},
+    noise::NoiseSource,
+    plan::PlannedStage,
+    state::State,
 };
 
 /// One run of a plan: it asks, and is answered, until it has ended.
