@@ -22,11 +22,19 @@ impl GuidanceInterval {
     /// If `low` is negative or NaN, or `high` is below it or NaN.
     pub fn sigmas(low: f64, high: f64) -> Result<Self, Error> {
         if !(low >= 0.0) {
-            return Err(Error::range("lower sigma of the guidance interval", low, "0 or more"));
+            return Err(Error::range(
+                "lower sigma of the guidance interval",
+                low,
+                "0 or more",
+            ));
         }
         if !(high >= low) {
             let allowed = format!("{low} or more");
-            return Err(Error::range("upper sigma of the guidance interval", high, allowed));
+            return Err(Error::range(
+                "upper sigma of the guidance interval",
+                high,
+                allowed,
+            ));
         }
         Ok(Self(Bounds::Sigmas(low, high)))
     }
@@ -43,7 +51,11 @@ impl GuidanceInterval {
     /// If the fractions are not in order within 0 to 1.
     pub fn fraction(start: f64, stop: f64, steps: usize) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&start) {
-            return Err(Error::range("start of the guidance interval", start, "0 to 1"));
+            return Err(Error::range(
+                "start of the guidance interval",
+                start,
+                "0 to 1",
+            ));
         }
         if !(stop >= start && stop <= 1.0) {
             let allowed = format!("{start} to 1");

@@ -179,17 +179,4 @@ impl<T: Copy + Debug> Plan<T> {
         }
         Ok(run.into_state())
     }
-
-    /// The run as a value that asks and is answered, for a loop of one's own.
-    ///
-    /// # Errors
-    ///
-    /// If `x` holds a NaN or an infinity.
-    pub fn start_from<V, N>(&self, x: V, noise: &mut N) -> Result<Run<'_, V, T>, Error>
-    where
-        V: State,
-        N: NoiseSource<V> + ?Sized,
-    {
-        Run::new(self, x, noise)
-    }
 }
