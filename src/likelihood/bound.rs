@@ -53,7 +53,7 @@ use crate::{
 /// assert!(bits.get() > 0.0 && bits.get() < 8.0, "{bits}");
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("ELBO", "VLB", "calc_bpd_loop", "bits per dimension"))]
+#[doc(alias("ELBO", "VLB", "calc_bpd_loop", "bits per dimension", "vb_terms_bpd"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariationalBound<T, D> {
     pub(super) start: NoiseLevel,

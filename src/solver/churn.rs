@@ -29,7 +29,7 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
 /// assert_eq!(plan.evaluations(), 35);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("s_churn", "s_tmin", "s_tmax", "s_noise", "gamma"))]
+#[doc(alias("s_churn", "s_tmin", "s_tmax", "s_noise", "gamma", "KarrasVeScheduler"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Churn<S> {
     inner: S,

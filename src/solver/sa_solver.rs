@@ -37,7 +37,12 @@ use crate::{Error, LogSnr, NoiseLevel};
 /// assert_eq!(plan.evaluations(), 20);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("SASolverScheduler", "sa_solver", "stochastic Adams"))]
+#[doc(alias(
+    "SASolverScheduler",
+    "sa_solver",
+    "stochastic Adams",
+    "sample_sa_solver"
+))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SaSolver {
     coordinates: Coordinates,
