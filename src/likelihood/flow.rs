@@ -7,7 +7,9 @@ use ndarray::{Array, Dimension};
 use super::{elements::check_shape, runge_kutta::integrate};
 use crate::{
     Denoiser, Error, Linear, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
-    Prediction, state::Real,
+    Prediction,
+    schedule::told_at,
+    state::Real,
 };
 
 /// The deterministic flow between data and noise that has the marginals of the process, and the
@@ -215,8 +217,8 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
                 self.schedule.level_at(LogSnr::new(snr)?)?
             }
         };
-        let time = self.schedule.time_at(level.log_snr())?;
-        Ok(Point::new(self.schedule.told(time), level, self.cleanest))
+        let told = told_at(self.schedule, level.log_snr())?;
+        Ok(Point::new(told, level, self.cleanest))
     }
 }
 
