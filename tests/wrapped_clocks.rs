@@ -164,7 +164,10 @@ fn what_has_no_value_is_refused_when_it_is_made() {
     let vp = VpLinear::new(0.1, 20.0).unwrap();
     assert!(Shifted::new(Own(vp), 2.0).is_err());
     let own = Shifted::new(Own(vp), 0.5).unwrap();
-    let (found, wanted) = (own.sde(time(0.4)), Shifted::new(vp, 0.5).unwrap().sde(time(0.4)));
+    let (found, wanted) = (
+        own.sde(time(0.4)),
+        Shifted::new(vp, 0.5).unwrap().sde(time(0.4)),
+    );
     close(found.unwrap().drift, wanted.unwrap().drift, 1e-12, "own");
     // A level beyond all levels.
     let wide = LogSnrLinear::new(snr(-690.0), snr(690.0)).unwrap();
@@ -210,7 +213,12 @@ fn weights_and_bounds_in_time_have_values_up_to_the_ends() {
         let sde = schedule.sde(time(t)).unwrap();
         let weight = Weight::likelihood();
         let weight = weight.over_time(Parameterization::Score, &schedule, time(t));
-        close(weight.unwrap(), 0.5 * sde.diffusion.powi(2), 1e-13, "weight");
+        close(
+            weight.unwrap(),
+            0.5 * sde.diffusion.powi(2),
+            1e-13,
+            "weight",
+        );
     }
     let bound = ContinuousBound::in_time(&schedule, time(1.0), time(1e-3), Continuous).unwrap();
     let mut net = predicts::noise(|x: &Array2<f64>, _: Point<Time>| x * 0.5);
@@ -231,7 +239,10 @@ where
         assert!(told >= low.min(high) && told <= low.max(high), "{told}");
         x * 0.1
     });
-    let flow = ProbabilityFlow::new(schedule).unwrap().with_tolerance(1e-3).unwrap();
+    let flow = ProbabilityFlow::new(schedule)
+        .unwrap()
+        .with_tolerance(1e-3)
+        .unwrap();
     let there = flow.encode(&array![[0.3]], &mut net).unwrap().value;
     flow.decode(&there, &mut net).unwrap();
 
@@ -244,7 +255,10 @@ where
     let beyond = schedule.level_at(snr(first.log_snr().get() - 1.5)).unwrap();
     let longer = grid.starting_at(schedule, beyond).unwrap();
     assert_eq!((longer.len(), longer.nodes()[0].level), (6, beyond));
-    assert_eq!(longer.nodes()[0].time.reading(), schedule.told(noisiest).reading());
+    assert_eq!(
+        longer.nodes()[0].time.reading(),
+        schedule.told(noisiest).reading()
+    );
     assert_eq!(longer.nodes()[1..], *grid.nodes());
     let plan = Plan::new(schedule, &longer, &Ddim::default()).unwrap();
     assert!(plan.defect().unwrap() < 1e-9);
@@ -255,7 +269,10 @@ where
         let wanted = node.level.log_snr().get() - 2.0 * 2.0_f64.ln();
         assert!((moved.level.log_snr().get() - wanted).abs() < 1e-11);
     }
-    assert_eq!(moved.nodes()[0].time.reading(), schedule.told(noisiest).reading());
+    assert_eq!(
+        moved.nodes()[0].time.reading(),
+        schedule.told(noisiest).reading()
+    );
 }
 
 #[test]

@@ -7,9 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{elements::check_shape, runge_kutta::integrate};
 use crate::{
     Denoiser, Error, Linear, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
-    Prediction,
-    schedule::told_at,
-    state::Real,
+    Prediction, schedule::told_at, state::Real,
 };
 
 /// The deterministic flow between data and noise that has the marginals of the process, and the
