@@ -2,7 +2,7 @@
 //! beyond the ends of a clock.
 
 use gaussian_diffusion::{
-    Clock, Error, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule,
+    Clock, Error, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule,
     Parameterization::{self, Noise as OnNoise},
     Plan, Point, Sigma, Time,
     likelihood::{Continuous, ContinuousBound, ProbabilityFlow},
@@ -222,12 +222,12 @@ fn weights_and_bounds_in_time_have_values_up_to_the_ends() {
     }
     let bound = ContinuousBound::in_time(&schedule, time(1.0), time(1e-3), Continuous).unwrap();
     let mut net = predicts::noise(|x: &Array2<f64>, _: Point<Time>| x * 0.5);
-    let (mut noise, mut rng) = (Noise::seeded(0), StdRng::seed_from_u64(1));
+    let (mut noise, mut rng) = (SeededNoise::new(0), StdRng::seed_from_u64(1));
     let terms = bound.estimate(&array![[0.3]], &mut net, &mut noise, &mut rng, 500);
     assert!(terms.unwrap().diffusion[0].value.get().is_finite());
 }
 
-/// Both ends, and between them, of every schedule and every shift of it: the flow asks, and is told.
+/// Both ends, and between them, of every schedule and every shift of it: the flow asks, and is given.
 fn flows<S: NoiseSchedule>(schedule: &S)
 where
     S::Time: Clock + PartialEq,
@@ -235,8 +235,8 @@ where
     let (noisiest, cleanest) = schedule.ends();
     let (low, high) = (noisiest.reading(), cleanest.reading());
     let mut net = predicts::flow(|x: &Array2<f64>, at: Point<S::Time>| {
-        let told = at.time.reading();
-        assert!(told >= low.min(high) && told <= low.max(high), "{told}");
+        let time = at.time.reading();
+        assert!(time >= low.min(high) && time <= low.max(high), "{time}");
         x * 0.1
     });
     let flow = ProbabilityFlow::new(schedule)
@@ -257,7 +257,7 @@ where
     assert_eq!((longer.len(), longer.nodes()[0].level), (6, beyond));
     assert_eq!(
         longer.nodes()[0].time.reading(),
-        schedule.told(noisiest).reading()
+        schedule.network_time(noisiest).reading()
     );
     assert_eq!(longer.nodes()[1..], *grid.nodes());
     let plan = Plan::new(schedule, &longer, &Ddim::default()).unwrap();
@@ -271,7 +271,7 @@ where
     }
     assert_eq!(
         moved.nodes()[0].time.reading(),
-        schedule.told(noisiest).reading()
+        schedule.network_time(noisiest).reading()
     );
 }
 

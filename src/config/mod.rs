@@ -10,7 +10,7 @@ mod options;
 mod schedule;
 mod solver;
 
-use crate::{Error, Generalized, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
+use crate::{Error, NonMarkovian, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
 use grid::Walk;
 use keys::Keys;
 use network::Network;
@@ -18,14 +18,14 @@ use schedule::Kind;
 
 pub use network::{Answer, Clipping, Configured};
 pub use options::{Jumps, Options};
-pub use schedule::{Schedule, Told};
+pub use schedule::{Schedule, Timestep};
 
 /// A diffusers scheduler read from its `scheduler_config.json`.
 ///
 /// Every class has its own defaults for the keys that a file leaves out. A key without effect is
 /// listed by [`ignored`](Self::ignored); a class or a value that is not supported is an error.
 ///
-/// | classes (each followed by `Scheduler`) | network is told |
+/// | classes (each followed by `Scheduler`) | network is given |
 /// |---|---|
 /// | `DDPM`, `DDPMParallel`, `DDIM`, `DDIMParallel`, `DDIMInverse`, `CogVideoXDDIM`, `CogVideoXDPM`, `UnCLIP`, `PNDM`, `RePaint` | a whole step |
 /// | `EulerDiscrete`, `EulerAncestralDiscrete`, `HeunDiscrete`, `LMSDiscrete`, `KDPM2Discrete`, `KDPM2AncestralDiscrete`, `DPMSolverSDE` | a step, also fractional |
@@ -39,7 +39,7 @@ pub use schedule::{Schedule, Told};
 /// | `DDPMWuerstchen` | a time from 0 to 1 |
 ///
 /// ```
-/// use gaussian_diffusion::{Noise, config::SchedulerConfig};
+/// use gaussian_diffusion::{SeededNoise, config::SchedulerConfig};
 /// use ndarray::Array2;
 ///
 /// let config = SchedulerConfig::from_json(
@@ -48,8 +48,8 @@ pub use schedule::{Schedule, Told};
 /// )?;
 /// let plan = config.plan(20)?;
 /// // A network that predicts no noise at all.
-/// let mut net = config.denoiser(|x: &Array2<f32>, _told: f64| Ok(x * 0.0));
-/// let mut noise = Noise::seeded(0);
+/// let mut net = config.denoiser(|x: &Array2<f32>, _time: f64| Ok(x * 0.0));
+/// let mut noise = SeededNoise::new(0);
 /// let x0 = plan.sample(plan.prior((2, 3), &mut noise)?, &mut net, &mut noise)?;
 /// assert_eq!(x0.dim(), (2, 3));
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -164,7 +164,7 @@ impl SchedulerConfig {
         &self.ignored
     }
 
-    /// The noise schedule, on the clock of what the network is told.
+    /// The noise schedule, on the clock of what the network is given.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
@@ -188,15 +188,15 @@ impl SchedulerConfig {
     ///
     /// If the class has none with so many steps, or an option it needs is missing.
     #[doc(alias("set_timesteps"))]
-    pub fn grid(&self, n: usize) -> Result<Grid<Told>, Error> {
+    pub fn grid(&self, n: usize) -> Result<Grid<Timestep>, Error> {
         Ok(self.walk(n)?.grid)
     }
 
-    fn walk(&self, n: usize) -> Result<Walk<Told>, Error> {
+    fn walk(&self, n: usize) -> Result<Walk<Timestep>, Error> {
         grid::grid(&self.keys, &self.schedule, &self.options, n)
     }
 
-    fn solver_on(&self, walk: &Walk<Told>, n: usize) -> Result<Box<dyn ReverseStep>, Error> {
+    fn solver_on(&self, walk: &Walk<Timestep>, n: usize) -> Result<Box<dyn ReverseStep>, Error> {
         solver::solver(&self.keys, &self.schedule, walk, &self.options, n)
     }
 
@@ -214,7 +214,7 @@ impl SchedulerConfig {
     /// # Errors
     ///
     /// As [`grid`](Self::grid), [`solver`](Self::solver) and [`Plan::new`].
-    pub fn plan(&self, n: usize) -> Result<Plan<Told>, Error> {
+    pub fn plan(&self, n: usize) -> Result<Plan<Timestep>, Error> {
         let walk = self.walk(n)?;
         let solver = self.solver_on(&walk, n)?;
         let plan = Plan::new(&self.schedule, &walk.grid, &solver)?;
@@ -251,10 +251,10 @@ impl SchedulerConfig {
         })
     }
 
-    /// A raw network as a denoiser: scaled input, told time, parameterization and clipping as the
+    /// A raw network as a denoiser: scaled input, the time it is given, parameterization and clipping as the
     /// configuration has them.
     ///
-    /// The closure gets what the network is shown and told, and answers its raw output. For tensors
+    /// The closure gets what the network is shown and given, and answers its raw output. For tensors
     /// that are not arrays, the parts of it are [`prediction`](Self::prediction) and
     /// [`clipping`](Self::clipping).
     pub fn denoiser<V, F>(
@@ -264,7 +264,7 @@ impl SchedulerConfig {
     where
         F: FnMut(&V, f64) -> Result<V, Error>,
     {
-        self.denoiser_with_variance(move |x: &V, told| Ok((network(x, told)?, None)))
+        self.denoiser_with_variance(move |x: &V, time| Ok((network(x, time)?, None)))
     }
 
     /// The same for a network that also says something of the variance.
@@ -274,10 +274,10 @@ impl SchedulerConfig {
     {
         let keeping = match self.class() {
             "DDIMScheduler" | "DDIMParallelScheduler" => {
-                Generalized::new(self.options.eta.unwrap_or(0.0)).ok()
+                NonMarkovian::new(self.options.eta.unwrap_or(0.0)).ok()
             }
-            "DDIMInverseScheduler" => Some(Generalized::DETERMINISTIC),
-            "RePaintScheduler" => self.keys.number("eta").and_then(Generalized::new).ok(),
+            "DDIMInverseScheduler" => Some(NonMarkovian::DETERMINISTIC),
+            "RePaintScheduler" => self.keys.number("eta").and_then(NonMarkovian::new).ok(),
             _ => None,
         };
         Configured {

@@ -74,10 +74,10 @@ pub(super) fn multistep(keys: &Keys, empty_step: bool) -> Result<Solver, Error> 
     let order = keys.count("solver_order")?;
     let mut solver = match algorithm.ends_with("++") {
         true => DpmSolver::plus_plus(order)?,
-        false => DpmSolver::noise(order)?,
+        false => DpmSolver::new(order, Coordinates::Noise)?,
     };
     if algorithm.starts_with("sde") {
-        solver = solver.with_eta(1.0)?;
+        solver = solver.with_tau(1.0)?;
     }
     if remapped(
         keys,
@@ -87,16 +87,16 @@ pub(super) fn multistep(keys: &Keys, empty_step: bool) -> Result<Solver, Error> 
         "midpoint, heun, logrho, bh1 or bh2",
     )? == "heun"
     {
-        solver = solver.heun();
+        solver = solver.with_exact_integrals();
     }
     if keys.flag("lower_order_final")? {
-        solver = solver.lowering_final_orders();
+        solver = solver.with_lower_final_orders();
     }
     if keys.flag("euler_at_final")? {
-        solver = solver.ending_with_euler();
+        solver = solver.with_euler_last_step();
     }
     if empty_step {
-        solver = solver.before_an_empty_step();
+        solver = solver.with_empty_last_step();
     }
     Ok(Box::new(solver))
 }
@@ -109,25 +109,25 @@ pub(super) fn singlestep(keys: &Keys, n: usize, empty_step: bool) -> Result<Solv
     let solver_type = remapped(keys, "solver_type", &OF_DPM, &TO_DPM, allowed)?;
     let mut solver = match algorithm {
         "dpmsolver++" => NodeBlocks::plus_plus(order)?,
-        "sde-dpmsolver++" => NodeBlocks::plus_plus(order)?.with_eta(1.0)?,
-        "dpmsolver" => NodeBlocks::noise(order)?,
+        "sde-dpmsolver++" => NodeBlocks::plus_plus(order)?.with_tau(1.0)?,
+        "dpmsolver" => NodeBlocks::new(order, Coordinates::Noise)?,
         _ => {
             let allowed = "dpmsolver, dpmsolver++, sde-dpmsolver++ or deis";
             return Err(keys.refuse("algorithm_type", allowed));
         }
     };
     if solver_type == "heun" {
-        solver = solver.heun();
+        solver = solver.with_exact_integrals();
     }
     if empty_step {
-        solver = solver.before_an_empty_step();
+        solver = solver.with_empty_last_step();
     }
     // diffusers turns the switch on where the orders would not fit the steps or the end.
     let lowers = keys.flag("lower_order_final")?
         || keys.word("final_sigmas_type")? == "zero"
         || !n.is_multiple_of(order);
     Ok(match lowers {
-        true => Box::new(solver.lowering_final_orders()),
+        true => Box::new(solver.with_lower_final_orders()),
         false => Box::new(solver),
     })
 }
@@ -141,21 +141,21 @@ pub(super) fn unipc(keys: &Keys, empty_step: bool) -> Result<Solver, Error> {
     let foreign = [("midpoint", "bh2"), ("heun", "bh2"), ("logrho", "bh2")];
     let allowed = "bh1, bh2, midpoint, heun or logrho";
     if remapped(keys, "solver_type", &["bh1", "bh2"], &foreign, allowed)? == "bh1" {
-        solver = solver.bh1();
+        solver = solver.with_bh1();
     }
     if !keys.flag("predict_x0")? {
-        solver = solver.of_noise();
+        solver = solver.with_coordinates(Coordinates::Noise);
     }
     if empty_step {
-        solver = solver.before_an_empty_step();
+        solver = solver.with_empty_last_step();
     }
     if keys.flag("lower_order_final")? {
-        solver = solver.lowering_final_orders();
+        solver = solver.with_lower_final_orders();
     }
     let index = |value: &serde_json::Value| value.as_u64().and_then(|i| usize::try_from(i).ok());
     let uncorrected = keys.numbers("disable_corrector", index)?;
     Ok(Box::new(
-        solver.without_correcting(uncorrected.unwrap_or_default()),
+        solver.without_corrector_at(uncorrected.unwrap_or_default()),
     ))
 }
 
@@ -172,10 +172,10 @@ pub(super) fn deis(keys: &Keys, empty_step: bool) -> Result<Solver, Error> {
     }
     let mut solver = ExponentialAdams::deis(order)?;
     if empty_step {
-        solver = solver.before_an_empty_step();
+        solver = solver.with_empty_last_step();
     }
     Ok(match keys.flag("lower_order_final")? {
-        true => Box::new(solver.lowering_final_orders()),
+        true => Box::new(solver.with_lower_final_orders()),
         false => Box::new(solver),
     })
 }
@@ -193,20 +193,20 @@ pub(super) fn sa_solver(
     let mut solver = SaSolver::new(predictor, corrector)?;
     match keys.word("algorithm_type")? {
         "data_prediction" => {}
-        "noise_prediction" => solver = solver.of_noise(),
+        "noise_prediction" => solver = solver.with_coordinates(Coordinates::Noise),
         _ => {
             let allowed = "data_prediction or noise_prediction";
             return Err(keys.refuse("algorithm_type", allowed));
         }
     }
     if empty_step {
-        solver = solver.before_an_empty_step();
+        solver = solver.with_empty_last_step();
     }
     if keys.flag("lower_order_final")? {
-        solver = solver.lowering_final_orders();
+        solver = solver.with_lower_final_orders();
     }
     // Noise is added at the steps from 200 to 800.
-    Ok(Box::new(match schedule.levels_told(200.0, 800.0)? {
+    Ok(Box::new(match schedule.levels_time(200.0, 800.0)? {
         Some((from, to)) => solver.within(from, to)?,
         None => solver.with_tau(0.0)?,
     }))

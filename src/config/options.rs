@@ -1,9 +1,9 @@
 //! What a file does not say.
 
-use super::Told;
+use super::Timestep;
 use crate::{Error, Plan, Sigma};
 
-/// What diffusers is told at call time rather than by a file.
+/// What diffusers is given at call time rather than by a file.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -50,7 +50,7 @@ impl Default for Jumps {
 
 impl Jumps {
     /// The plan with its jumps: whole stretches counted from the end, but for the first one.
-    pub(super) fn apply(self, plan: &Plan<Told>) -> Result<Plan<Told>, Error> {
+    pub(super) fn apply(self, plan: &Plan<Timestep>) -> Result<Plan<Timestep>, Error> {
         let steps = plan.steps();
         let inner = steps.saturating_sub(self.length);
         let stretches = inner.div_ceil(self.length.max(1));

@@ -1,6 +1,6 @@
 //! The solvers of the classes.
 
-use super::{Options, Schedule, Told, grid::Walk, keys::Keys, multistep, schedule::Kind};
+use super::{Options, Schedule, Timestep, grid::Walk, keys::Keys, multistep, schedule::Kind};
 use crate::{
     Error, ModelVariance, Parameterization, Sigma, Step,
     schedule::NoiseSchedule,
@@ -31,7 +31,7 @@ pub(super) fn variance(keys: &Keys) -> Result<ModelVariance, Error> {
 pub(super) fn solver(
     keys: &Keys,
     schedule: &Schedule,
-    walk: &Walk<Told>,
+    walk: &Walk<Timestep>,
     options: &Options,
     n: usize,
 ) -> Result<Solver, Error> {
@@ -45,9 +45,9 @@ pub(super) fn solver(
         }
         "DDIMInverseScheduler" | "CogVideoXDDIMScheduler" => Box::new(Ddim::default()),
         "CogVideoXDPMScheduler" => {
-            let solver = DpmSolver::plus_plus(2)?.with_eta(1.0)?.ending_with_euler();
+            let solver = DpmSolver::plus_plus(2)?.with_tau(1.0)?.with_euler_last_step();
             Box::new(match empty_step {
-                true => solver.before_an_empty_step(),
+                true => solver.with_empty_last_step(),
                 false => solver,
             })
         }
@@ -59,7 +59,7 @@ pub(super) fn solver(
                 keys.number("snr")?,
                 keys.count("correct_steps")?,
             )?
-            .before_steps(),
+            .with_corrections_first(),
         ),
         "PNDMScheduler" => Box::new(match keys.flag("skip_prk_steps")? {
             true => Pndm::plms(),
@@ -92,7 +92,7 @@ pub(super) fn solver(
         "FlowMapEulerDiscreteScheduler" | "MiniMaxH3Scheduler" => Box::new(Ddim::default()),
         "LTXEulerAncestralRFScheduler" => ancestral_flow(keys)?,
         "FlowMatchHeunDiscreteScheduler" => {
-            Box::new(RungeKutta::heun().in_coordinates(Coordinates::Flow))
+            Box::new(RungeKutta::heun().with_coordinates(Coordinates::Flow))
         }
         "FlowMatchLCMScheduler" => {
             keys.unset("scale_factors", "null: a run keeps its resolution")?;
@@ -109,7 +109,7 @@ pub(super) fn solver(
     })
 }
 
-fn churned(keys: &Keys, options: &Options, walk: &Walk<Told>) -> Result<Solver, Error> {
+fn churned(keys: &Keys, options: &Options, walk: &Walk<Timestep>) -> Result<Solver, Error> {
     // Data that the network names is the data after the noise too.
     let kept = match keys.word("prediction_type")? {
         "sample" | "original_sample" => Parameterization::X0,
@@ -120,7 +120,7 @@ fn churned(keys: &Keys, options: &Options, walk: &Walk<Told>) -> Result<Solver, 
     let share = steps / (steps + f64::from(u8::from(walk.empty_step)));
     let churn = Churn::new(Ddim::default(), options.churn * share)?
         .with_noise_factor(options.noise_factor)?
-        .asking_before_for(kept);
+        .with_evaluation_before(kept);
     Ok(match options.churn_range {
         None => Box::new(churn),
         Some((min, max)) => Box::new(churn.within(min, max)?),
@@ -146,7 +146,7 @@ fn ancestral_flow(keys: &Keys) -> Result<Solver, Error> {
 }
 
 /// Each step goes to the level of `(1 - eta) t`, rounded down, and noise takes it up to that of `t`.
-fn tcd(keys: &Keys, schedule: &Schedule, walk: &Walk<Told>, eta: f64) -> Result<Solver, Error> {
+fn tcd(keys: &Keys, schedule: &Schedule, walk: &Walk<Timestep>, eta: f64) -> Result<Solver, Error> {
     if !(0.0..=1.0).contains(&eta) {
         return Err(Error::range("eta", eta, "0 to 1"));
     }

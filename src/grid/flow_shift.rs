@@ -5,11 +5,11 @@ use std::fmt::Debug;
 use super::{Grid, Node};
 use crate::{
     Error, LogSnr, NoiseLevel, Time,
-    schedule::{NoiseSchedule, told_at},
+    schedule::{NoiseSchedule, network_time_at},
 };
 
 impl<T: Copy + Debug> Grid<T> {
-    /// The grid with every noise-to-signal ratio `factor` times as large; the network is told the
+    /// The grid with every noise-to-signal ratio `factor` times as large; the network is given the
     /// times of the schedule at the new levels.
     ///
     /// On a rectified flow this is the shift of Stable Diffusion 3 and, with `factor = exp(mu)`, the
@@ -18,9 +18,9 @@ impl<T: Copy + Debug> Grid<T> {
     /// $$\sigma^{\prime}=\frac{k\thinspace\sigma}{1+(k-1)\thinspace\sigma},\qquad
     ///   \log\mathrm{SNR}^{\prime}=\log\mathrm{SNR}-2\ln k$$
     ///
-    /// A level without noise or without signal stays; beyond the ends of its clock the network is told the
+    /// A level without noise or without signal stays; beyond the ends of its clock the network is given the
     /// end. [`Shifted`](crate::schedule::Shifted) moves
-    /// the schedule instead, for a network that is told the unshifted time.
+    /// the schedule instead, for a network that is given the unshifted time.
     ///
     /// # Errors
     ///
@@ -32,8 +32,8 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::RectifiedFlow};
     /// let grid = Grid::uniform_time(&RectifiedFlow, 4)?.shifted(&RectifiedFlow, 3.0)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert!((told[1] - 0.9).abs() < 1e-15 && (told[3] - 0.5).abs() < 1e-15);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert!((times[1] - 0.9).abs() < 1e-15 && (times[3] - 0.5).abs() < 1e-15);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("flow_shift", "time_shift"))]
@@ -56,7 +56,7 @@ impl<T: Copy + Debug> Grid<T> {
         let mut nodes = Vec::with_capacity(self.len());
         for node in &self.nodes {
             let (level, snr) = moved(node.level)?;
-            let time = told_at(schedule, snr)?;
+            let time = network_time_at(schedule, snr)?;
             nodes.push(Node { level, time });
         }
         Self::new(nodes, moved(self.end)?.0)
@@ -81,8 +81,8 @@ impl Grid<Time> {
     /// use gaussian_diffusion::{Grid, Time, schedule::RectifiedFlow};
     /// let grid = Grid::uniform_time(&RectifiedFlow, 4)?;
     /// let grid = grid.stretched(&RectifiedFlow, Time::new(0.1)?)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert!(told[0] == 1.0 && (told[1] - 0.7).abs() < 1e-15 && (told[3] - 0.1).abs() < 1e-15);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert!(times[0] == 1.0 && (times[1] - 0.7).abs() < 1e-15 && (times[3] - 0.1).abs() < 1e-15);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("shift_terminal", "stretch_shift_to_terminal"))]

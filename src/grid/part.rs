@@ -5,7 +5,7 @@ use std::{fmt::Debug, ops::Range};
 use super::{Grid, Node};
 use crate::{
     Error, NoiseLevel,
-    schedule::{NoiseSchedule, told_at},
+    schedule::{NoiseSchedule, network_time_at},
     time::check_steps,
 };
 
@@ -99,7 +99,7 @@ impl<T: Copy + Debug> Grid<T> {
     }
 
     /// A run that starts at this level: all nodes of less noise follow it. Beyond the ends of its clock
-    /// the network is told the end.
+    /// the network is given the end.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl<T: Copy + Debug> Grid<T> {
     {
         let first = Node {
             level: start,
-            time: told_at(schedule, start.log_snr())?,
+            time: network_time_at(schedule, start.log_snr())?,
         };
         let later = self.nodes.iter().copied();
         let later = later.filter(|node| start.is_noisier_than(node.level));
@@ -154,12 +154,12 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Edm};
-    /// let grid = Grid::karras(&Edm::default(), 6)?.discarding_penultimate()?;
+    /// let grid = Grid::karras(&Edm::default(), 6)?.without_penultimate()?;
     /// assert!(grid.len() == 5 && grid.end().is_clean());
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("discard_next_to_last_sigma", "discard penultimate sigma"))]
-    pub fn discarding_penultimate(mut self) -> Result<Self, Error> {
+    pub fn without_penultimate(mut self) -> Result<Self, Error> {
         self.check_two()?;
         self.nodes.pop();
         Ok(self)

@@ -6,8 +6,8 @@ use ndarray::{Array, Dimension};
 
 use super::{elements::check_shape, runge_kutta::integrate};
 use crate::{
-    Denoiser, Error, Linear, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
-    Prediction, schedule::told_at, state::Real,
+    Denoiser, Error, LinearMap, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
+    Prediction, schedule::network_time_at, state::Real,
 };
 
 /// The deterministic flow between data and noise that has the marginals of the process, and the
@@ -215,8 +215,8 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
                 self.schedule.level_at(LogSnr::new(snr)?)?
             }
         };
-        let told = told_at(self.schedule, level.log_snr())?;
-        Ok(Point::new(told, level, self.cleanest))
+        let time = network_time_at(self.schedule, level.log_snr())?;
+        Ok(Point::new(time, level, self.cleanest))
     }
 }
 

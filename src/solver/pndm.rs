@@ -55,7 +55,7 @@ impl Pndm {
 
     /// The stages of half a Runge-Kutta step: three slopes, or the fourth.
     fn warm_up(path: &Path<'_>, is_second_half: bool) -> Vec<Stage> {
-        let basis = Coordinates::Ratio.basis();
+        let basis = Coordinates::Noise.basis();
         let level = |i: usize| path.levels().get(i).copied().unwrap_or(path.to());
         let index = path.index();
         if is_second_half {
@@ -90,7 +90,7 @@ impl Pndm {
 
 /// `y_t = y_s + h * sum of weight * slope` in `sigma / alpha`.
 fn update(from: NoiseLevel, to: NoiseLevel, weights: &[f64]) -> Update {
-    let c = Coordinates::Ratio;
+    let c = Coordinates::Noise;
     let scale = c.way(from, to);
     let model: Vec<_> = weights.iter().map(|w| scale * w).collect();
     Update::new(c.scale(to) / c.scale(from)).with_model(model)
@@ -106,12 +106,12 @@ impl ReverseStep for Pndm {
         let is_start = self.warm_up && path.steps() == steps_of_start;
         let has_start = path.steps() > steps_of_start || is_start && inner(path.end());
         let (true, Some(index)) = (has_start, path.index().checked_sub(skipped)) else {
-            return Ok(Coordinates::Ratio.straight_stage(path));
+            return Ok(Coordinates::Noise.straight_stage(path));
         };
         if self.warm_up && index < WARM_UP {
             return Ok(Self::warm_up(path, index % 2 == 1));
         }
-        let basis = Coordinates::Ratio.basis();
+        let basis = Coordinates::Noise.basis();
         if index == 0 {
             return Ok(vec![
                 Stage::new(At::From, basis).with_trial(update(from, to, &[1.0])),

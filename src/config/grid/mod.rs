@@ -4,7 +4,7 @@ mod flow;
 mod ratios;
 mod steps;
 
-use super::{Options, Schedule, Told, keys::Keys, schedule::Kind};
+use super::{Options, Schedule, Timestep, keys::Keys, schedule::Kind};
 use crate::{
     Error, Grid, Sigma,
     grid::{Beta, Karras, Node, PolyExponential, SigmaCurve},
@@ -22,7 +22,7 @@ pub(super) enum Family {
     /// curves run between the ends of these.
     Sigma { rounds_karras: bool },
     /// DPM-Solver, UniPC, DEIS, SA-Solver: `n + 1` whole steps less the last; curves run between the
-    /// ends of the table; told whole steps.
+    /// ends of the table; given whole steps.
     Multistep,
 }
 
@@ -72,10 +72,10 @@ impl<T: Copy + std::fmt::Debug> Walk<T> {
         })
     }
 
-    fn map(&self, told: impl Fn(T) -> Told) -> Result<Walk<Told>, Error> {
+    fn map(&self, time: impl Fn(T) -> Timestep) -> Result<Walk<Timestep>, Error> {
         let node = |node: &Node<T>| Node {
             level: node.level,
-            time: told(node.time),
+            time: time(node.time),
         };
         let nodes = self.grid.nodes().iter().map(node).collect();
         Ok(Walk {
@@ -91,15 +91,15 @@ pub(super) fn grid(
     schedule: &Schedule,
     options: &Options,
     n: usize,
-) -> Result<Walk<Told>, Error> {
+) -> Result<Walk<Timestep>, Error> {
     crate::time::check_steps(n)?;
-    let told = |time: f64| schedule.told(Told(time));
+    let time = |time: f64| schedule.network_time(Timestep(time));
     match &schedule.kind {
         Kind::Flow { at_data, at_noise } => {
             let is_whole = Family::of(&keys.class) == Family::Multistep;
             return flow::grid(keys, options, n)?.map(|t| {
-                let told = at_data + (at_noise - at_data) * t.get();
-                Told(if is_whole { told.floor() } else { told })
+                let time = at_data + (at_noise - at_data) * t.get();
+                Timestep(if is_whole { time.floor() } else { time })
             });
         }
         _ if options.sigmas.is_some() => {
@@ -109,7 +109,7 @@ pub(super) fn grid(
             });
         }
         Kind::Steps(discrete) => {
-            return steps::grid(keys, discrete, n)?.map(|step| told(step.get()));
+            return steps::grid(keys, discrete, n)?.map(|step| time(step.get()));
         }
         _ => {}
     }
@@ -128,17 +128,17 @@ pub(super) fn grid(
         Kind::Sigma { max, min } => ratios::variance_exploding(keys, schedule, *max, *min, n)?,
         Kind::Quarter => ratios::quarter(keys, schedule, n)?,
         Kind::Wuerstchen { .. } => {
-            let told = |i: usize| Told((n - i) as f64 / n as f64);
-            let grid = Grid::at(schedule, &(0..n).map(told).collect::<Vec<_>>())?;
-            grid.ending_at(schedule.level(Told(0.0))?)?
+            let time = |i: usize| Timestep((n - i) as f64 / n as f64);
+            let grid = Grid::at(schedule, &(0..n).map(time).collect::<Vec<_>>())?;
+            grid.ending_at(schedule.level(Timestep(0.0))?)?
         }
         _ => {
             // From a quarter turn evenly, but for two steps, which stop at 1.3.
-            let told = |i: usize| match (n, i) {
-                (2, 1) => Told(1.3),
-                _ => Told(std::f64::consts::FRAC_PI_2 * ((n - i) as f64 / n as f64)),
+            let time = |i: usize| match (n, i) {
+                (2, 1) => Timestep(1.3),
+                _ => Timestep(std::f64::consts::FRAC_PI_2 * ((n - i) as f64 / n as f64)),
             };
-            Grid::at(schedule, &(0..n).map(told).collect::<Vec<_>>())?
+            Grid::at(schedule, &(0..n).map(time).collect::<Vec<_>>())?
         }
     }))
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-use super::{Family, Keys, Schedule, Told, Walk, curve, ends_clean, steps};
+use super::{Family, Keys, Schedule, Timestep, Walk, curve, ends_clean, steps};
 use crate::{
     Error, Grid, NoiseLevel, Sigma,
     grid::{Karras, PolyExponential, SigmaCurve},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The grid of Euler with continuous times, as of EDM.
-pub(super) fn continuous(keys: &Keys, schedule: &Schedule, n: usize) -> Result<Walk<Told>, Error> {
+pub(super) fn continuous(keys: &Keys, schedule: &Schedule, n: usize) -> Result<Walk<Timestep>, Error> {
     if keys.word("interpolation_type")? == "log_linear" {
         let allowed = "linear with continuous times, of which the list has one more than steps";
         return Err(keys.refuse("interpolation_type", allowed));
@@ -40,7 +40,7 @@ pub(super) fn edm(
     max: f64,
     min: f64,
     n: usize,
-) -> Result<Grid<Told>, Error> {
+) -> Result<Grid<Timestep>, Error> {
     let (max, min) = (Sigma::new(max)?, Sigma::new(min)?);
     match keys.word("sigma_schedule")? {
         "" | "karras" => Grid::along(schedule, n, &Karras::new(max, min, keys.number("rho")?)?),
@@ -56,7 +56,7 @@ pub(super) fn consistency(
     max: f64,
     min: f64,
     n: usize,
-) -> Result<Grid<Told>, Error> {
+) -> Result<Grid<Timestep>, Error> {
     let trained = keys.count("num_train_timesteps")?;
     if n > trained {
         let allowed = format!("1 to {trained}, the steps of the training");
@@ -67,7 +67,7 @@ pub(super) fn consistency(
     Grid::new(nodes.collect(), NoiseLevel::new(1.0, min)?)
 }
 
-/// The grid of the variance-exploding equation: even in `ln sigma`. The network is told the sigmas of
+/// The grid of the variance-exploding equation: even in `ln sigma`. The network is given the sigmas of
 /// times that stop at `sampling_eps` instead of 0, which are a little larger.
 pub(super) fn variance_exploding(
     keys: &Keys,
@@ -75,7 +75,7 @@ pub(super) fn variance_exploding(
     max: f64,
     min: f64,
     n: usize,
-) -> Result<Grid<Told>, Error> {
+) -> Result<Grid<Timestep>, Error> {
     let last = keys.number("sampling_eps")?;
     if !(0.0..1.0).contains(&last) {
         return Err(keys.refuse("sampling_eps", "0 or more and below 1"));
@@ -84,18 +84,18 @@ pub(super) fn variance_exploding(
         return Err(Error::range("number of steps", n as f64, "2 or more"));
     }
     let curve = PolyExponential::new(Sigma::new(max)?, Sigma::new(min)?, 1.0)?;
-    let told = |i: usize| {
+    let time = |i: usize| {
         let time = 1.0 - (1.0 - last) * (i as f64 / (n - 1) as f64);
-        Told(min * (max / min).powf(time))
+        Timestep(min * (max / min).powf(time))
     };
-    let told: Vec<_> = (0..n).map(told).collect();
-    Grid::at_sigmas(schedule, &curve.sigmas(n)?)?.telling(&told)
+    let time: Vec<_> = (0..n).map(time).collect();
+    Grid::at_sigmas(schedule, &curve.sigmas(n)?)?.with_times(&time)
 }
 
 /// The grid of iPNDM: `sigma = sin^2` of even angles, or the list in `trained_betas`, which has one
 /// more number than the run has steps.
-pub(super) fn quarter(keys: &Keys, schedule: &Schedule, n: usize) -> Result<Grid<Told>, Error> {
-    let at = |sigma: f64| Told(FRAC_2_PI * sigma.asin());
+pub(super) fn quarter(keys: &Keys, schedule: &Schedule, n: usize) -> Result<Grid<Timestep>, Error> {
+    let at = |sigma: f64| Timestep(FRAC_2_PI * sigma.asin());
     let Some(sigmas) = keys.numbers("trained_betas", serde_json::Value::as_f64)? else {
         let sigma = |i: usize| (FRAC_PI_2 * (1.0 - i as f64 / n as f64)).sin().powi(2);
         return Grid::at(schedule, &(0..n).map(|i| at(sigma(i))).collect::<Vec<_>>());

@@ -40,11 +40,11 @@ pub(super) fn grid(keys: &Keys, schedule: &Discrete, n: usize) -> Result<Walk<St
     if is_log_linear && curve.is_none() {
         // The times of the spacing, and sigmas of which there is one more than of these.
         let curve = PolyExponential::new(Sigma::new(ends.0)?, Sigma::new(ends.1)?, 1.0)?;
-        let told: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
+        let time: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
         let grid = along(schedule, n + 1, &curve)?.without_final_step()?;
         // What the list has beyond these is no step.
         return Ok(Walk {
-            grid: grid.telling(&told)?,
+            grid: grid.with_times(&time)?,
             empty_step: true,
         });
     }
@@ -56,7 +56,7 @@ pub(super) fn grid(keys: &Keys, schedule: &Discrete, n: usize) -> Result<Walk<St
             match family {
                 Family::Sigma {
                     rounds_karras: true,
-                } if keys.flag("use_karras_sigmas")? => grid.telling_rounded(),
+                } if keys.flag("use_karras_sigmas")? => grid.with_rounded_times(),
                 _ => grid,
             }
         }
@@ -64,7 +64,7 @@ pub(super) fn grid(keys: &Keys, schedule: &Discrete, n: usize) -> Result<Walk<St
     finish(keys, schedule, grid, is_curved)
 }
 
-/// The nodes of a curve. Beyond the ends of the schedule the network is told these.
+/// The nodes of a curve. Beyond the ends of the schedule the network is given these.
 fn along(schedule: &Discrete, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
     let (noisiest, cleanest) = schedule.ends();
     let (least, most) = (
@@ -119,7 +119,7 @@ fn finish(
             // It tells the network the time it goes to.
             let nodes = walk.grid.nodes().iter();
             let times: Vec<_> = nodes.rev().map(|node| node.time).collect();
-            Ok(Walk::of(walk.grid.inverted().telling(&times)?))
+            Ok(Walk::of(walk.grid.inverted().with_times(&times)?))
         }
         _ => Ok(walk),
     }
@@ -194,12 +194,12 @@ pub(super) fn spaced(
         _ => return Err(keys.refuse("timestep_spacing", "linspace, leading or trailing")),
     };
     match is_multistep {
-        true => grid.discarding_penultimate(),
+        true => grid.without_penultimate(),
         false => Ok(grid),
     }
 }
 
-/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, told where it is.
+/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, given where it is.
 fn inverse(keys: &Keys, schedule: &Discrete, n: usize) -> Result<Walk<Step>, Error> {
     let (most, least) = ends(schedule)?;
     // Upwards, an end may come twice: the last node and where the run goes to.
@@ -255,7 +255,7 @@ fn halved_start(walk: Walk<Step>, schedule: &Discrete, n: usize) -> Result<Walk<
     })
 }
 
-/// Whether what the network is told is the nearest whole step, rather than the one below.
+/// Whether what the network is given is the nearest whole step, rather than the one below.
 pub(in super::super) fn rounds(keys: &Keys) -> Result<bool, Error> {
     // Where it does not round, the list is truncated like all others.
     let cosine_is_not_rounded = keys.class == "DPMSolverMultistepScheduler"
