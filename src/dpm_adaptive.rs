@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use crate::{
     Denoiser, Error, Grid, LogSnr, Markov, NoiseLevel, NoiseSchedule, Plan,
     noise::{Interval, NoiseSource, Scale},
-    solver::{Descent, Path, SingleStep},
+    solver::{Coordinates, Descent, Path, SingleStep},
     state::ErrorNorm,
 };
 

@@ -97,7 +97,7 @@ pub use mixture::GaussianMixture;
 pub use noise::SeededNoise;
 pub use parameterization::{LinearMap, Parameterization, SigmaData};
 pub use plan::Plan;
-pub use posterior::{PosteriorCoefficients, NonMarkovian, Markov, Posterior};
+pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
 pub use run::Run;
 pub use sampler::Sampler;
 pub use schedule::NoiseSchedule;

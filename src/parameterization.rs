@@ -1,6 +1,6 @@
 //! What a network says, and the linear maps from one way of saying it to another.
 
-use crate::{PosteriorCoefficients, Error, NoiseLevel, monomial::Monomial};
+use crate::{Error, NoiseLevel, PosteriorCoefficients, monomial::Monomial};
 
 /// What the output of a network stands for.
 ///

@@ -50,7 +50,11 @@ pub trait Posterior {
     /// # Errors
     ///
     /// If `from` is not noisier than `to`, or the family has no such member.
-    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error>;
+    fn coefficients(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+    ) -> Result<PosteriorCoefficients, Error>;
 
     /// The variance of the step.
     ///
@@ -102,7 +106,11 @@ impl Markov {
 }
 
 impl Posterior for Markov {
-    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error> {
+    fn coefficients(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+    ) -> Result<PosteriorCoefficients, Error> {
         NonMarkovian { eta: 1.0 }.coefficients(from, to)
     }
 }
@@ -144,7 +152,11 @@ impl NonMarkovian {
 }
 
 impl Posterior for NonMarkovian {
-    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error> {
+    fn coefficients(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+    ) -> Result<PosteriorCoefficients, Error> {
         check_direction(from, to)?;
         let (ratio, gap) = (to.ratio_above(from), to.gap_above(from));
         let drawn = self.eta * self.eta;

@@ -3,12 +3,12 @@
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule,
-    Parameterization, Plan, Point, Prediction, ReverseStep, Sigma, State, Step,
+    Denoiser, Error, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization,
+    Plan, Point, Prediction, ReverseStep, SeededNoise, Sigma, State, Step,
     denoiser::{Correction, DynamicThreshold},
     guidance::{
-        Adaptive, Classifier, Combination, Guided, CfgPlusPlus, Predictors, Projected, Rescaled, Rule,
-        Predictions, Strength, GuidanceInterval, Together, Within,
+        Adaptive, CfgPlusPlus, Classifier, Combination, GuidanceInterval, Guided, Predictions,
+        Predictors, Projected, Rescaled, Rule, Strength, Together, Within,
     },
     noise::{NoiseSource, Scale},
     predicts,
@@ -498,7 +498,10 @@ fn items_do_not_mix<A: Real, T: Copy + Debug>(plan: &Plan<T>) {
                 return plan.sample(x.clone(), &mut net, &mut noise).unwrap();
             }
             let net = Guided::new(nets, rules.swap_remove(kind).1);
-            let threshold = DynamicThreshold::new(0.9).unwrap().with_maximum(3.0).unwrap();
+            let threshold = DynamicThreshold::new(0.9)
+                .unwrap()
+                .with_maximum(3.0)
+                .unwrap();
             let mut net = Denoiser::<Array2<A>, T>::corrected(net, threshold);
             plan.sample(x.clone(), &mut net, &mut noise).unwrap()
         };
@@ -842,8 +845,8 @@ fn classifier_guidance_by_the_exact_gradient_is_the_class() {
         let to = NoiseLevel::new(level.alpha(), 0.5 * level.sigma()).unwrap();
         let mut point = at(level);
         point.to = to;
-        let q =
-            gaussian_diffusion::Posterior::coefficients(&gaussian_diffusion::Markov, level, to).unwrap();
+        let q = gaussian_diffusion::Posterior::coefficients(&gaussian_diffusion::Markov, level, to)
+            .unwrap();
         let mut net = Classifier::new(all.clone(), gradient(1.0), 2.0)
             .unwrap()
             .moving_the_mean(gaussian_diffusion::Markov);
@@ -867,7 +870,10 @@ fn dynamic_thresholds_are_quantiles_of_each_item() {
     let x = normals(6, 8) * 2.0;
     for ratio in [0.0, 0.3, 0.5, 0.77, 0.995, 1.0] {
         for most in [1.0, 1.7, f64::INFINITY] {
-            let mut threshold = DynamicThreshold::new(ratio).unwrap().with_maximum(most).unwrap();
+            let mut threshold = DynamicThreshold::new(ratio)
+                .unwrap()
+                .with_maximum(most)
+                .unwrap();
             let mut found = x.clone();
             threshold.correct(&mut found, place(0, 0)).unwrap();
             for (row, found) in x.rows().into_iter().zip(found.rows()) {
@@ -1051,7 +1057,8 @@ fn bad_input_is_refused() {
         error.to_string(),
         "guidance scale is NaN, allowed: a finite number"
     );
-    let error = Rule::<Array2<f64>>::combine(&mut cfg(), Predictions::new(vec![Some(x)]), place(0, 0));
+    let error =
+        Rule::<Array2<f64>>::combine(&mut cfg(), Predictions::new(vec![Some(x)]), place(0, 0));
     assert_eq!(
         error.unwrap_err().to_string(),
         "a prediction is missing, the guidance rule needs it"
@@ -1070,7 +1077,10 @@ fn adapters_compose() {
     .unwrap();
     let [a, _, all] = classes();
     let rule = Rescaled::new(Combination::classifier_free(2.0).unwrap(), 0.3).unwrap();
-    let rule = Within::new(rule, GuidanceInterval::fraction(0.2, 0.8, plan.steps()).unwrap());
+    let rule = Within::new(
+        rule,
+        GuidanceInterval::fraction(0.2, 0.8, plan.steps()).unwrap(),
+    );
     let net = Guided::new((a, all), rule).in_terms_of(Parameterization::Noise);
     let mut net = Denoiser::<Array2<f32>, Step>::clipped(net, -2.0, 2.0).unwrap();
     let mut noise = SeededNoise::new(2);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, SeededNoise,
-    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, UpdateNoise,
-    State, Step, Time,
+    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
+    NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, SeededNoise, State,
+    Step, Time, UpdateNoise,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm},
@@ -466,7 +466,9 @@ fn another_tensor_type_runs_everything() {
 /// Rules of inner products per item, and the systems of a batch, on a tensor of another library.
 #[test]
 fn another_tensor_type_is_guided() {
-    use gaussian_diffusion::guidance::{Adaptive, Combination, Projected, Rescaled, Rule, Predictions};
+    use gaussian_diffusion::guidance::{
+        Adaptive, Combination, Predictions, Projected, Rescaled, Rule,
+    };
     fn rules<V: State + 'static>() -> Vec<Box<dyn Rule<V>>> {
         let cfg = Combination::classifier_free(3.0).unwrap();
         vec![

@@ -1,8 +1,8 @@
 //! Linear measurements: conditioned mixtures, the denoisers that approximate them, and samples.
 
 use gaussian_diffusion::{
-    Denoiser, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule, Parameterization,
-    Plan, Point, Prediction, Sigma, Time,
+    Denoiser, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan,
+    Point, Prediction, SeededNoise, Sigma, Time,
     denoiser::{Differentiable, WithVjp},
     guidance::{DiffPir, Dps, GaussianPosterior, Measurement, Operator},
     noise::{NoiseSource, Scale},

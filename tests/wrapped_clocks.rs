@@ -2,9 +2,9 @@
 //! beyond the ends of a clock.
 
 use gaussian_diffusion::{
-    Clock, Error, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule,
+    Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule,
     Parameterization::{self, Noise as OnNoise},
-    Plan, Point, Sigma, Time,
+    Plan, Point, SeededNoise, Sigma, Time,
     likelihood::{Continuous, ContinuousBound, ProbabilityFlow},
     predicts,
     rand::{SeedableRng, rngs::StdRng},

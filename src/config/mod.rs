@@ -10,7 +10,7 @@ mod options;
 mod schedule;
 mod solver;
 
-use crate::{Error, NonMarkovian, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
+use crate::{Error, Grid, NonMarkovian, Parameterization, Plan, grid::Node, solver::ReverseStep};
 use grid::Walk;
 use keys::Keys;
 use network::Network;

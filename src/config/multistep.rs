@@ -3,7 +3,7 @@
 use super::{Schedule, keys::Keys, solver::Solver};
 use crate::{
     Error,
-    solver::{DpmSolver, ExponentialAdams, NodeBlocks, SaSolver, UniPc},
+    solver::{Coordinates, DpmSolver, ExponentialAdams, NodeBlocks, SaSolver, UniPc},
 };
 
 /// A word of one solver's vocabulary for the other's: `known`, or what it stands for.
@@ -144,7 +144,7 @@ pub(super) fn unipc(keys: &Keys, empty_step: bool) -> Result<Solver, Error> {
         solver = solver.with_bh1();
     }
     if !keys.flag("predict_x0")? {
-        solver = solver.with_coordinates(Coordinates::Noise);
+        solver = solver.with_coordinates(Coordinates::Noise)?;
     }
     if empty_step {
         solver = solver.with_empty_last_step();
@@ -193,7 +193,7 @@ pub(super) fn sa_solver(
     let mut solver = SaSolver::new(predictor, corrector)?;
     match keys.word("algorithm_type")? {
         "data_prediction" => {}
-        "noise_prediction" => solver = solver.with_coordinates(Coordinates::Noise),
+        "noise_prediction" => solver = solver.with_coordinates(Coordinates::Noise)?,
         _ => {
             let allowed = "data_prediction or noise_prediction";
             return Err(keys.refuse("algorithm_type", allowed));

@@ -4,8 +4,8 @@ use ndarray::{Array, Dimension};
 
 use super::{Timestep, keys::Keys};
 use crate::{
-    Denoiser, Error, NonMarkovian, LinearMap, NoiseLevel, Parameterization, Point, Prediction, Sigma,
-    SigmaData,
+    Denoiser, Error, LinearMap, NoiseLevel, NonMarkovian, Parameterization, Point, Prediction,
+    Sigma, SigmaData,
     denoiser::{
         Clip, Corrected, Correction, DynamicThreshold, consistency_model, latent_consistency,
         preconditioning, trigflow,

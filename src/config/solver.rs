@@ -45,7 +45,9 @@ pub(super) fn solver(
         }
         "DDIMInverseScheduler" | "CogVideoXDDIMScheduler" => Box::new(Ddim::default()),
         "CogVideoXDPMScheduler" => {
-            let solver = DpmSolver::plus_plus(2)?.with_tau(1.0)?.with_euler_last_step();
+            let solver = DpmSolver::plus_plus(2)?
+                .with_tau(1.0)?
+                .with_euler_last_step();
             Box::new(match empty_step {
                 true => solver.with_empty_last_step(),
                 false => solver,

@@ -54,7 +54,7 @@ impl<T> Point<T> {
     }
 
     /// The same point with something else given to the network.
-    pub fn network_time<U>(self, time: U) -> Point<U> {
+    pub fn with_time<U>(self, time: U) -> Point<U> {
         Point {
             step: self.step,
             evaluation: self.evaluation,

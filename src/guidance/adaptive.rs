@@ -1,6 +1,6 @@
 //! Classifier-free guidance with coefficients that each item finds for itself.
 
-use super::{Rule, Predictions, Strength};
+use super::{Predictions, Rule, Strength};
 use crate::{Error, Point, state::State};
 
 /// Classifier-free guidance `u' + w' (c - u')` whose `u'` and `w'` depend on the two predictions of

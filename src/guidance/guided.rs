@@ -1,6 +1,6 @@
 //! A rule and its predictions as a denoiser.
 
-use super::{Predictors, Rule, Predictions};
+use super::{Predictions, Predictors, Rule};
 use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 
 /// Several predictions made one by a rule: a denoiser.

@@ -36,6 +36,7 @@
 //! ```
 
 mod adaptive;
+mod cfg_plus_plus;
 mod classifier;
 mod combination;
 mod diff_pir;
@@ -44,7 +45,6 @@ mod gaussian_posterior;
 mod guided;
 mod krylov;
 mod measurement;
-mod cfg_plus_plus;
 mod predictors;
 mod projected;
 mod rescaled;
@@ -53,6 +53,7 @@ mod strength;
 mod within;
 
 pub use adaptive::Adaptive;
+pub use cfg_plus_plus::CfgPlusPlus;
 pub use classifier::{Classifier, MeanClassifier};
 pub use combination::Combination;
 pub use diff_pir::DiffPir;
@@ -60,10 +61,9 @@ pub use dps::Dps;
 pub use gaussian_posterior::GaussianPosterior;
 pub use guided::Guided;
 pub use measurement::{Measurement, Operator};
-pub use cfg_plus_plus::CfgPlusPlus;
 pub use predictors::{Predictors, Together};
 pub use projected::Projected;
 pub use rescaled::Rescaled;
-pub use rule::{Rule, Predictions};
+pub use rule::{Predictions, Rule};
 pub use strength::Strength;
 pub use within::{GuidanceInterval, Within};

@@ -1,6 +1,6 @@
 //! Adaptive projected guidance.
 
-use super::{Rule, Predictions, Strength};
+use super::{Predictions, Rule, Strength};
 use crate::{Error, Point, state::State};
 
 /// APG: `c + (w - 1) d'`, where `d'` is the difference `d = c - u` with momentum, of bounded norm, and

@@ -1,6 +1,6 @@
 //! Guided predictions with the deviation of the conditional one.
 
-use super::{Rule, Predictions};
+use super::{Predictions, Rule};
 use crate::{Error, Point, state::State};
 
 /// A rule whose result is brought toward the deviation of the first prediction, item by item.

@@ -1,6 +1,6 @@
 //! Guidance in a part of the run.
 
-use super::{Rule, Predictions};
+use super::{Predictions, Rule};
 use crate::{Error, NoiseLevel, Point, state::State};
 
 /// A part of a run, by noise level or by step.

@@ -208,9 +208,15 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
             let prediction = network.predict(&x_t, point)?;
             // |eps - eps_predicted|^2 is the SNR times the squared error of x_0.
             let weight = 0.5 * span * level.log_snr().get().exp();
-            let error = per_item(x_0, &x_t, &prediction, level, UpdateNoise::NONE, draw, |e| {
-                Ok(weight * (e.x_0 - e.predicted).powi(2))
-            })?;
+            let error = per_item(
+                x_0,
+                &x_t,
+                &prediction,
+                level,
+                UpdateNoise::NONE,
+                draw,
+                |e| Ok(weight * (e.x_0 - e.predicted).powi(2)),
+            )?;
             for (list, error) in terms.iter_mut().zip(error) {
                 list.push(Nats::of(error));
             }

@@ -244,7 +244,7 @@ pub(super) fn flow<A: Real, D: Dimension>(
     x: &Array<A, D>,
     prediction: &Prediction<Array<A, D>>,
     level: NoiseLevel,
-) -> Result<(Vec<f64>, Linear), Error> {
+) -> Result<(Vec<f64>, LinearMap), Error> {
     check_shape("prediction", &prediction.value, x)?;
     let map = prediction
         .parameterization

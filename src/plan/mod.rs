@@ -192,12 +192,7 @@ fn lay_out_noise<T>(step: &mut [PlannedStage<T>]) {
         if let Some(from) = reached {
             stage.over.from = from;
         }
-        if stage
-            .stage
-            .commit
-            .as_ref()
-            .is_some_and(|u| u.noise.draws())
-        {
+        if stage.stage.commit.as_ref().is_some_and(|u| u.noise.draws()) {
             reached = Some(to);
         }
     }

@@ -148,7 +148,8 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
             .as_ref()
             .map(|update| terms(update, Some((update.state, STATE))));
 
-        let drawn = |update: &Option<Update>| update.as_ref().map_or(UpdateNoise::NONE, |u| u.noise);
+        let drawn =
+            |update: &Option<Update>| update.as_ref().map_or(UpdateNoise::NONE, |u| u.noise);
         let scales = [scale(drawn(commit), std)?, scale(drawn(trial), None)?];
         let noisy = scales.map(|scale| scale.is_some());
         let mut first: SmallVec<[Assignment<'_>; 3]> = SmallVec::new();

@@ -5,7 +5,9 @@ use std::{fmt, str::FromStr};
 use super::names::{Named, parse};
 use crate::{
     Clock, Error, Grid, NoiseSchedule, Sigma, Step,
-    grid::{AlignYourSteps, BongTangent, LinearQuadratic, LogitNormalCurve, Node, SigmaCurve, VpCurve},
+    grid::{
+        AlignYourSteps, BongTangent, LinearQuadratic, LogitNormalCurve, Node, SigmaCurve, VpCurve,
+    },
     sampler::on_steps::OnSteps,
 };
 
@@ -154,7 +156,7 @@ impl GridName {
                 along_ratio_or_time(schedule, n, |max, _| LinearQuadratic::new(max, 0.025))
             }
             Self::BongTangent => along_ratio_or_time(schedule, n, BongTangent::new),
-            Self::LogitNormal => Grid::along(schedule, n, &LogitNormal::for_length(1024)?),
+            Self::LogitNormal => Grid::along(schedule, n, &LogitNormalCurve::for_length(1024)?),
             Self::Beta
             | Self::Simple
             | Self::Smoothstep

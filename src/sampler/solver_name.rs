@@ -263,7 +263,9 @@ impl SolverName {
             Self::DpmPlusPlus2M => Box::new(plus_plus(2)?),
             Self::DpmPlusPlusSde => Box::new(DpmSde::new(1.0)?),
             Self::DpmPlusPlus2MSde => Box::new(plus_plus(2)?.with_tau(1.0)?),
-            Self::DpmPlusPlus2MSdeHeun => Box::new(plus_plus(2)?.with_exact_integrals().with_tau(1.0)?),
+            Self::DpmPlusPlus2MSdeHeun => {
+                Box::new(plus_plus(2)?.with_exact_integrals().with_tau(1.0)?)
+            }
             Self::DpmPlusPlus3MSde | Self::DpmPlusPlus3MSdeWhole => {
                 Box::new(plus_plus(3)?.with_exact_integrals().with_tau(1.0)?)
             }
@@ -288,17 +290,24 @@ impl SolverName {
             Self::ErSde => Box::new(ErSde::new(3)?),
             Self::Seeds2 => Box::new(single(2)?.with_tau(1.0)?),
             Self::Seeds3 => Box::new(single(3)?.with_tau(1.0)?),
-            Self::ExponentialHeun => Box::new(single(2)?.with_fraction(1.0)?.with_exact_integrals()),
-            Self::ExponentialHeunSde => {
-                Box::new(single(2)?.with_fraction(1.0)?.with_exact_integrals().with_tau(1.0)?)
+            Self::ExponentialHeun => {
+                Box::new(single(2)?.with_fraction(1.0)?.with_exact_integrals())
             }
+            Self::ExponentialHeunSde => Box::new(
+                single(2)?
+                    .with_fraction(1.0)?
+                    .with_exact_integrals()
+                    .with_tau(1.0)?,
+            ),
             Self::SaSolver => {
                 let (from, to) = schedule.ends();
                 let snr = |share| {
                     let level = schedule.level(from.toward(to, share))?;
                     Ok::<_, Error>(level.log_snr())
                 };
-                let solver = SaSolver::new(3, 4)?.with_tau(1.0)?.with_lower_final_orders();
+                let solver = SaSolver::new(3, 4)?
+                    .with_tau(1.0)?
+                    .with_lower_final_orders();
                 Box::new(solver.within(snr(0.2)?, snr(0.8)?)?)
             }
         })

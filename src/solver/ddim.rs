@@ -54,13 +54,9 @@ impl ReverseStep for Ddim {
         let (from, to) = (path.from(), path.to());
         if !path.is_inverted() {
             let q = self.posterior.coefficients(from, to)?;
-            return Ok(vec![Stage::from_posterior(
-                q,
-                to,
-                UpdateNoise::Std(q.std),
-            )]);
+            return Ok(vec![Stage::from_posterior(q, to, UpdateNoise::Std(q.std))]);
         }
-        super::check_descent(path, self.posterior.eta())?;
+        super::check_descent(path, "eta", self.posterior.eta())?;
         // In terms of the noise, which the clean level has a coefficient for.
         let noise = to.sigma() * from.gap_above(to);
         let update = Update::new(to.alpha() / from.alpha()).with_model([noise]);

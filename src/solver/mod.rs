@@ -283,12 +283,23 @@ fn check_order(order: usize, most: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a stochasticity that is no number or beyond use.
-fn check_eta(eta: f64) -> Result<f64, Error> {
-    if !(0.0..=10.0).contains(&eta) {
-        return Err(Error::range("eta", eta, "0 to 10"));
+/// Refuses the coordinates of the flow, for rules that are of the noise or of the data.
+fn check_noise_or_data(coordinates: Coordinates) -> Result<Coordinates, Error> {
+    if coordinates == Coordinates::Flow {
+        return Err(Error::Missing {
+            what: "a form for the velocity of flows",
+            needed_by: "a solver for the noise or the data",
+        });
     }
-    Ok(eta)
+    Ok(coordinates)
+}
+
+/// Refuses a stochasticity that is no number or beyond use.
+fn check_tau(tau: f64) -> Result<f64, Error> {
+    if !(0.0..=3.0).contains(&tau) {
+        return Err(Error::range("tau", tau, "0 to 3"));
+    }
+    Ok(tau)
 }
 
 /// Refuses a factor of the noise that is no number or beyond use.
@@ -300,9 +311,9 @@ fn check_noise_factor(factor: f64) -> Result<f64, Error> {
 }
 
 /// Refuses noise on a grid that goes up: only the flow can be walked both ways.
-fn check_descent(path: &Path<'_>, eta: f64) -> Result<(), Error> {
-    if eta != 0.0 && path.is_inverted() {
-        return Err(Error::range("eta", eta, "0 on an inverted grid"));
+fn check_descent(path: &Path<'_>, what: &'static str, amount: f64) -> Result<(), Error> {
+    if amount != 0.0 && path.is_inverted() {
+        return Err(Error::range(what, amount, "0 on an inverted grid"));
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use ndarray::{Array, Array1, Dimension};
 
 use crate::{
-    Error, LinearMap, Markov, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization, Posterior,
-    Prediction, UpdateNoise, Step, Variance,
+    Error, LinearMap, Markov, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
+    Posterior, Prediction, Step, UpdateNoise, Variance,
     forward::{PerItem, neighbours, per_item},
     gaussian_kl,
     likelihood::{BitsPerDim, Decoder, elements},

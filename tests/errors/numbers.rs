@@ -1,8 +1,9 @@
 //! What is made of numbers: levels, times, variances, schedules, grids.
 
 use gaussian_diffusion::{
-    PosteriorCoefficients, Error, NonMarkovian, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel,
-    NoiseSchedule, Parameterization, Posterior, Prediction, Sigma, Step, Time, Variance,
+    Error, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel, NoiseSchedule,
+    NonMarkovian, Parameterization, Posterior, PosteriorCoefficients, Prediction, Sigma, Step,
+    Time, Variance,
     grid::{Karras, Node},
     schedule::{
         ContinuousSchedule, Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Respacing, Shifted,

@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// The grid of Euler with continuous times, as of EDM.
-pub(super) fn continuous(keys: &Keys, schedule: &Schedule, n: usize) -> Result<Walk<Timestep>, Error> {
+pub(super) fn continuous(
+    keys: &Keys,
+    schedule: &Schedule,
+    n: usize,
+) -> Result<Walk<Timestep>, Error> {
     if keys.word("interpolation_type")? == "log_linear" {
         let allowed = "linear with continuous times, of which the list has one more than steps";
         return Err(keys.refuse("interpolation_type", allowed));

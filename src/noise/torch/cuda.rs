@@ -90,7 +90,11 @@ impl TorchCuda {
     /// # Errors
     ///
     /// If there is no multiprocessor, or one has fewer than the 256 threads of a block.
-    pub fn with_multiprocessors(self, multiprocessors: u32, threads_each: u32) -> Result<Self, Error> {
+    pub fn with_multiprocessors(
+        self,
+        multiprocessors: u32,
+        threads_each: u32,
+    ) -> Result<Self, Error> {
         if multiprocessors == 0 {
             return Err(Error::range("number of multiprocessors", 0.0, "1 or more"));
         }
