@@ -12,7 +12,7 @@ use gaussian_diffusion::{
         ContinuousSchedule, Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp,
         VeGeometric, VpLinear,
     },
-    solver::Ddim,
+    solver::{Churn, Ddim},
     training::Weight,
 };
 use ndarray::{Array2, array};
@@ -287,6 +287,23 @@ fn beyond_its_ends_a_clock_says_the_end() {
         flows(&Shifted::new(Discrete::cosine(1000).unwrap(), k).unwrap());
         flows(&Shifted::new(Discrete::stable_diffusion().unwrap(), k).unwrap());
     }
+    // Sigma is a clock without end: a grid's range is not that of the network.
+    let edm = Edm::default();
+    let grid = Grid::karras(&edm, 4).unwrap();
+    let beyond = NoiseLevel::variance_exploding(sigma(100.0)).unwrap();
+    let longer = grid.starting_at(&edm, beyond).unwrap();
+    assert!((longer.nodes()[0].time.get() - 100.0).abs() < 1e-12);
+    let churn = Churn::new(Ddim::default(), 8.0).unwrap();
+    let plan = Plan::new(&edm, &grid, &churn).unwrap();
+    for stage in plan.stages() {
+        close(
+            stage.point.time.get(),
+            stage.point.level.sigma(),
+            1e-12,
+            "churn",
+        );
+    }
+    assert!(plan.stages()[0].point.time.get() > 100.0);
     // The likelihood weighting has its value there too.
     let schedule = Shifted::new(Cosine, 2.0).unwrap();
     let weight = Weight::likelihood().over_time(OnNoise, &schedule, time(0.999));

@@ -204,18 +204,22 @@ pub trait ContinuousSchedule: NoiseSchedule {
     }
 }
 
-/// What the network is given at a log-SNR; beyond the ends of its clock, the end.
+/// What the network is given at a log-SNR; beyond the reach of its clock, the end.
 pub(crate) fn network_time_at<S: NoiseSchedule + ?Sized>(
     schedule: &S,
     snr: LogSnr,
 ) -> Result<S::Time, Error> {
     let (noisiest, cleanest) = schedule.ends();
-    let time = if snr <= schedule.level(noisiest)?.log_snr() {
-        noisiest
-    } else if snr >= schedule.level(cleanest)?.log_snr() {
-        cleanest
-    } else {
-        schedule.time_at(snr)?
+    let is_beyond = |end: S::Time, noisier: bool| -> Result<bool, Error> {
+        let end = schedule.level(end)?.log_snr();
+        Ok(if noisier { snr <= end } else { snr >= end })
+    };
+    // A clock may go on beyond the ends of a grid, but not to the data or to nothing but noise.
+    let time = match schedule.time_at(snr) {
+        Ok(time) if snr.get().is_finite() => time,
+        _ if is_beyond(noisiest, true)? => noisiest,
+        _ if is_beyond(cleanest, false)? => cleanest,
+        found => found?,
     };
     Ok(schedule.network_time(time))
 }
