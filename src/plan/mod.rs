@@ -2,6 +2,7 @@
 
 mod carry;
 mod check;
+pub(crate) mod dpm_adaptive;
 mod jumps;
 mod restart;
 mod sampling;
