@@ -36,7 +36,7 @@ use crate::{Error, NoiseLevel};
     "DPM2",
     "KDPM2DiscreteScheduler"
 ))]
-#[doc(alias("KDPM2DiscreteScheduler", "sample_heun", "sample_dpm_2"))]
+#[doc(alias("sample_heun", "sample_dpm_2"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RungeKutta {
     coordinates: Coordinates,

@@ -108,7 +108,7 @@ impl SaSolver {
     /// # Errors
     ///
     /// If `from` is above `to`.
-    pub fn within(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
+    pub fn with_noise_between(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
         if from > to {
             let allowed = format!("up to {}", to.get());
             return Err(Error::range(
