@@ -220,7 +220,12 @@ fn names_are_those_of_comfyui() {
 #[test]
 fn ipndm_v_is_lms() {
     let schedule = Discrete::stable_diffusion().unwrap();
-    let plan = |name: &str| Sampler::from_name(name).unwrap().plan(&schedule, 9).unwrap();
+    let plan = |name: &str| {
+        Sampler::from_name(name)
+            .unwrap()
+            .plan(&schedule, 9)
+            .unwrap()
+    };
     assert_eq!(plan("ipndm_v karras"), plan("lms karras"));
 }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 
 use super::answer::{PREDICTION, finite, keep, renoise};
 use crate::{
-    Error, Plan, Prediction, StepEnd, noise::NoiseSource, plan::PlannedStage, solver::Update,
+    Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, solver::Update,
     state::State,
 };
 

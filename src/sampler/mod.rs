@@ -17,7 +17,7 @@ mod solvers;
 
 use std::{fmt, str::FromStr};
 
-use crate::{Clock, DpmAdaptive, Error, Grid, NoiseSchedule, Plan};
+use crate::{Clock, Error, Grid, NoiseSchedule, Plan, solver::DpmAdaptive};
 use names::{Named, key, unknown};
 
 pub use grid_name::GridName;
@@ -158,7 +158,7 @@ impl Sampler {
     /// If the sampler is [`Kind::Planned`].
     ///
     /// ```
-    /// use gaussian_diffusion::{DpmAdaptive, Sampler};
+    /// use gaussian_diffusion::{Sampler, solver::DpmAdaptive};
     /// let solver = Sampler::from_name("DPM adaptive")?.adaptive()?;
     /// assert_eq!(solver, DpmAdaptive::new(3)?.with_eta(1.0, 1.0)?);
     /// assert_eq!(Sampler::from_name("dpm_adaptive")?.adaptive()?, DpmAdaptive::new(3)?);

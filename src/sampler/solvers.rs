@@ -212,7 +212,7 @@ where
     let solver = SaSolver::new(3, 4)?
         .with_tau(1.0)?
         .with_lower_final_orders();
-    solver.within(snr(0.2)?, snr(0.8)?)
+    solver.with_noise_between(snr(0.2)?, snr(0.8)?)
 }
 
 /// Down to the step `floor(0.7 t)` below each target `t`.

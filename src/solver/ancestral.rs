@@ -94,6 +94,13 @@ impl Descent {
     "dpm_2_ancestral",
     "dpmpp_2s_ancestral"
 ))]
+#[doc(alias(
+    "LTXEulerAncestralRFScheduler",
+    "sample_euler_ancestral",
+    "sample_dpm_2_ancestral",
+    "sample_dpmpp_2s_ancestral",
+    "TCDScheduler"
+))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ancestral<S> {
     inner: S,
