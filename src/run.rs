@@ -9,7 +9,7 @@ use std::{fmt::Debug, sync::Arc};
 use lent::Lent;
 use progress::Progress;
 
-use crate::{Edit, Error, Plan, Point, Prediction, noise::NoiseSource, state::State};
+use crate::{Error, Plan, Point, Prediction, edit::Edit, noise::NoiseSource, state::State};
 
 /// One run of a plan: it asks, and is answered, until it has ended.
 ///

@@ -6,7 +6,6 @@ mod correction;
 mod differentiable;
 mod preconditioned;
 pub mod preconditioning;
-pub mod predicts;
 mod self_conditioned;
 mod threshold;
 

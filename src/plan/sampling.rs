@@ -6,7 +6,8 @@ use ndarray::{Array, ShapeBuilder};
 
 use super::Plan;
 use crate::{
-    Denoiser, Edit, Error, Parameterization, Point, Prediction, Run,
+    Denoiser, Error, Parameterization, Point, Prediction, Run,
+    edit::Edit,
     noise::{NoiseSource, Scale},
     state::{Real, State},
 };
