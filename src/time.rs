@@ -91,6 +91,8 @@ impl Time {
     pub(crate) const ZERO: Self = Self(0.0);
     pub(crate) const ONE: Self = Self(1.0);
 
+    /// The time of this value.
+    ///
     /// # Errors
     ///
     /// If `value` is NaN or infinite.
@@ -132,6 +134,8 @@ impl Sigma {
     pub(crate) const EDM_MIN: Self = Self(0.002);
     pub(crate) const EDM_MAX: Self = Self(80.0);
 
+    /// The ratio of this value.
+    ///
     /// # Errors
     ///
     /// If `value` is negative, NaN or infinite.

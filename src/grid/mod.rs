@@ -6,7 +6,7 @@
 //! | [`Grid::leading`], [`Grid::trailing`], [`Grid::linspace`] | steps | an even choice of training steps |
 //! | [`Grid::uniform_time`] | any | even in time |
 //! | [`Grid::uniform_log_snr`] | any | even in log-SNR |
-//! | [`Grid::karras`] | any | even in `sigma^(1/rho)` |
+//! | [`Grid::karras`] | any | even in `(sigma / alpha)^(1/7)` |
 //! | [`Grid::quadratic_time`], [`Grid::sgm_uniform`] | any | even in the root of time; less the cleanest time |
 //! | [`Grid::exponential`], [`Grid::polyexponential`] | any | even in `ln sigma`, or in a power of it |
 //! | [`Grid::beta`], [`Grid::kl_optimal`] | any | quantiles of a beta distribution; even in `atan sigma` |
@@ -211,7 +211,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// assert!(grid.nodes()[0].level.is_clean());
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
-    #[doc(alias("DDIMInverseScheduler", "inversion"))]
+    #[doc(alias("DDIMInverseScheduler", "inversion", "ddim_reverse_sample"))]
     #[must_use]
     pub fn inverted(&self) -> Self {
         let mut nodes: Vec<_> = self.nodes.iter().rev().copied().collect();

@@ -308,7 +308,7 @@ impl SolverName {
                 let solver = SaSolver::new(3, 4)?
                     .with_tau(1.0)?
                     .with_lower_final_orders();
-                Box::new(solver.within(snr(0.2)?, snr(0.8)?)?)
+                Box::new(solver.with_noise_between(snr(0.2)?, snr(0.8)?)?)
             }
         })
     }
