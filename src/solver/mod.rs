@@ -13,9 +13,9 @@
 //! | churn of EDM | [`Churn`] around any single-step one | as the inner | yes |
 //! | LMS, iPNDM, gradient estimation | [`LinearMultistep`] | 1 | no |
 //! | PNDM, PLMS | [`Pndm`] | 1 | no |
-//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `eta > 0` |
-//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `eta > 0` |
-//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `eta > 0` |
+//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `tau > 0` |
+//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `tau > 0` |
+//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `tau > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
 //! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
