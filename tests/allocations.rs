@@ -51,7 +51,7 @@ fn steps_allocate_nothing_once_they_have_their_arrays() {
             let seeded = steps(&plan, &mut SeededNoise::new(1), careful);
             let path = steps(&plan, &mut BrownianPath::new(SeededNoise::new(1)), careful);
             for counts in [seeded, path] {
-                let (first, rest) = counts.split_at(4.min(counts.len()));
+                let (first, rest) = counts.split_at(6.min(counts.len()));
                 assert!(first.iter().sum::<u64>() <= 4, "{sampler}: {counts:?}");
                 assert!(
                     rest.iter().all(|&count| count == 0),
