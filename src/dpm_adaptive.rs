@@ -202,6 +202,7 @@ impl DpmAdaptive {
             return Err(Error::range("last log-SNR", to.get(), allowed));
         }
         let end = schedule.level_at(to)?;
+        network.begin();
         let mut report = DpmAdaptiveReport::default();
         let mut controller = Controller::new(self);
         let mut before = x.clone();

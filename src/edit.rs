@@ -39,6 +39,9 @@ pub trait Edit<V> {
     ///
     /// The edit's own.
     fn edit(&mut self, x: &mut V, at: StepEnd) -> Result<(), Error>;
+
+    /// Forgets what an earlier run left, for a run begins; an edit around another passes it on.
+    fn begin(&mut self) {}
 }
 
 impl<V, F: FnMut(&mut V, StepEnd) -> Result<(), Error>> Edit<V> for F {

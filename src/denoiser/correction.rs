@@ -1,6 +1,6 @@
 //! Corrections of the predicted data, at one hook.
 
-use super::{Denoiser, Point, Prediction};
+use super::{Denoiser, Point, Prediction, memory_of};
 use crate::{Error, Parameterization, Posterior, state::State};
 
 /// A change of the predicted data: [`Clip`](super::Clip), [`DynamicThreshold`](super::DynamicThreshold),
@@ -28,6 +28,16 @@ pub trait Correction<V, T> {
     ///
     /// The correction's own.
     fn correct(&mut self, x0: &mut V, at: Point<T>) -> Result<(), Error>;
+
+    /// Forgets, as [`Denoiser::begin`].
+    fn begin(&mut self) {
+        self.visit_memory(&mut |place| *place = None);
+    }
+
+    /// Shows what it remembers, as [`Denoiser::visit_memory`].
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        let _ = visit;
+    }
 
     /// The answer of a network that was shown `x` as a corrected prediction of the data.
     ///
@@ -106,6 +116,8 @@ where
         let answer = self.inner.predict(x, at)?;
         self.correction.corrected(answer, x, at)
     }
+
+    memory_of!(inner, correction);
 }
 
 /// [`Corrected`] with the predicted noise left as it was: made by [`Corrected::keeping_noise`].
@@ -135,4 +147,6 @@ where
         answer.value.combine(1.0 + moved, &[(-moved, &raw)])?;
         Ok(answer)
     }
+
+    memory_of!(corrected.inner, corrected.correction);
 }

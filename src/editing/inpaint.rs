@@ -90,4 +90,8 @@ impl<A: Real, D: Dimension, N: NoiseSource<Array<A, D>>> Edit<Array<A, D>> for I
         self.held = Some(eps);
         self.known.blend(x, &noised)
     }
+
+    fn begin(&mut self) {
+        self.held = None;
+    }
 }

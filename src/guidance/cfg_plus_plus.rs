@@ -1,7 +1,9 @@
 //! CFG++.
 
 use super::{Predictors, Rule, guided::ask};
-use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
+use crate::{
+    Denoiser, Error, Parameterization, Point, Prediction, denoiser::memory_of, state::State,
+};
 
 /// CFG++: the guided data with the noise of the unconditional prediction,
 /// `x_s = alpha_s x0_guided + sigma_s eps_u`.
@@ -51,6 +53,9 @@ where
     R: Rule<V>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            Denoiser::<V, T>::begin(self);
+        }
         let place = at.with_time(());
         let last = self.rule.count().saturating_sub(1);
         let needed = (0..=last)
@@ -65,4 +70,6 @@ where
         answer.variance = answers.variance;
         Ok(answer)
     }
+
+    memory_of!(predictors, rule);
 }

@@ -2,7 +2,9 @@
 
 use super::{Measurement, Operator, dps::data_vjp, krylov::solve};
 use crate::{
-    Denoiser, Error, Parameterization, Point, Prediction, denoiser::Differentiable, state::State,
+    Denoiser, Error, Parameterization, Point, Prediction,
+    denoiser::{Differentiable, memory_of},
+    state::State,
 };
 
 /// The covariance of `p(x_0 | x_t)`.
@@ -161,4 +163,6 @@ where
         answer.value.combine(1.0, &[(1.0, &moved)])?;
         Ok(answer)
     }
+
+    memory_of!(inner);
 }

@@ -21,6 +21,16 @@ pub trait Predictors<V, T> {
         at: Point<T>,
         needed: &[bool],
     ) -> Result<Vec<Option<Prediction<V>>>, Error>;
+
+    /// Forgets what earlier questions left, as [`Denoiser::begin`].
+    fn begin(&mut self) {
+        self.visit_memory(&mut |place| *place = None);
+    }
+
+    /// Shows what is remembered, as [`Denoiser::visit_memory`].
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        let _ = visit;
+    }
 }
 
 macro_rules! tuple {
@@ -37,6 +47,14 @@ macro_rules! tuple {
                 needed: &[bool],
             ) -> Result<Vec<Option<Prediction<V>>>, Error> {
                 Ok(vec![$(ask(&mut self.$index, x, at, needed.get($index))?),*])
+            }
+
+            fn begin(&mut self) {
+                $(self.$index.begin();)*
+            }
+
+            fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+                $(self.$index.visit_memory(visit);)*
             }
         }
     };
@@ -60,6 +78,16 @@ impl<V, T: Copy, D: Denoiser<V, T>> Predictors<V, T> for Vec<D> {
         let each = self.iter_mut().enumerate();
         each.map(|(i, network)| ask(network, x, at, needed.get(i)))
             .collect()
+    }
+
+    fn begin(&mut self) {
+        self.iter_mut().for_each(Denoiser::begin);
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        for network in self {
+            network.visit_memory(visit);
+        }
     }
 }
 
@@ -168,5 +196,13 @@ where
             *part = Some(one);
         }
         Ok(parts)
+    }
+
+    fn begin(&mut self) {
+        self.network.begin();
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array<A, D>>)) {
+        self.network.visit_memory(visit);
     }
 }
