@@ -98,7 +98,7 @@ pub use noise::SeededNoise;
 pub use parameterization::{LinearMap, Parameterization, SigmaData};
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::Run;
+pub use run::{Run, SavedRun};
 pub use sampler::Sampler;
 pub use schedule::NoiseSchedule;
 pub use solver::ReverseStep;

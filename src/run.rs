@@ -1,13 +1,18 @@
 //! The one loop, turned inside out.
 
 mod answer;
+mod drive;
 mod lent;
 mod progress;
+mod saved;
 
 use std::{fmt::Debug, sync::Arc};
 
 use lent::Lent;
 use progress::Progress;
+
+pub(crate) use drive::Stop;
+pub use saved::SavedRun;
 
 use crate::{Edit, Error, Plan, Point, Prediction, noise::NoiseSource, state::State};
 
@@ -102,9 +107,7 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         N: NoiseSource<V> + ?Sized,
     {
         let here = self.progress.here(&self.plan)?;
-        let result = self.progress.take(here, answer, noise);
-        self.progress.lost = result.is_err();
-        result
+        self.progress.advance(here, answer, noise)
     }
 
     /// Changes what the network is shown next, or the result where the run has ended.
@@ -136,6 +139,17 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// Ends the run and gives the state.
     pub fn into_state(self) -> V {
         self.progress.state
+    }
+
+    /// Ends the run and gives what the network would be shown next.
+    pub(crate) fn into_shown(self) -> V {
+        let Progress {
+            state,
+            trial,
+            at_trial,
+            ..
+        } = self.progress;
+        trial.filter(|_| at_trial).unwrap_or(state)
     }
 
     /// The predictions kept for later steps, the newest first, each in the basis of its stage.

@@ -56,6 +56,7 @@ pub trait Correction<V, T> {
     {
         let mut answer = answer.to(Parameterization::X0, x, at.level)?;
         self.correct(&mut answer.value, at)?;
+        answer.data = None;
         Ok(answer)
     }
 }
@@ -138,13 +139,14 @@ where
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
         let answer = self.corrected.inner.predict(x, at)?;
         let mut answer = answer.to(Parameterization::X0, x, at.level)?;
-        let raw = answer.value.clone();
-        self.corrected.correction.correct(&mut answer.value, at)?;
+        let mut data = answer.value.clone();
+        self.corrected.correction.correct(&mut data, at)?;
         // The x0 for which the step of the posterior, state x + clean x0, has the raw noise in it:
         // state alpha_t of the step's alpha_s comes from x and has to be moved to the new data.
         let q = self.posterior.coefficients(at.level, at.to)?;
         let moved = q.state * at.level.alpha() / q.clean;
-        answer.value.combine(1.0 + moved, &[(-moved, &raw)])?;
+        answer.value.combine(-moved, &[(1.0 + moved, &data)])?;
+        answer.data = Some(data);
         Ok(answer)
     }
 

@@ -95,6 +95,11 @@ pub struct Prediction<V> {
     /// `x_s <- x_s + alpha_s shift`, where a step ends. It takes no part in the equation that the solver
     /// integrates: of the answers within a step, the last one's counts.
     pub shift: Option<V>,
+    /// What the data was taken to be, where that is not the value in other terms: the corrected data of an
+    /// adapter that leaves the noise as it was, for [previews](crate::plan::Observation::x0). A run makes
+    /// nothing of it, and an adapter that changes the value leaves it out.
+    #[doc(alias("pred_original_sample"))]
+    pub data: Option<V>,
 }
 
 impl<V> Prediction<V> {
@@ -105,6 +110,7 @@ impl<V> Prediction<V> {
             parameterization,
             variance: None,
             shift: None,
+            data: None,
         }
     }
 
@@ -144,6 +150,13 @@ impl<V> Prediction<V> {
     #[must_use]
     pub fn with_shift(mut self, shift: V) -> Self {
         self.shift = Some(shift);
+        self
+    }
+
+    /// The same with what the data was taken to be.
+    #[must_use]
+    pub fn with_data(mut self, data: V) -> Self {
+        self.data = Some(data);
         self
     }
 }

@@ -64,9 +64,10 @@ where
         let terms = Some(Parameterization::X0);
         let answers = ask(&mut self.predictors, x, at, &needed, terms)?;
         let free = answers.predictions.get(last)?.clone();
-        let mut shift = self.rule.combine(answers.predictions, place)?;
+        let data = self.rule.combine(answers.predictions, place)?;
+        let mut shift = data.clone();
         shift.combine(1.0, &[(-1.0, &free)])?;
-        let mut answer = Prediction::x0(free).with_shift(shift);
+        let mut answer = Prediction::x0(free).with_shift(shift).with_data(data);
         answer.variance = answers.variance;
         Ok(answer)
     }

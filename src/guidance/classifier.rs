@@ -78,6 +78,7 @@ where
         let gradient = (self.gradient)(x, at)?;
         let scale = -self.scale * at.level.sigma();
         answer.value.combine(1.0, &[(scale, &gradient)])?;
+        answer.data = None;
         Ok(answer)
     }
 

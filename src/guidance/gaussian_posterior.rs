@@ -161,6 +161,7 @@ where
         let u = solve(apply, &residual, *iterations)?;
         let moved = pulled(&u)?;
         answer.value.combine(1.0, &[(1.0, &moved)])?;
+        answer.data = None;
         Ok(answer)
     }
 

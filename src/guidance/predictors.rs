@@ -176,7 +176,7 @@ where
         let copies = vec![x.view(); self.count];
         let whole = concatenate(Axis(0), &copies).map_err(|_| shape_error(x.shape()))?;
         let answer = self.network.predict(&whole, at)?;
-        let extras = [answer.variance.as_ref(), answer.shift.as_ref()];
+        let extras = [&answer.variance, &answer.shift, &answer.data];
         for array in extras.into_iter().flatten().chain([&answer.value]) {
             if array.shape() != expected() {
                 return Err(shape_error(array.shape()));
@@ -193,6 +193,7 @@ where
             let mut one = Prediction::new(of(&answer.value), answer.parameterization);
             one.variance = answer.variance.as_ref().map(of);
             one.shift = answer.shift.as_ref().map(of);
+            one.data = answer.data.as_ref().map(of);
             *part = Some(one);
         }
         Ok(parts)

@@ -33,12 +33,16 @@ use crate::{
 /// ```
 #[doc(alias("seed", "manual_seed", "generator"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct SeededNoise {
     keys: Keys,
     draw: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub(super) enum Keys {
     /// One seed; items count from here.
     Batch { seed: u64, first: u32 },
