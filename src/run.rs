@@ -11,10 +11,10 @@ use std::{fmt::Debug, sync::Arc};
 use lent::Lent;
 use progress::Progress;
 
+use crate::{Error, Plan, Point, Prediction, edit::Edit, noise::NoiseSource, state::State};
+
 pub(crate) use drive::Stop;
 pub use saved::SavedRun;
-
-use crate::{Edit, Error, Plan, Point, Prediction, noise::NoiseSource, state::State};
 
 /// One run of a plan: it asks, and is answered, until it has ended.
 ///

@@ -8,8 +8,8 @@ use common::{
 };
 use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, NoiseSchedule, Parameterization, Plan, Point,
-    ReverseStep, SeededNoise, Sigma, StepEnd,
-    editing::{Inpaint, Inversion, Known},
+    ReverseStep, SeededNoise, Sigma,
+    editing::{Inpaint, Inversion, Known, StepEnd},
     guidance::{CfgPlusPlus, Combination, Guided},
     noise::{NoiseSource, Scale},
     predicts,

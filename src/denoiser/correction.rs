@@ -114,6 +114,9 @@ where
     C: Correction<V, T>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            self.correction.begin();
+        }
         let answer = self.inner.predict(x, at)?;
         self.correction.corrected(answer, x, at)
     }
@@ -137,6 +140,9 @@ where
     P: Posterior,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            self.corrected.correction.begin();
+        }
         let answer = self.corrected.inner.predict(x, at)?;
         let mut answer = answer.to(Parameterization::X0, x, at.level)?;
         let mut data = answer.value.clone();

@@ -7,7 +7,6 @@ mod differentiable;
 mod memory;
 mod preconditioned;
 pub mod preconditioning;
-pub mod predicts;
 mod self_conditioned;
 mod threshold;
 
@@ -264,8 +263,9 @@ pub trait Denoiser<V, T> {
 
     /// Forgets what earlier questions left, for a run begins.
     ///
-    /// [`Plan::sample`](crate::Plan::sample) and its like say so before the first question, and so does a
-    /// loop of your own over a [`Run`](crate::Run). Only what remembers something that
+    /// [`Plan::sample`](crate::Plan::sample) and its like say so before the first question, and so should a
+    /// loop of your own over a [`Run`](crate::Run); where it does not, the adapters of this crate take a
+    /// question that is the first ([`Point::evaluation`] 0) for it. Only what remembers something that
     /// [`visit_memory`](Self::visit_memory) does not show needs a `begin` of its own; an adapter passes it on.
     #[doc(alias("reset"))]
     fn begin(&mut self) {

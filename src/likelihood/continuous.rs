@@ -126,7 +126,7 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`between`](Self::between).
+    /// As [`between`](Self::between), or if the schedule's equation has no value at an end.
     pub fn in_time(
         schedule: &'s S,
         noisiest: S::Time,
@@ -137,7 +137,9 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
         S: ContinuousSchedule,
         S::Time: Clock,
     {
-        Self::build(schedule, (noisiest, cleanest), evenly_in_time, decoder)
+        let bound = Self::build(schedule, (noisiest, cleanest), evenly_in_time, decoder)?;
+        evenly_in_time(schedule, bound.ends, 0.0).and(evenly_in_time(schedule, bound.ends, 1.0))?;
+        Ok(bound)
     }
 
     fn build(

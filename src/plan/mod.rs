@@ -2,6 +2,7 @@
 
 mod carry;
 mod check;
+pub(crate) mod dpm_adaptive;
 mod fingerprint;
 mod jumps;
 mod restart;
@@ -14,9 +15,9 @@ use std::fmt::Debug;
 
 use self::check::check_stage;
 use crate::{
-    Error, Grid, LogSnr, NoiseLevel, Point,
+    Error, Grid, NoiseLevel, Point,
     noise::Interval,
-    schedule::NoiseSchedule,
+    schedule::{NoiseSchedule, network_time_at},
     solver::{At, Path, ReverseStep, Stage},
 };
 
@@ -208,17 +209,4 @@ fn lay_out_noise<T>(step: &mut [PlannedStage<T>]) {
             reached = Some(to);
         }
     }
-}
-
-/// What the network is given at a log-SNR; beyond the ends of its clock, the end.
-fn network_time_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Time, Error> {
-    let (noisiest, cleanest) = schedule.ends();
-    let time = if snr <= schedule.level(noisiest)?.log_snr() {
-        noisiest
-    } else if snr >= schedule.level(cleanest)?.log_snr() {
-        cleanest
-    } else {
-        schedule.time_at(snr)?
-    };
-    Ok(schedule.network_time(time))
 }

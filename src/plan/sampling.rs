@@ -6,7 +6,8 @@ use ndarray::{Array, ShapeBuilder};
 
 use super::Plan;
 use crate::{
-    Denoiser, Edit, Error, Parameterization, Point, Prediction,
+    Denoiser, Error, Parameterization, Point, Prediction,
+    edit::Edit,
     noise::{NoiseSource, Scale},
     run::Stop,
     state::{Real, State},

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 
 use super::answer::{PREDICTION, finite, keep, renoise};
 use crate::{
-    Error, Plan, Prediction, StepEnd, noise::NoiseSource, plan::PlannedStage, state::State,
+    Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, state::State,
 };
 
 /// How far a run has come.

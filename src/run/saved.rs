@@ -18,12 +18,14 @@ use crate::{Error, Plan, state::State};
 ///
 /// | run between two steps of | states |
 /// |---|--:|
-/// | DDPM, DDIM, Euler a, Heun, LCM | 1 |
+/// | DDPM, DDIM, Euler a, Heun, DPM2, LCM | 1 |
 /// | DPM++ 2M and its SDE forms | 2 |
-/// | DPM++ 3M SDE, UniPC of order 2 | 3 |
-/// | LMS, iPNDM, PLMS | 4 |
+/// | DPM++ 3M SDE | 3 |
+/// | LMS, PLMS | 4 |
+/// | UniPC of order 3 | 5 |
 ///
-/// Within a step of Heun or DPM2 it has 3. A state of `f32` takes 4 bytes a number, and about 11 in JSON.
+/// Within a step of Heun or DPM2 it has 3. In JSON a state of `f32` takes about 11 bytes a number: 362 kB
+/// for DPM++ 2M on a latent of 4 x 64 x 64. Seeded noise takes 50 bytes, torch's on a CPU 7 kB.
 ///
 #[cfg_attr(feature = "serde", doc = "```")]
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]

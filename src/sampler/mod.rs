@@ -16,7 +16,11 @@ mod solver_name;
 
 use std::{fmt, str::FromStr};
 
-use crate::{Clock, DpmAdaptive, Error, Grid, NoiseSchedule, Plan, grid::Node, solver::SingleStep};
+use crate::{
+    Clock, Error, Grid, NoiseSchedule, Plan,
+    grid::Node,
+    solver::{DpmAdaptive, SingleStep},
+};
 use names::{Named, key, unknown};
 
 pub use grid_name::GridName;
@@ -189,7 +193,7 @@ impl Sampler {
     /// If the sampler is [`Kind::Planned`].
     ///
     /// ```
-    /// use gaussian_diffusion::{DpmAdaptive, Sampler};
+    /// use gaussian_diffusion::{Sampler, solver::DpmAdaptive};
     /// let solver = Sampler::from_name("DPM adaptive")?.adaptive()?;
     /// assert_eq!(solver, DpmAdaptive::new(3)?.with_eta(1.0, 1.0)?);
     /// # Ok::<(), gaussian_diffusion::Error>(())

@@ -71,4 +71,8 @@ impl ContinuousSchedule for LogSnrLinear {
         let variance_rate = level.sigma().powi(2) * (self.max - self.min);
         finite_sde(level, -0.5 * variance_rate, variance_rate.sqrt())
     }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        Ok(level.sigma().powi(2))
+    }
 }

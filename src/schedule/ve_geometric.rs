@@ -82,4 +82,8 @@ impl ContinuousSchedule for VeGeometric {
         let level = self.level(t)?;
         finite_sde(level, 0.0, level.sigma() * (2.0 * self.log_range()).sqrt())
     }
+
+    fn fading(&self, _: NoiseLevel) -> Result<f64, Error> {
+        Ok(0.0)
+    }
 }

@@ -106,6 +106,10 @@ impl ContinuousSchedule for VpLinear {
         let beta = self.beta.at(t.unit()?);
         finite_sde(self.level(t)?, -0.5 * beta, beta.sqrt())
     }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        Ok(level.sigma().powi(2))
+    }
 }
 
 /// The sub-variance-preserving diffusion: the signal of [`VpLinear`] under less noise.
@@ -178,5 +182,10 @@ impl ContinuousSchedule for SubVp {
         let (beta, decay) = (self.beta.at(t.unit()?), self.beta.decay(t.unit()?));
         let g2 = beta * -(-4.0 * decay).exp_m1();
         finite_sde(self.level(t)?, -0.5 * beta, g2.sqrt())
+    }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        // sigma / alpha = 2 sinh(-ln alpha), of which this is the hyperbolic tangent.
+        Ok(level.sigma() / (1.0 + level.alpha().powi(2)))
     }
 }

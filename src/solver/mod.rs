@@ -2,7 +2,7 @@
 //!
 //! Start with [`DpmSolver::plus_plus`] of order 2 on [`Grid::karras`](crate::Grid::karras); take
 //! [`Ddpm`] on [`Grid::every`](crate::Grid::every) to see what a model can do.
-//! [Which sampler](crate::which_sampler) has measured errors of all.
+//! [Which sampler](crate::docs::samplers) has measured errors of all.
 //!
 //! | known as | solver | evaluations a step | noise |
 //! |---|---|---|---|
@@ -17,7 +17,7 @@
 //! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `eta > 0` |
 //! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `eta > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
-//! | DPM adaptive | [`DpmAdaptive`](crate::DpmAdaptive) | 2 or 3 | for `eta > 0` |
+//! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
 //! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
 //! | SA-Solver | [`SaSolver`] | 1 | for `tau > 0` |
@@ -55,6 +55,8 @@ mod unipc;
 
 use crate::{Error, LogSnr, NoiseLevel};
 
+// It plans while it runs, and so lives where plans do.
+pub use crate::plan::dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
 pub use ancestral::{Ancestral, Descent};
 pub use churn::Churn;
 pub use consistency::Consistency;

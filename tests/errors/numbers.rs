@@ -269,7 +269,7 @@ fn continuous_schedules() {
         Edm::default().level_at(snr(-INF)) => "sigma is inf, allowed: 0, or 1e-150 to 1e150";
         Cosine.sde(time(1.0)) => equation(0.0, 1.0);
         RectifiedFlow.sde(time(1.0)) => equation(0.0, 1.0);
-        Shifted::flow(3.0).unwrap().sde(time(0.0)) => equation(1.0, 0.0);
+        Shifted::flow(3.0).unwrap().sde(time(1.0)) => equation(0.0, 1.0);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TorchCpu, TorchCuda, mt19937::Mt19937};
+use super::{TorchCpu, TorchCuda, cuda::BLOCK, mt19937::Mt19937};
 use crate::Error;
 
 /// The words of the Mersenne Twister, how many of them are given, and a number that is left over.
@@ -77,12 +77,11 @@ impl TryFrom<Cuda> for TorchCuda {
             round,
             threads,
         } = stored;
-        if threads == 0 || threads % super::cuda::BLOCK != 0 {
-            let what = "threads of a GPU";
+        if threads < BLOCK {
             return Err(Error::range(
-                what,
+                "threads of a GPU",
                 threads as f64,
-                "a multiple of 256 above 0",
+                "256 or more",
             ));
         }
         Ok(Self {

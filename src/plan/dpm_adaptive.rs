@@ -32,7 +32,7 @@ use crate::{
 /// Crowson, 2022.
 ///
 /// ```
-/// use gaussian_diffusion::{DpmAdaptive, LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm};
+/// use gaussian_diffusion::{LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm, solver::DpmAdaptive};
 /// use ndarray::array;
 /// let schedule = Edm::default();
 /// let (from, to) = (LogSnr::from_sigma(Sigma::new(80.0)?), LogSnr::from_sigma(Sigma::new(0.01)?));
