@@ -100,8 +100,13 @@ impl SeededNoise {
         self
     }
 
-    /// Goes on from this draw, for a run that is resumed. Draws are counted below 2^62; those above share
-    /// words with others.
+    /// Goes on from this draw: the numbers that come next are those after so many draws, and nothing else
+    /// changes.
+    ///
+    /// For a run that goes on with a source that was not stored: [`SavedRun::draws`](crate::SavedRun::draws) has
+    /// those of the run, to which the draw of its start is to be added where the same source made it. What a
+    /// multi-step run keeps of its predictions is in the saved run, and not here. Draws are counted below
+    /// 2^62; those above share words with others.
     #[must_use]
     pub fn with_first_draw(mut self, draw: u64) -> Self {
         self.draw = draw;
