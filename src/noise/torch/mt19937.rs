@@ -21,7 +21,7 @@ impl Mt19937 {
         let mut state = [seed; N];
         for i in 1..N {
             let before = state[i - 1];
-            state[i] = (before ^ before >> 30)
+            state[i] = (before ^ (before >> 30))
                 .wrapping_mul(1_812_433_253)
                 .wrapping_add(i as u32);
         }
@@ -55,16 +55,16 @@ impl Mt19937 {
         let mut word = self.state[self.given];
         self.given += 1;
         word ^= word >> 11;
-        word ^= word << 7 & 0x9d2c_5680;
-        word ^= word << 15 & 0xefc6_0000;
-        word ^ word >> 18
+        word ^= (word << 7) & 0x9d2c_5680;
+        word ^= (word << 15) & 0xefc6_0000;
+        word ^ (word >> 18)
     }
 
     fn twist(&mut self) {
         let state = &mut self.state;
         let twisted = |high: u32, low: u32| {
-            let y = high & 0x8000_0000 | low & 0x7fff_ffff;
-            y >> 1 ^ (y & 1) * 0x9908_b0df
+            let y = (high & 0x8000_0000) | (low & 0x7fff_ffff);
+            (y >> 1) ^ ((y & 1) * 0x9908_b0df)
         };
         for i in 0..N - M {
             state[i] = state[i + M] ^ twisted(state[i], state[i + 1]);
