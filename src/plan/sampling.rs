@@ -9,7 +9,7 @@ use crate::{
     Denoiser, Error, Parameterization, Point, Prediction, Run,
     edit::Edit,
     noise::{NoiseSource, Scale},
-    state::{Real, State},
+    state::{Kept, Real, State},
 };
 
 /// One evaluation of a run, as an observer sees it.
@@ -78,7 +78,7 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         self.drive(x, network, noise, |_| Ok(()), |_| ControlFlow::Continue(()))
     }
@@ -116,7 +116,7 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         self.drive(x, network, noise, |_| Ok(()), observe)
     }
@@ -139,7 +139,7 @@ impl<T: Copy + Debug> Plan<T> {
         V: State,
         D: Denoiser<V, T> + ?Sized,
         E: Edit<V> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         let edit = |run: &mut Run<'_, V, T>| run.edit(edit);
         self.drive(x, network, noise, edit, |_| ControlFlow::Continue(()))
@@ -157,7 +157,7 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         let mut run = self.start_from(x, noise)?;
         between(&mut run)?;

@@ -110,22 +110,24 @@ impl<V: State> Progress<V> {
         match self.planned(plan) {
             Some(planned) => StepEnd {
                 step: planned.point.step,
+                steps: plan.steps(),
                 level: planned.point.level,
             },
             None => StepEnd {
                 step: plan.steps(),
+                steps: plan.steps(),
                 level: plan.end(),
             },
         }
     }
 
-    /// Takes an answer, or refuses it and is as it was.
+    /// Takes an answer and gives the array that is free, or refuses it and is as it was.
     pub(super) fn supply<T, N>(
         &mut self,
         here: Here<'_, T>,
         answer: Prediction<V>,
         noise: &mut N,
-    ) -> Result<(), Error>
+    ) -> Result<Option<V>, Error>
     where
         N: NoiseSource<V> + ?Sized,
     {
@@ -156,7 +158,7 @@ impl<V: State> Progress<V> {
                 }
             }
         }
-        result.map(|_| ())
+        result
     }
 
     /// Adds a displacement of the data, if the stage that was answered has ended its step.
