@@ -76,6 +76,8 @@ pub mod docs {
     pub mod guide {}
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
+    #[doc = include_str!("../docs/names.md")]
+    pub mod names {}
     #[doc = include_str!("../docs/training.md")]
     pub mod training {}
     #[doc = include_str!("../docs/likelihood.md")]

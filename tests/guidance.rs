@@ -132,8 +132,8 @@ fn linear_rules_combine_the_scores_of_mixtures() {
             Parameterization::Flow,
             Parameterization::Score,
         ] {
-            let pair = |rule| Guided::new(two(), rule).in_terms_of(terms);
-            let triple = |rule| Guided::new(three(), rule).in_terms_of(terms);
+            let pair = |rule| Guided::new(two(), rule).with_parameterization(terms);
+            let triple = |rule| Guided::new(three(), rule).with_parameterization(terms);
             type Net = Box<dyn Denoiser<Array2<f64>, ()>>;
             let rules: [(Net, [f64; 3]); 6] = [
                 (
@@ -165,7 +165,7 @@ fn linear_rules_combine_the_scores_of_mixtures() {
                                 .with_perturbed(0.5)
                                 .unwrap(),
                         )
-                        .in_terms_of(terms),
+                        .with_parameterization(terms),
                     ),
                     [2.5, -0.5, -1.0],
                 ),
@@ -805,7 +805,7 @@ fn zero_velocity_leaves_a_flow_where_it_is() {
     let plan = Plan::new(&RectifiedFlow, &grid, &Ddim::default()).unwrap();
     let [a, _, all] = classes();
     let rule = CfgZeroStar::new(3.0, 1).unwrap();
-    let mut net = Guided::new((a, all), rule).in_terms_of(Parameterization::Flow);
+    let mut net = Guided::new((a, all), rule).with_parameterization(Parameterization::Flow);
     let error = plan.sample(array![[0.5_f64, -0.5]], &mut net, &mut SeededNoise::new(0));
     let found: Array2<f64> = error.unwrap();
     assert!(
@@ -1083,7 +1083,7 @@ fn adapters_compose() {
         rule,
         GuidanceInterval::fraction(0.2, 0.8, plan.steps()).unwrap(),
     );
-    let net = Guided::new((a, all), rule).in_terms_of(Parameterization::Noise);
+    let net = Guided::new((a, all), rule).with_parameterization(Parameterization::Noise);
     let mut net = Denoiser::<Array2<f32>, Step>::clipped(net, -2.0, 2.0).unwrap();
     let mut noise = SeededNoise::new(2);
     let x = plan

@@ -99,7 +99,7 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
         Box::new(
             Churn::new(inner, amount)
                 .unwrap()
-                .within(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
+                .with_noise_between(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
                 .unwrap()
                 .with_noise_factor(s_noise)
                 .unwrap(),

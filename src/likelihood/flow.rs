@@ -53,7 +53,13 @@ use crate::{
 /// assert!((flow.decode(&latent, &mut data)?.value[[0, 0]] - 0.8).abs() < 1e-6);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("PF-ODE", "neural ODE", "continuous normalizing flow", "inversion"))]
+#[doc(alias(
+    "PF-ODE",
+    "neural ODE",
+    "continuous normalizing flow",
+    "inversion",
+    "probability flow ODE"
+))]
 pub struct ProbabilityFlow<'s, S: NoiseSchedule + ?Sized> {
     schedule: &'s S,
     pub(super) noisiest: NoiseLevel,

@@ -47,7 +47,13 @@ use crate::{
 /// assert_eq!(report.evaluations, 3 * (report.accepted + report.rejected));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("DPM adaptive", "dpm_adaptive", "DPM-Solver-23", "DPM-Solver-12"))]
+#[doc(alias(
+    "DPM adaptive",
+    "dpm_adaptive",
+    "DPM-Solver-23",
+    "DPM-Solver-12",
+    "sample_dpm_adaptive"
+))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DpmAdaptive {
     order: usize,

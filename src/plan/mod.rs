@@ -43,6 +43,31 @@ pub use sampling::Observation;
 /// assert!(x0.iter().all(|x| (x - 0.5).abs() < 1e-6));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
+///
+/// # When a network's errors grow
+///
+/// A prediction of the noise says little of the data where there is hardly any signal: its error is
+/// multiplied by `sigma / alpha` of the first levels, which is 14.6 for Stable Diffusion and 20291
+/// for the cosine schedule. [`amplification`](Self::amplification) says by how much the errors of a
+/// network grow until the end. Where that is a thousandfold,
+///
+/// - train the network to predict the velocity or the data;
+/// - start at less noise: [`Discrete::reaching`](crate::schedule::Discrete::reaching) leaves out the
+///   noisiest steps, [`Grid::karras_with`] and the other curves take their ends;
+/// - bound the predicted data: [`Denoiser::clipped`](crate::Denoiser::clipped), or a dynamic
+///   [threshold](crate::denoiser::DynamicThreshold).
+///
+/// ```
+/// use gaussian_diffusion::{Grid, LogSnr, Parameterization, Plan, schedule::Discrete, solver::Ddim};
+/// let cosine = Discrete::cosine(1000)?;
+/// let plan = Plan::new(&cosine, &Grid::trailing(&cosine, 20)?, &Ddim::default())?;
+/// assert!(plan.amplification(Parameterization::Noise)? > 20_000.0);
+/// assert!(plan.amplification(Parameterization::Velocity)? < 4.0);
+/// let milder = cosine.reaching(LogSnr::new(-6.0)?)?;
+/// let plan = Plan::new(&milder, &Grid::trailing(&milder, 20)?, &Ddim::default())?;
+/// assert!(plan.amplification(Parameterization::Noise)? < 21.0);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(

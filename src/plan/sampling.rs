@@ -93,7 +93,7 @@ impl<T: Copy + Debug> Plan<T> {
     /// use std::ops::ControlFlow;
     /// use gaussian_diffusion::{Grid, SeededNoise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
     /// use ndarray::Array1;
-    /// let schedule = Discrete::cosine(1000)?;
+    /// let schedule = Discrete::stable_diffusion()?;
     /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 10)?, &Ddim::default())?;
     /// let mut net = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.9);
     /// let mut noise = SeededNoise::new(3);

@@ -24,6 +24,8 @@ pub struct LogSnrLinear {
 }
 
 impl LogSnrLinear {
+    /// From the log-SNR `max` at time 0 to `min` at time 1.
+    ///
     /// # Errors
     ///
     /// If an end is outside -690 to 690, or `min` is not below `max`.

@@ -51,7 +51,7 @@ pub use vp_linear::{SubVp, VpLinear};
 /// ```
 /// use gaussian_diffusion::{Error, LogSnr, NoiseLevel, Time, schedule::NoiseSchedule};
 ///
-/// /// Log-SNR -2 ln(t), on levels that preserve variance.
+/// /// Log-SNR -4 ln(2 t), on levels that preserve variance.
 /// struct Quadratic;
 ///
 /// impl NoiseSchedule for Quadratic {
@@ -159,6 +159,7 @@ forward_schedule!(&S, Box<S>, std::sync::Arc<S>);
 ///
 /// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
 /// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
+#[doc(alias("reverse SDE"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sde {
     /// `f`, per unit of time.

@@ -25,6 +25,8 @@ pub struct VeGeometric {
 }
 
 impl VeGeometric {
+    /// From the sigma `min` at time 0 to `max` at time 1.
+    ///
     /// # Errors
     ///
     /// If `min` is not in 1e-150 to 1e150, or `max` is not above it and in the same range.

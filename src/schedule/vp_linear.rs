@@ -66,6 +66,8 @@ pub struct VpLinear {
 }
 
 impl VpLinear {
+    /// With a beta that grows from `min_beta` at time 0 to `max_beta` at time 1.
+    ///
     /// # Errors
     ///
     /// If `min_beta` is not in 1e-100 to 690, or `max_beta` is below it or above 690.
@@ -134,6 +136,8 @@ pub struct SubVp {
 }
 
 impl SubVp {
+    /// With a beta that grows from `min_beta` at time 0 to `max_beta` at time 1.
+    ///
     /// # Errors
     ///
     /// If `min_beta` is not in 1e-100 to 690, or `max_beta` is below it or above 690.

@@ -13,9 +13,9 @@
 //! | churn of EDM | [`Churn`] around any single-step one | as the inner | yes |
 //! | LMS, iPNDM, gradient estimation | [`LinearMultistep`] | 1 | no |
 //! | PNDM, PLMS | [`Pndm`] | 1 | no |
-//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `eta > 0` |
-//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `eta > 0` |
-//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `eta > 0` |
+//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `tau > 0` |
+//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `tau > 0` |
+//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `tau > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
 //! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
@@ -98,11 +98,11 @@ pub use unipc::UniPc;
 /// use gaussian_diffusion::{Error, Grid, Parameterization, Plan, schedule::Cosine};
 /// use gaussian_diffusion::solver::{At, Path, ReverseStep, Stage, Update};
 ///
-/// /// x_s = alpha_s x_0 + sigma_s eps, in terms of the noise: Euler's step along the flow.
+/// /// DDIM in terms of the data: x_s = (sigma_s / sigma_t) (x_t - alpha_t x_0) + alpha_s x_0.
 /// #[derive(Debug)]
-/// struct Euler;
+/// struct DataDdim;
 ///
-/// impl ReverseStep for Euler {
+/// impl ReverseStep for DataDdim {
 ///     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
 ///         let (from, to) = (path.from(), path.to());
 ///         let state = to.sigma() / from.sigma();
@@ -110,11 +110,11 @@ pub use unipc::UniPc;
 ///         Ok(vec![Stage::new(At::From, Parameterization::X0).with_commit(update)])
 ///     }
 ///     fn name(&self) -> &str {
-///         "Euler"
+///         "DDIM"
 ///     }
 /// }
 ///
-/// let plan = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 10)?, &Euler)?;
+/// let plan = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 10)?, &DataDdim)?;
 /// assert!(plan.defect()? < 1e-14);
 /// # Ok::<(), Error>(())
 /// ```

@@ -316,7 +316,7 @@ fn grids() {
         Grid::karras(&VpLinear::new(0.1, 20.0).unwrap(), 3) => "min sigma is 0, allowed: above 0";
         Karras::new(sigma(1.0), sigma(1.0), 7.0) => "max sigma is 1, allowed: above 1, the min sigma";
         Karras::new(sigma(1.0), sigma(0.0), 7.0) => "min sigma is 0, allowed: above 0";
-        Karras::new(sigma(2.0), sigma(1.0), NAN) => "rho is NaN, allowed: 1e-3 to 1e3";
+        Karras::new(sigma(2.0), sigma(1.0), NAN) => "exponent is NaN, allowed: 1e-3 to 1e3";
         Grid::leading(&table, 10, 0).unwrap().inverted().rounded(&table) => format!("log-SNR is inf, allowed: {} to {}", snr_of(9), snr_of(0));
         Grid::uniform_log_snr(&table, 40).unwrap().rounded(&table).map(|_| ()).map_err(|_| Error::Finished) => "a prediction was supplied to a run that has ended";
     }

@@ -29,7 +29,7 @@ use crate::{
 /// `T = 256 multiprocessors * (threads per multiprocessor / 256)`, in whole numbers.
 ///
 /// So a draw of no more than `T` numbers is the same on every GPU that has as many threads, and a larger one is
-/// that of one kind of GPU. [`on`](Self::on) says which; without it, it is an A100.
+/// that of one kind of GPU. [`with_multiprocessors`](Self::with_multiprocessors) says which; without it, it is an A100.
 ///
 /// | GPU | `on` | `T` |
 /// |---|---|---|
