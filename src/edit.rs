@@ -8,6 +8,8 @@ use crate::{Error, NoiseLevel};
 pub struct StepEnd {
     /// Number of steps done.
     pub step: usize,
+    /// Number of steps of the run.
+    pub steps: usize,
     /// The noise level of what is changed.
     pub level: NoiseLevel,
 }

@@ -7,7 +7,8 @@ use ndarray::{Array, Dimension};
 use super::{Violation, require};
 use crate::{
     Denoiser, Error, Plan, Run, SeededNoise,
-    state::{Real, State},
+    noise::NoiseSource,
+    state::{Kept, Real, State},
 };
 
 /// The laws of a [`Denoiser`] in the runs of a plan, to the bit: the same run gives the same again, after a
@@ -84,7 +85,7 @@ where
     V: State,
     T: Copy + Debug,
     N: Denoiser<V, T> + ?Sized,
-    SeededNoise: crate::noise::NoiseSource<V>,
+    SeededNoise: NoiseSource<Kept<V>>,
 {
     for _ in 0..count {
         let Some((x, at)) = run.pending() else { break };

@@ -10,7 +10,7 @@ use crate::{
     edit::Edit,
     noise::{NoiseSource, Scale},
     run::Stop,
-    state::{Real, State},
+    state::{Kept, Real, State},
 };
 
 /// One evaluation of a run, as an observer sees it.
@@ -82,7 +82,7 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         self.start_from(x, noise)?.sample(network, noise)
     }
@@ -125,7 +125,7 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         let mut run = self.start_from(x, noise)?;
         run.drive(network, noise, |_| Ok(()), observe, Stop::ForGood)?;
@@ -150,7 +150,7 @@ impl<T: Copy + Debug> Plan<T> {
         V: State,
         D: Denoiser<V, T> + ?Sized,
         E: Edit<V> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         edit.begin();
         let mut run = self.start_from(x, noise)?;

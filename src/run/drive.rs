@@ -3,7 +3,12 @@
 use std::{fmt::Debug, ops::ControlFlow};
 
 use super::Run;
-use crate::{Denoiser, Error, noise::NoiseSource, plan::Observation, state::State};
+use crate::{
+    Denoiser, Error,
+    noise::NoiseSource,
+    plan::Observation,
+    state::{Kept, State},
+};
 
 impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     /// Asks the network until the run has ended, and gives the result.
@@ -17,7 +22,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     pub fn sample<D, N>(mut self, network: &mut D, noise: &mut N) -> Result<V, Error>
     where
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         self.sample_observed(network, noise, |_| ControlFlow::Continue(()))?;
         Ok(self.into_state())
@@ -60,7 +65,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     ) -> Result<(), Error>
     where
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         self.drive(network, noise, |_| Ok(()), observe, Stop::ToGoOn)
     }
@@ -76,7 +81,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     ) -> Result<(), Error>
     where
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         if self.evaluations_done() == 0 {
             network.begin();
@@ -92,13 +97,10 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
                     prediction: &prediction,
                 });
             }
-            let mut here = self.progress.here(&self.plan)?;
-            let ends_step = here.next.is_none_or(|next| next.point.step != at.step);
+            let next = self.progress.here(&self.plan)?.next;
+            let ends_step = next.is_none_or(|next| next.point.step != at.step);
             let stops = flow.is_break() && ends_step;
-            if stops && stop == Stop::ForGood {
-                here.next = None;
-            }
-            self.progress.advance(here, prediction, noise)?;
+            self.take(prediction, noise, stops && stop == Stop::ForGood)?;
             if stops {
                 break;
             }

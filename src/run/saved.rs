@@ -1,9 +1,12 @@
 //! A run that is put away and taken up again.
 
-use std::{collections::VecDeque, fmt::Debug, sync::Arc};
+use std::{collections::VecDeque, fmt::Debug, marker::PhantomData, sync::Arc};
 
 use super::{Run, lent::Lent, progress::Progress};
-use crate::{Error, Plan, state::State};
+use crate::{
+    Error, Plan,
+    state::{Kept, State},
+};
 
 /// A run between two evaluations: its place, its state, the trial point where one is pending, the
 /// predictions that later steps use, and the number of draws of noise it has made.
@@ -69,18 +72,29 @@ use crate::{Error, Plan, state::State};
 #[doc(alias("checkpoint", "state_dict", "resume", "pickle"))]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
-pub struct SavedRun<V> {
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        bound(
+            serialize = "K: serde::Serialize",
+            deserialize = "K: serde::Deserialize<'de>"
+        )
+    )
+)]
+pub struct SavedRun<V: State, K = Kept<V>> {
     /// The fingerprint of its plan.
     plan: u64,
     evaluations_done: usize,
     draws: u64,
-    state: V,
-    trial: Option<V>,
-    predictions: Vec<V>,
+    state: K,
+    trial: Option<K>,
+    predictions: Vec<K>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    of: PhantomData<fn() -> V>,
 }
 
-impl<V> SavedRun<V> {
+impl<V: State, K> SavedRun<V, K> {
     /// The [fingerprint](Plan::fingerprint) of its plan.
     pub fn plan(&self) -> u64 {
         self.plan
@@ -98,12 +112,12 @@ impl<V> SavedRun<V> {
     }
 
     /// What the network is shown next, or the result where the run has ended.
-    pub fn shown(&self) -> &V {
+    pub fn shown(&self) -> &K {
         self.trial.as_ref().unwrap_or(&self.state)
     }
 
     /// All that is kept: the state, the trial point if there is one, the predictions.
-    pub fn states(&self) -> impl Iterator<Item = &V> {
+    pub fn states(&self) -> impl Iterator<Item = &K> {
         [&self.state]
             .into_iter()
             .chain(&self.trial)
@@ -116,7 +130,7 @@ impl<V> SavedRun<V> {
     /// # Errors
     ///
     /// The first that the function gives.
-    pub fn try_map<W, E>(self, f: impl FnMut(V) -> Result<W, E>) -> Result<SavedRun<W>, E> {
+    pub fn try_map<W, E>(self, f: impl FnMut(K) -> Result<W, E>) -> Result<SavedRun<V, W>, E> {
         let mut f = f;
         Ok(SavedRun {
             plan: self.plan,
@@ -129,6 +143,7 @@ impl<V> SavedRun<V> {
                 .into_iter()
                 .map(f)
                 .collect::<Result<_, _>>()?,
+            of: PhantomData,
         })
     }
 }
@@ -165,6 +180,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
             state: state.clone(),
             trial: trial.clone().filter(|_| *at_trial),
             predictions: history.iter().take(used).cloned().collect(),
+            of: PhantomData,
         })
     }
 }
@@ -177,11 +193,7 @@ impl<T: Copy + Debug> Plan<T> {
     /// If it is a run of another plan, or one that no run of this plan could have left: of another number
     /// of predictions, of states of several shapes, or with a NaN or an infinity.
     pub fn resume<V: State>(&self, saved: SavedRun<V>) -> Result<Run<'_, V, T>, Error> {
-        let progress = self.progress(saved)?;
-        Ok(Run {
-            plan: Lent::Borrowed(self),
-            progress,
-        })
+        Ok(Run::at(Lent::Borrowed(self), self.progress(saved)?))
     }
 
     /// The same, which shares the plan and borrows nothing: see [`start_shared`](Self::start_shared).
@@ -194,13 +206,10 @@ impl<T: Copy + Debug> Plan<T> {
         saved: SavedRun<V>,
     ) -> Result<Run<'static, V, T>, Error> {
         let progress = self.progress(saved)?;
-        Ok(Run {
-            plan: Lent::Shared(Arc::clone(self)),
-            progress,
-        })
+        Ok(Run::at(Lent::Shared(Arc::clone(self)), progress))
     }
 
-    fn progress<V: State>(&self, saved: SavedRun<V>) -> Result<Progress<V>, Error> {
+    fn progress<V: State>(&self, saved: SavedRun<V>) -> Result<Progress<Kept<V>>, Error> {
         let own = self.fingerprint();
         if saved.plan != own {
             return Err(Error::OtherPlan {

@@ -85,15 +85,19 @@ fn network<A: Real>() -> impl Denoiser<Array2<A>, Step> {
 
 /// All of a run, with the name of its plan.
 #[derive(Serialize, Deserialize)]
-struct Job<V> {
+#[serde(bound(
+    serialize = "A: Serialize, A::Wide: Serialize",
+    deserialize = "A: DeserializeOwned, A::Wide: DeserializeOwned"
+))]
+struct Job<A: Real> {
     sampler: String,
-    run: SavedRun<V>,
+    run: SavedRun<Array2<A>>,
     noise: Source,
-    memory: Vec<Option<V>>,
+    memory: Vec<Option<Array2<A>>>,
 }
 
 /// Every named sampler with every source of noise, cut at every evaluation; and what each gives in the end.
-fn jobs<A: Real>() -> (Vec<Job<Array2<A>>>, Vec<Vec<u64>>) {
+fn jobs<A: Real>() -> (Vec<Job<A>>, Vec<Vec<u64>>) {
     let (mut jobs, mut ends) = (Vec::new(), Vec::new());
     for (index, (sampler, plan)) in named().enumerate() {
         // Draws of 3 numbers leave torch one over; of 21 not.
@@ -115,7 +119,7 @@ fn jobs<A: Real>() -> (Vec<Job<Array2<A>>>, Vec<Vec<u64>>) {
             }
             let whole = plan.sample(start(items), &mut network::<A>(), &mut source.clone());
             let end = bits(&whole.unwrap());
-            assert_eq!(end, bits(run.state()), "{sampler}");
+            assert_eq!(end, bits(&run.into_state()), "{sampler}");
             ends.resize(jobs.len(), end);
             assert_eq!(jobs.len() - first, plan.evaluations() + 1);
         }
@@ -123,7 +127,7 @@ fn jobs<A: Real>() -> (Vec<Job<Array2<A>>>, Vec<Vec<u64>>) {
     (jobs, ends)
 }
 
-fn finish<A: Real>(job: Job<Array2<A>>) -> Vec<u64> {
+fn finish<A: Real>(job: Job<A>) -> Vec<u64> {
     let schedule = Discrete::stable_diffusion().unwrap();
     let plan = job
         .sampler
@@ -142,9 +146,9 @@ const PLACE: &str = "GAUSSIAN_DIFFUSION_KEPT_RUNS";
 /// What the other process does: the tests below start this binary again for it.
 #[test]
 fn in_another_process() {
-    fn all<A: Real + DeserializeOwned>(folder: &Path) {
+    fn all<A: Real<Wide: DeserializeOwned> + DeserializeOwned>(folder: &Path) {
         let text = fs::read_to_string(folder.join("jobs.json")).unwrap();
-        let jobs: Vec<Job<Array2<A>>> = serde_json::from_str(&text).unwrap();
+        let jobs: Vec<Job<A>> = serde_json::from_str(&text).unwrap();
         let ends: Vec<_> = jobs.into_iter().map(finish).collect();
         fs::write(
             folder.join("ends.json"),
@@ -156,13 +160,16 @@ fn in_another_process() {
         return;
     };
     let folder = Path::new(&folder);
-    match folder.ends_with("f32") {
-        true => all::<f32>(folder),
-        false => all::<f64>(folder),
+    match folder.file_name().and_then(|name| name.to_str()) {
+        Some("f64") => all::<f64>(folder),
+        Some("f32") => all::<f32>(folder),
+        #[cfg(feature = "half")]
+        Some("bf16") => all::<half::bf16>(folder),
+        other => panic!("{other:?}"),
     }
 }
 
-fn resumes_elsewhere<A: Real + Serialize>(name: &str) {
+fn resumes_elsewhere<A: Real<Wide: Serialize> + Serialize>(name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("kept-runs-{}", std::process::id()))
         .join(name);
@@ -209,6 +216,13 @@ fn runs_go_on_in_another_process_with_the_same_bits() {
 #[test]
 fn runs_in_single_precision_too() {
     resumes_elsewhere::<f32>("f32");
+}
+
+/// What is kept is f32, and so is what is stored.
+#[cfg(feature = "half")]
+#[test]
+fn runs_in_half_precision_too() {
+    resumes_elsewhere::<half::bf16>("bf16");
 }
 
 fn plan(name: &str) -> Plan<Step> {
@@ -452,7 +466,7 @@ fn states_become_numbers_and_back() {
         .try_map(|x| Ok::<_, Error>(x.into_raw_vec_and_offset().0))
         .unwrap();
     let text = serde_json::to_string(&numbers).unwrap();
-    let numbers: SavedRun<Vec<f64>> = serde_json::from_str(&text).unwrap();
+    let numbers: SavedRun<Batch, Vec<f64>> = serde_json::from_str(&text).unwrap();
     let back = numbers
         .try_map(|x| Array2::from_shape_vec((2, 3), x))
         .unwrap();
