@@ -11,6 +11,7 @@ use ndarray::Array2;
 pub(crate) type Batch = Array2<f64>;
 
 /// A network that is shown its last prediction, and says something else without one.
+#[allow(clippy::type_complexity)]
 pub(crate) fn conditioned<A: Real>(
     bias: f64,
 ) -> SelfConditioned<

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Batch, bits, conditioned, start, stopped::named};
 
 /// Any source of the crate.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Source {
     Seeded(SeededNoise),
