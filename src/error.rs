@@ -112,7 +112,7 @@ pub enum Error {
         /// The value it has.
         value: String,
         /// What would have been accepted.
-        allowed: &'static str,
+        allowed: Cow<'static, str>,
     },
     /// A prediction supplied to a run that asked for none.
     Finished,

@@ -56,7 +56,7 @@ pub use karras::Karras;
 pub use kl_optimal::KlOptimal;
 pub use linear_quadratic::LinearQuadratic;
 pub use logit_normal::LogitNormal;
-pub use part::steps_for_strength;
+pub use part::{steps_for_strength, steps_of_strength, steps_of_strength_up};
 pub use vp::VpCurve;
 
 /// A noise level of a run and what the network is told there.

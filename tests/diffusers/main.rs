@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use gaussian_diffusion::{
     Denoiser, Error, Generalized, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
     Plan, Point, Prediction, ReverseStep, Sigma, Step,
-    config::{Clipping, SchedulerConfig, Told},
+    config::{Clipping, SchedulerConfig, SequenceLength, Told},
     predicts,
     schedule::Discrete,
     solver::{Ddim, Ddpm},
@@ -262,10 +262,10 @@ fn stable_diffusion_3_and_flux() {
     .unwrap();
     assert_eq!(
         flux.plan(4).unwrap_err().to_string(),
-        "mu or the length of the sequence is missing, use_dynamic_shifting needs it"
+        "use_dynamic_shifting of FlowMatchEulerDiscreteScheduler is true, allowed: false without mu or the length of the sequence, which with_options takes"
     );
     let flux = flux.with_options(|o| {
-        o.length = Some(4096);
+        o.sequence = Some(SequenceLength::Flux1(4096));
         o.sigmas = Some(vec![1.0, 0.75, 0.5, 0.25]);
     });
     let k = 1.15_f64.exp();
@@ -494,7 +494,7 @@ fn what_is_not_supported_is_named() {
     let message = |file: Value| read(file).unwrap_err().to_string();
     assert_eq!(
         message(json!({"_class_name": "VQDiffusionScheduler"})),
-        "_class_name of VQDiffusionScheduler is VQDiffusionScheduler, allowed: the classes listed at config::SchedulerConfig"
+        "_class_name of VQDiffusionScheduler is VQDiffusionScheduler, allowed: a class of Gaussian noise"
     );
     assert_eq!(
         message(json!({"_class_name": "DDIMScheduler", "beta_schedule": "wavy"})),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use gaussian_diffusion::{
     Denoiser, Error, Grid, NoiseLevel, NoiseSchedule, Parameterization, Plan, Sigma,
-    config::{Clipping, Configured, SchedulerConfig, Told},
+    config::{Clipping, Configured, SchedulerConfig, SequenceLength, Told},
     noise::{Interval, NoiseSource, Scale},
     solver::Ddim,
 };
@@ -71,7 +71,8 @@ pub fn config(case: &Value) -> Result<SchedulerConfig, Error> {
         options.churn_range = sigma("s_tmin").zip(sigma("s_tmax"));
         options.noise_factor = argument("s_noise").unwrap_or(1.0);
         options.mu = set["mu"].as_f64();
-        options.length = set["length"].as_u64().map(|length| length as usize);
+        let length = set["length"].as_u64();
+        options.sequence = length.map(|length| SequenceLength::Flux1(length as usize));
         options.sigmas = set["sigmas"]
             .as_array()
             .map(|list| list.iter().map(|s| s.as_f64().unwrap()).collect());
