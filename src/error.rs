@@ -191,6 +191,19 @@ impl Error {
     }
 }
 
+/// A number in a message, with an exponent where it would take many digits to write it out.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        match self.0 == 0.0 || !size.is_finite() || (1e-7..1e17).contains(&size) {
+            true => write!(f, "{}", self.0),
+            false => write!(f, "{:e}", self.0),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,6 +212,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
+                let value = Short(*value);
                 write!(f, "{what} is {value}, allowed: {allowed}")
             }
             Self::ElementOutOfRange {
@@ -207,6 +221,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
+                let value = Short(*value);
                 write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
             }
             Self::NotMonotone {
@@ -214,11 +229,15 @@ impl fmt::Display for Error {
                 index,
                 before,
                 this,
-            } => write!(
-                f,
-                "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
-            ),
+            } => {
+                let (this, before) = (Short(*this), Short(*before));
+                write!(
+                    f,
+                    "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
+                )
+            }
             Self::Singular { what, alpha, sigma } => {
+                let (alpha, sigma) = (Short(*alpha), Short(*sigma));
                 write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
             }
             Self::Shape {

@@ -61,7 +61,10 @@ fn push_quoted(out: &mut String, part: &str, is_string: bool) {
 /// A value in a message: whole, if it is short.
 pub(super) fn brief(value: &Value) -> String {
     const MOST: usize = 60;
-    let text = value.to_string();
+    let text = match value.as_f64() {
+        Some(number) if value.is_f64() => format!("{number:?}"),
+        _ => value.to_string(),
+    };
     match text.char_indices().nth(MOST) {
         None => text,
         Some((end, _)) => format!("{}..", text.get(..end).unwrap_or_default()),
@@ -75,7 +78,8 @@ mod tests {
     /// A word of a file may look like a constant, and hold quotes.
     #[test]
     fn only_constants_outside_of_strings_are_quoted() {
-        let text = r#"{"a\"NaN": NaN, "b": "Infinity \\", "c": -Infinity, "d": ["\\\"", Infinity]}"#;
+        let text =
+            r#"{"a\"NaN": NaN, "b": "Infinity \\", "c": -Infinity, "d": ["\\\"", Infinity]}"#;
         let file = object(text).unwrap();
         assert_eq!(file["a\"NaN"], "nan");
         assert_eq!(file["b"], "Infinity \\");

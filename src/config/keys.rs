@@ -141,6 +141,14 @@ impl Keys {
         self.get(key).is_none_or(|value| value.is_null())
     }
 
+    /// Refuses null for a key of the file that has no effect here.
+    pub fn refuse_null(&self, key: &'static str) -> Result<(), Error> {
+        match self.file.get(key) {
+            Some(Value::Null) => Err(self.error(key, "null".to_owned(), "a number")),
+            _ => Ok(()),
+        }
+    }
+
     /// That the value of a key is not supported.
     pub fn refuse(&self, key: &'static str, allowed: impl Into<Cow<'static, str>>) -> Error {
         let value = self.get(key).unwrap_or_default();

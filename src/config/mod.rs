@@ -111,6 +111,9 @@ impl SchedulerConfig {
         for &(key, allowed) in keys.class.refused {
             keys.unset(key, allowed)?;
         }
+        for &key in keys.class.idle {
+            keys.refuse_null(key)?;
+        }
         let config = Self {
             schedule: Schedule::read(&keys)?,
             network: (keys.class.network)(&keys)?,
@@ -127,8 +130,9 @@ impl SchedulerConfig {
     /// Makes a plan of each number of steps, until one fits.
     fn check(&self) -> Result<(), Error> {
         // What is missing may be given later.
+        let is_shifted = self.keys.flag("use_dynamic_shifting")?;
         let options = Options {
-            mu: Some(1.0),
+            mu: is_shifted.then_some(1.0),
             ..Options::default()
         };
         for n in [10, 2, 1, 50] {
@@ -136,7 +140,8 @@ impl SchedulerConfig {
                 options: &options,
                 ..self.ask(n)
             };
-            let plan = grid::walk(&ask).and_then(|walk| self.plan_of(&ask, &walk.grid, walk.empty_step, 0));
+            let plan = grid::walk(&ask)
+                .and_then(|walk| self.plan_of(&ask, &walk.grid, walk.empty_step, 0));
             match plan {
                 Ok(_) => return Ok(()),
                 Err(error @ Error::Configuration { key, .. }) if key != STEPS => return Err(error),
@@ -280,7 +285,9 @@ impl SchedulerConfig {
     fn named<T>(&self, n: usize, part: Result<T, Error>) -> Result<T, Error> {
         part.map_err(|error| match error {
             Error::Configuration { .. } => error,
-            other => self.keys.refuse_steps(n, format!("a number for which not: {other}")),
+            other => self
+                .keys
+                .refuse_steps(n, format!("a number for which not: {other}")),
         })
     }
 
@@ -371,7 +378,11 @@ impl SchedulerConfig {
             return self.plan(n);
         }
         let walk = self.walk(n)?;
-        if !self.keys.get("skip_prk_steps").is_none_or(|skips| skips == true) {
+        if !self
+            .keys
+            .get("skip_prk_steps")
+            .is_none_or(|skips| skips == true)
+        {
             let allowed = "true for a part of the steps";
             return Err(self.keys.refuse("skip_prk_steps", allowed));
         }
@@ -414,13 +425,25 @@ impl SchedulerConfig {
     fn walk_on(&self, grid: &Grid<Told>) -> Result<(usize, Walk<Told>), Error> {
         let len = grid.len();
         // The list may have had an empty step, and the start of PNDM three middles.
-        let counts = [Some(len), Some(len + 1), len.checked_sub(3), len.checked_sub(2)];
+        let counts = [
+            Some(len),
+            Some(len + 1),
+            len.checked_sub(3),
+            len.checked_sub(2),
+        ];
         for n in counts.into_iter().flatten().filter(|n| *n > 0) {
-            if let Some(walk) = grid::walk(&self.ask(n)).ok().filter(|walk| walk.grid == *grid) {
+            if let Some(walk) = grid::walk(&self.ask(n))
+                .ok()
+                .filter(|walk| walk.grid == *grid)
+            {
                 return Ok((n, walk));
             }
         }
-        if !self.keys.get("skip_prk_steps").is_none_or(|skips| skips == true) {
+        if !self
+            .keys
+            .get("skip_prk_steps")
+            .is_none_or(|skips| skips == true)
+        {
             let allowed = "true on a grid of one's own, of whose steps no middles are known";
             return Err(self.keys.refuse("skip_prk_steps", allowed));
         }

@@ -76,7 +76,11 @@ impl Network {
     /// A network of flow matching.
     pub fn flow(keys: &Keys) -> Result<Self, Error> {
         // Upwards, what is added on the way to the data: the data less the noise.
-        let sign = if keys.flag("invert_sigmas")? { -1.0 } else { 1.0 };
+        let sign = if keys.flag("invert_sigmas")? {
+            -1.0
+        } else {
+            1.0
+        };
         Ok(Self::Plain(Parameterization::Flow, sign))
     }
 

@@ -78,11 +78,7 @@ impl Options {
                 Argument::NoiseFactor,
             ),
             ("mu", self.mu != plain.mu, Argument::Mu),
-            (
-                "sequence",
-                self.sequence != plain.sequence,
-                Argument::Mu,
-            ),
+            ("sequence", self.sequence != plain.sequence, Argument::Mu),
             ("sigmas", self.sigmas != plain.sigmas, Argument::Sigmas),
             (
                 "timesteps",
@@ -134,4 +130,3 @@ impl Jumps {
         plan.resampled_within(first..steps, self.length, self.passes)
     }
 }
-

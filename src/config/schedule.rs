@@ -104,8 +104,16 @@ impl Schedule {
         let at = |told| Ok::<_, Error>(self.level(Told(told))?.log_snr());
         // What lies beyond an end is told that end, rounded or not.
         Ok(Some((
-            if high < most { at(high)? } else { NoiseLevel::NOISE.log_snr() },
-            if low > least { at(low)? } else { NoiseLevel::CLEAN.log_snr() },
+            if high < most {
+                at(high)?
+            } else {
+                NoiseLevel::NOISE.log_snr()
+            },
+            if low > least {
+                at(low)?
+            } else {
+                NoiseLevel::CLEAN.log_snr()
+            },
         )))
     }
 
@@ -122,7 +130,10 @@ impl Schedule {
 fn is_rounded(keys: &Keys) -> Result<bool, Error> {
     // Where it does not round, the list is truncated like all others.
     let is_truncated = keys.class.quirks.truncates_cosine
-        && keys.choice("beta_schedule", keys.class.betas).ok().flatten()
+        && keys
+            .choice("beta_schedule", keys.class.betas)
+            .ok()
+            .flatten()
             == Some(BetaSchedule::Cosine);
     let rounds = matches!(keys.curve()?, Some(Curve::Karras | Curve::Lu));
     Ok(rounds && !is_truncated && !keys.is_flow()?)

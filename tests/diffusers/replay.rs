@@ -21,14 +21,14 @@ pub fn cases(path: &str) -> Vec<Value> {
 }
 
 /// Null is NaN.
-fn numbers(value: &Value) -> Array2<f64> {
+pub fn numbers(value: &Value) -> Array2<f64> {
     let list = value.as_array().unwrap().iter();
     let numbers: Vec<f64> = list.map(|x| x.as_f64().unwrap_or(f64::NAN)).collect();
     Array2::from_shape_vec((1, numbers.len()), numbers).unwrap()
 }
 
 /// The largest difference, relative to numbers above 1; NaN if either has one.
-fn off(found: &Array2<f64>, expected: &Array2<f64>) -> f64 {
+pub fn off(found: &Array2<f64>, expected: &Array2<f64>) -> f64 {
     assert_eq!(found.dim(), expected.dim());
     let pairs = found.iter().zip(expected);
     let offs = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0));
@@ -130,7 +130,7 @@ fn plans(case: &Value, config: &SchedulerConfig, n: usize) -> Result<Vec<Plan<To
 
 /// What a sample of diffusers is multiplied by to be one of ours: the classes that count in sigma keep
 /// `x / alpha`.
-fn scale(class: &str, level: NoiseLevel) -> f64 {
+pub fn scale(class: &str, level: NoiseLevel) -> f64 {
     let in_sigma = ["Euler", "Heun", "LMS", "KDPM2", "DPMSolverSDE"];
     match in_sigma.iter().any(|start| class.starts_with(start)) {
         true => level.alpha(),

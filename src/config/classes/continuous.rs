@@ -15,9 +15,7 @@ use crate::{
         schedule::Kind,
         words::{Algorithm, Words},
     },
-    solver::{
-        Consistency, Ddpm, EulerMaruyama, FinalMean, Langevin, LinearMultistep,
-    },
+    solver::{Consistency, Ddpm, EulerMaruyama, FinalMean, Langevin, LinearMultistep},
 };
 
 /// What the classes of EDM share.
@@ -26,7 +24,10 @@ const OF_EDM: Class = Class {
     keys: &[EDM],
     betas: &[],
     told: "`ln(sigma) / 4`",
-    schedule: |keys| Kind::log_sigma(keys, 0.25),
+    schedule: |keys| {
+        keys.count_in("num_train_timesteps", 1..=16_777_216)?;
+        Kind::log_sigma(keys, 0.25)
+    },
     spacing: Family::Whole,
     end: End::FinalSigmas,
     quirks: Quirks::NONE,
@@ -37,6 +38,7 @@ const OF_EDM: Class = Class {
     start: Start::Root,
     arguments: &[],
     refused: &[],
+    idle: &[],
 };
 
 pub(super) const EDM_EULER: Class = Class {
@@ -78,6 +80,7 @@ pub(super) const COSINE_DPM_SOLVER: Class = Class {
     ],
     told: "`(2 / pi) atan(sigma)`",
     schedule: |keys| {
+        keys.count_in("num_train_timesteps", 1..=16_777_216)?;
         let (max, min) = Kind::ends(keys)?;
         Ok(Kind::Atan { max, min })
     },
@@ -104,7 +107,9 @@ pub(super) const CM_STOCHASTIC_ITERATIVE: Class = Class {
         let floor = keys.blame("sigma_min", Sigma::new(keys.number("sigma_min")?))?;
         let solver = Consistency::default().with_floor(floor);
         let factor = keys.number("s_noise")?;
-        Ok(Box::new(keys.blame("s_noise", solver.with_noise_factor(factor))?))
+        Ok(Box::new(
+            keys.blame("s_noise", solver.with_noise_factor(factor))?,
+        ))
     },
     network: |keys| {
         let min = keys.blame("sigma_min", Sigma::new(keys.number("sigma_min")?))?;
@@ -147,6 +152,7 @@ pub(super) const IPNDM: Class = Class {
     solver: |_, _| Ok(Box::new(LinearMultistep::ipndm(4)?.with_analytic_start())),
     // The noise is sigma x + alpha times its answer.
     network: |_| Ok(Network::Plain(Parameterization::Velocity, 1.0)),
+    idle: &["num_train_timesteps"],
     ..OF_EDM
 };
 
@@ -172,6 +178,7 @@ pub(super) const SCORE_SDE_VE: Class = Class {
         Ok(Box::new(keys.blame("snr", solver)?.before_steps()))
     },
     network: |_| Ok(Network::Plain(Parameterization::Score, 1.0)),
+    idle: &["num_train_timesteps"],
     start: Start::Sigma,
     ..OF_EDM
 };

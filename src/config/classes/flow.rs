@@ -32,6 +32,7 @@ const MATCHING: Class = Class {
     start: Start::Root,
     arguments: &[Argument::Mu, Argument::Sigmas],
     refused: &[],
+    idle: &[],
 };
 
 /// Noise that is drawn anew would end in noise upwards.
@@ -61,7 +62,11 @@ pub(super) const FLOW_MATCH_EULER: Class = Class {
 pub(super) const FLOW_MATCH_HEUN: Class = Class {
     name: "FlowMatchHeunDiscreteScheduler",
     keys: &[FLOW],
-    solver: |_, _| Ok(Box::new(RungeKutta::heun().in_coordinates(Coordinates::Flow))),
+    solver: |_, _| {
+        Ok(Box::new(
+            RungeKutta::heun().in_coordinates(Coordinates::Flow),
+        ))
+    },
     arguments: &[],
     ..MATCHING
 };
@@ -115,7 +120,9 @@ fn ancestral(ask: &Ask<'_>) -> Result<Solver, Error> {
     let factor = keys.number_if("s_noise", |factor| factor > 0.0, "above 0")?;
     let descent = Descent::Flow(keys.number("eta")?);
     let solver = keys.blame("eta", Ancestral::with_descent(Ddim::default(), descent))?;
-    Ok(Box::new(keys.blame("s_noise", solver.with_noise_factor(factor))?))
+    Ok(Box::new(
+        keys.blame("s_noise", solver.with_noise_factor(factor))?,
+    ))
 }
 
 pub(super) const MINI_MAX_H3: Class = Class {

@@ -117,5 +117,4 @@ pub(super) const SIGMOID_TOO: Words<BetaSchedule> = &[
     ("squaredcos_cap_v2", BetaSchedule::Cosine),
     ("sigmoid", BetaSchedule::Sigmoid),
 ];
-pub(super) const COSINE_ALONE: Words<BetaSchedule> =
-    &[("squaredcos_cap_v2", BetaSchedule::Cosine)];
+pub(super) const COSINE_ALONE: Words<BetaSchedule> = &[("squaredcos_cap_v2", BetaSchedule::Cosine)];

@@ -54,6 +54,8 @@ pub(super) struct Class {
     pub arguments: &'static [Argument],
     /// Keys of which only null, false or an empty list is supported, and why.
     pub refused: &'static [(&'static str, &'static str)],
+    /// Keys without effect that diffusers cannot do with null.
+    pub idle: &'static [&'static str],
 }
 
 /// The rules for training steps that several classes share.
@@ -204,8 +206,14 @@ pub(super) const REFUSED: [(&str, &str); 9] = [
     ("BlockRefinementScheduler", NOT_GAUSSIAN),
     ("DiscreteDDIMScheduler", NOT_GAUSSIAN),
     ("EntropyBoundScheduler", NOT_GAUSSIAN),
-    ("ConsistencyDecoderScheduler", "a class with noise levels: this one belongs to a decoder"),
-    ("KarrasVeScheduler", "EDMEulerScheduler, which has its churn; diffusers has deprecated this one"),
+    (
+        "ConsistencyDecoderScheduler",
+        "a class with noise levels: this one belongs to a decoder",
+    ),
+    (
+        "KarrasVeScheduler",
+        "EDMEulerScheduler, which has its churn; diffusers has deprecated this one",
+    ),
 ];
 const RESOLUTION: &str = "a class whose runs keep their resolution";
 const NOT_GAUSSIAN: &str = "a class of Gaussian noise";
@@ -269,13 +277,19 @@ fn hint(name: &str) -> String {
         .collect();
     near.sort_unstable();
     let near: Vec<_> = near.into_iter().take(3).map(|(_, name)| name).collect();
-    format!("the classes of config::classes, of which {} are nearest", near.join(", "))
+    format!(
+        "the classes of config::classes, of which {} are nearest",
+        near.join(", ")
+    )
 }
 
 /// How many letters have to be put in, left out or changed, whatever their case.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let (a, b) = (a.strip_suffix("scheduler").unwrap_or(&a), b.strip_suffix("scheduler").unwrap_or(&b));
+    let (a, b) = (
+        a.strip_suffix("scheduler").unwrap_or(&a),
+        b.strip_suffix("scheduler").unwrap_or(&b),
+    );
     // A long text of a broken file is no name.
     let a: String = a.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();

@@ -42,6 +42,7 @@ const MULTISTEP: Class = Class {
     start: Start::Root,
     arguments: &[Argument::Mu],
     refused: &[],
+    idle: &[],
 };
 
 /// Runs of so many steps have no lower orders at their end.
@@ -93,7 +94,11 @@ pub(super) const DPM_SOLVER_INVERSE: Class = Class {
     ],
     grid: steps::upwards,
     solver: |ask, stretch| {
-        if ask.keys.word("algorithm_type", Algorithm::WORDS)?.is_stochastic {
+        if ask
+            .keys
+            .word("algorithm_type", Algorithm::WORDS)?
+            .is_stochastic
+        {
             let allowed = "dpmsolver, dpmsolver++ or deis: noise cannot be added upwards";
             return Err(ask.keys.refuse("algorithm_type", allowed));
         }
@@ -261,10 +266,19 @@ pub(super) const UNI_PC: Class = Class {
         if keys.flag("lower_order_final")? {
             solver = solver.lowering_final_orders();
         }
-        let whole = |value: &serde_json::Value| value.as_u64().and_then(|i| usize::try_from(i).ok());
-        let uncorrected = keys.list("disable_corrector", whole, "a list of whole numbers from 0 on")?;
-        let later = uncorrected.iter().filter_map(|step| step.checked_sub(stretch.before));
-        Ok(Box::new(solver.without_correcting(later.collect::<Vec<_>>())))
+        let whole =
+            |value: &serde_json::Value| value.as_u64().and_then(|i| usize::try_from(i).ok());
+        let uncorrected = keys.list(
+            "disable_corrector",
+            whole,
+            "a list of whole numbers from 0 on",
+        )?;
+        let later = uncorrected
+            .iter()
+            .filter_map(|step| step.checked_sub(stretch.before));
+        Ok(Box::new(
+            solver.without_correcting(later.collect::<Vec<_>>()),
+        ))
     },
     arguments: &[Argument::Mu, Argument::Sigmas],
     refused: &[("solver_p", "null: a solver is no value of a file")],

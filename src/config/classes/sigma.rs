@@ -42,6 +42,7 @@ const IN_SIGMA: Class = Class {
     start: Start::SigmaUnlessLeading,
     arguments: &[],
     refused: &[],
+    idle: &[],
 };
 
 /// Whether the times of Euler are those of EDM.
@@ -53,7 +54,8 @@ fn is_continuous(keys: &Keys) -> Result<bool, Error> {
         return Ok(false);
     }
     let is_continuous = keys.word("timestep_type", TYPES)?;
-    Ok(is_continuous && keys.word("prediction_type", EULER_PREDICTIONS)? == Parameterization::Velocity)
+    Ok(is_continuous
+        && keys.word("prediction_type", EULER_PREDICTIONS)? == Parameterization::Velocity)
 }
 
 const EULER_PREDICTIONS: Words<Parameterization> = &[
@@ -114,7 +116,11 @@ pub(super) fn churned(
     };
     // The amount is for all steps of the list, of which the grid may have a part.
     let share = stretch.grid.len() as f64 / stretch.total() as f64;
-    let churn = named(ask, "churn", Churn::new(Ddim::default(), options.churn * share))?;
+    let churn = named(
+        ask,
+        "churn",
+        Churn::new(Ddim::default(), options.churn * share),
+    )?;
     let factor = options.noise_factor;
     let churn = named(ask, "noise_factor", churn.with_noise_factor(factor))?;
     let churn = churn.asking_before_for(kept);
@@ -150,7 +156,11 @@ fn noised<S: ReverseStep + 'static>(
     solver: Ancestral<S>,
 ) -> Result<super::Solver, Error> {
     let factor = ask.options.noise_factor;
-    Ok(Box::new(named(ask, "noise_factor", solver.with_noise_factor(factor))?))
+    Ok(Box::new(named(
+        ask,
+        "noise_factor",
+        solver.with_noise_factor(factor),
+    )?))
 }
 
 pub(super) const HEUN: Class = Class {
@@ -198,7 +208,11 @@ pub(super) const DPM_SOLVER_SDE: Class = Class {
     solver: |ask, _| {
         let factor = ask.options.noise_factor;
         let solver = DpmSde::new(1.0)?;
-        Ok(Box::new(named(ask, "noise_factor", solver.with_noise_factor(factor))?))
+        Ok(Box::new(named(
+            ask,
+            "noise_factor",
+            solver.with_noise_factor(factor),
+        )?))
     },
     arguments: &[Argument::NoiseFactor],
     ..IN_SIGMA

@@ -37,6 +37,7 @@ const ON_STEPS: Class = Class {
     start: Start::Root,
     arguments: &[],
     refused: &[],
+    idle: &[],
 };
 
 /// The words of `variance_type`.
@@ -206,17 +207,15 @@ pub(super) const PNDM: Class = Class {
 
 pub(super) const RE_PAINT: Class = Class {
     name: "RePaintScheduler",
-    keys: &[
-        &[
-            ("num_train_timesteps", Number(1000.0)),
-            ("beta_start", Number(0.0001)),
-            ("beta_end", Number(0.02)),
-            ("beta_schedule", Word("linear")),
-            ("trained_betas", Null),
-            ("eta", Number(0.0)),
-            ("clip_sample", Flag(true)),
-        ],
-    ],
+    keys: &[&[
+        ("num_train_timesteps", Number(1000.0)),
+        ("beta_start", Number(0.0001)),
+        ("beta_end", Number(0.02)),
+        ("beta_schedule", Word("linear")),
+        ("trained_betas", Null),
+        ("eta", Number(0.0)),
+        ("clip_sample", Flag(true)),
+    ]],
     betas: SIGMOID_TOO,
     grid: steps::leading,
     solver: |ask, _| {

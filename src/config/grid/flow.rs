@@ -73,7 +73,8 @@ impl Ask<'_> {
         }
         let dynamic = "use_dynamic_shifting";
         let Some(mu) = self.mu()? else {
-            let allowed = "false without mu or the length of the sequence, which with_options takes";
+            let allowed =
+                "false without mu or the length of the sequence, which with_options takes";
             return Err(keys.refuse(dynamic, allowed));
         };
         let factor = match kind? {
@@ -193,9 +194,10 @@ pub(in super::super) fn matching(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
     let grid = grid.shifted(&FLOW, factor)?;
     let grid = match terminal {
         // A single step at pure noise is not moved.
-        Some(terminal) if grid.len() > 1 => {
-            keys.blame("shift_terminal", grid.stretched(&FLOW, Time::new(terminal)?))?
-        }
+        Some(terminal) if grid.len() > 1 => keys.blame(
+            "shift_terminal",
+            grid.stretched(&FLOW, Time::new(terminal)?),
+        )?,
         _ => grid,
     };
     let sigma = |node: Option<&Node<Time>>| node.map_or(0.0, |node| node.level.sigma());
@@ -228,14 +230,18 @@ pub(in super::super) fn multistep(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
     if let Some(curve) = keys.curve()? {
         return Err(refuse_curve(keys, curve));
     }
+    super::steps::lowest(keys)?;
     // Without mu they keep the static shift, and with it they know one type.
-    let factor = match ask.mu()? {
-        Some(_) if keys.flag("use_dynamic_shifting")? => {
+    let factor = match ask.options.mu.is_some() || ask.options.sequence.is_some() {
+        false => fixed(keys, "flow_shift")?,
+        true if !keys.flag("use_dynamic_shifting")? => {
+            return Err(keys.refuse("use_dynamic_shifting", "true with mu"));
+        }
+        true => {
             const ONE: Words<TimeShift> = &[("exponential", TimeShift::Exponential)];
             keys.choice("time_shift_type", ONE)?;
             ask.factor("flow_shift")?
         }
-        _ => fixed(keys, "flow_shift")?,
     };
     let last = 1.0 / keys.number("num_train_timesteps")?;
     // From the noisiest, which the list of alphas has last.

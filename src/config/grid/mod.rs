@@ -104,29 +104,47 @@ fn curve(keys: &Keys, max: f64, min: f64) -> Result<Option<Box<dyn SigmaCurve>>,
         true => (Sigma::new(max)?, Sigma::new(min)?),
         false => bounds(keys, max, min)?,
     };
-    if max == min {
-        // The ends of a single node, which no curve moves.
-        return Ok(None);
+    // No curve moves the ends of a single node.
+    match max == min {
+        true => Ok(None),
+        false => between(kind, max, min).map(Some),
     }
-    Ok(Some(match kind {
+}
+
+/// The curve of this kind.
+fn between(kind: Curve, max: Sigma, min: Sigma) -> Result<Box<dyn SigmaCurve>, Error> {
+    Ok(match kind {
         Curve::Karras => Box::new(Karras::new(max, min, 7.0)?),
         Curve::Beta => Box::new(Beta::new(max, min, 0.6, 0.6)?),
         Curve::Exponential | Curve::Lu => Box::new(PolyExponential::new(max, min, 1.0)?),
-    }))
+    })
+}
+
+/// The sigma of a key, or this one.
+fn bound(keys: &Keys, key: &'static str, own: f64) -> Result<Sigma, Error> {
+    match keys.optional(key)? {
+        None => Sigma::new(own),
+        Some(sigma) if sigma > 0.0 => keys.blame(key, Sigma::new(sigma)),
+        Some(_) => Err(keys.refuse(key, "above 0")),
+    }
 }
 
 /// These ratios, or those of the keys.
 fn bounds(keys: &Keys, max: f64, min: f64) -> Result<(Sigma, Sigma), Error> {
-    let or = |key, own| match keys.optional(key)? {
-        None => Sigma::new(own),
-        Some(sigma) if sigma > 0.0 => keys.blame(key, Sigma::new(sigma)),
-        Some(_) => Err(keys.refuse(key, "above 0")),
-    };
-    let (max, min) = (or("sigma_max", max)?, or("sigma_min", min)?);
+    let (max, min) = (
+        bound(keys, "sigma_max", max)?,
+        bound(keys, "sigma_min", min)?,
+    );
     if max < min {
         let (key, allowed) = match keys.optional("sigma_min")? {
-            Some(_) => ("sigma_min", format!("up to {:?}, the largest sigma", max.get())),
-            None => ("sigma_max", format!("from {:?} on, the smallest sigma", min.get())),
+            Some(_) => (
+                "sigma_min",
+                format!("up to {:?}, the largest sigma", max.get()),
+            ),
+            None => (
+                "sigma_max",
+                format!("from {:?} on, the smallest sigma", min.get()),
+            ),
         };
         return Err(keys.refuse(key, allowed));
     }

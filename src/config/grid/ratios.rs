@@ -5,7 +5,12 @@ use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 use super::{Ask, Walk, curve, ends_clean, steps};
 use crate::{
     Error, Grid, NoiseLevel, Sigma,
-    config::{betas, keys::Keys, schedule::{Kind, Told}, words::Words},
+    config::{
+        betas,
+        keys::Keys,
+        schedule::{Kind, Told},
+        words::Words,
+    },
     grid::{Karras, PolyExponential},
     schedule::NoiseSchedule,
 };
@@ -22,7 +27,10 @@ pub(in super::super) fn continuous(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
     }
     let betas = betas::table(keys)?;
     let spaced = steps::spaced(ask, &betas)?;
-    if keys.get("interpolation_type").is_some_and(|word| word == "log_linear") {
+    if keys
+        .get("interpolation_type")
+        .is_some_and(|word| word == "log_linear")
+    {
         let allowed = "linear with continuous times, of which the list has one more than steps";
         return Err(keys.refuse("interpolation_type", allowed));
     }
@@ -56,7 +64,10 @@ fn sigmas(ask: &Ask<'_>, n: usize) -> Result<Grid<Told>, Error> {
     let keys = ask.keys;
     let (max, min) = Kind::ends(keys)?;
     let (max, min) = (Sigma::new(max)?, Sigma::new(min)?);
-    match keys.choice("sigma_schedule", SIGMA_SCHEDULES)?.unwrap_or(true) {
+    match keys
+        .choice("sigma_schedule", SIGMA_SCHEDULES)?
+        .unwrap_or(true)
+    {
         true => {
             let curve = keys.blame("rho", Karras::new(max, min, keys.number("rho")?))?;
             Grid::along(ask.schedule, n, &curve)
@@ -102,7 +113,11 @@ pub(in super::super) fn variance_exploding(ask: &Ask<'_>) -> Result<Walk<Told>, 
 /// The list in `trained_betas`, which for iPNDM are sigmas.
 pub(in super::super) fn quarter_sigmas(keys: &Keys) -> Result<Option<Vec<f64>>, Error> {
     let within = |value: &serde_json::Value| value.as_f64().filter(|x| (0.0..=1.0).contains(x));
-    keys.optional_list("trained_betas", within, "null or a list of numbers from 0 to 1")
+    keys.optional_list(
+        "trained_betas",
+        within,
+        "null or a list of numbers from 0 to 1",
+    )
 }
 
 /// The grid of iPNDM: `sigma = sin^2` of even angles, or the list in `trained_betas`, which has one
@@ -116,7 +131,10 @@ pub(in super::super) fn quarter(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
         return Ok(Walk::of(Grid::at(schedule, &nodes)?));
     };
     let (Some((&end, nodes)), true) = (sigmas.split_last(), sigmas.len() == n + 1) else {
-        let allowed = format!("one less than the {} numbers of trained_betas", sigmas.len());
+        let allowed = format!(
+            "one less than the {} numbers of trained_betas",
+            sigmas.len()
+        );
         return Err(keys.refuse_steps(n, allowed));
     };
     let nodes: Vec<_> = nodes.iter().map(|&sigma| at(sigma)).collect();

@@ -62,8 +62,16 @@ fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
         None => (spaced, false),
         Some(curve) => {
             let grid = along(table, ask.n, &*curve)?;
-            let is_rounded = keys.class.quirks.rounds_karras && keys.curve()? == Some(Curve::Karras);
-            (if is_rounded { grid.telling_rounded() } else { grid }, true)
+            let is_rounded =
+                keys.class.quirks.rounds_karras && keys.curve()? == Some(Curve::Karras);
+            (
+                if is_rounded {
+                    grid.telling_rounded()
+                } else {
+                    grid
+                },
+                true,
+            )
         }
     })
 }
@@ -198,14 +206,16 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Told>, Error>
 /// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, told where it is.
 pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
     let (keys, table, n) = (ask.keys, ask.table()?, ask.n);
-    let (most, least) = ends(table)?;
     let reached = reached(keys, table)?;
     let spacing = keys.spacing()?;
+    let kind = keys.curve()?;
+    if let Some(kind) = kind {
+        return ask.told(&curved_upwards(ask, table, kind)?);
+    }
     // Upwards, an end may come twice: the last node and where the run goes to.
-    let (down, is_there) = match (curve(keys, most, least)?, spacing) {
-        (Some(curve), _) => (along(table, n, &*curve)?, true),
-        (None, Spacing::Trailing) => (trailing(ask, table, &reached)?, true),
-        (None, _) => {
+    let (down, is_there) = match spacing {
+        Spacing::Trailing => (trailing(ask, table, &reached)?, true),
+        _ => {
             limit(ask, reached.len() - 1)?;
             let grid = match spacing {
                 Spacing::Leading => offset_leading(ask, &reached, n + 1)?,
@@ -214,19 +224,38 @@ pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
             (grid.part(1..n + 1)?, false)
         }
     };
-    let mut nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
-    let end = match is_there {
-        true => nodes.pop().map(|node| node.level),
-        false => Some(reached.most()?),
-    };
-    if nodes.is_empty() {
-        let allowed = "2 or more, as the only step would go from a level to itself";
-        return Err(keys.refuse_steps(n, allowed));
-    }
-    ask.told(&Walk {
-        grid: Grid::new(nodes, end.unwrap_or(down.end()))?,
-        empty_step: is_there,
+    let nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
+    ask.told(&match is_there {
+        true => Walk::repeating_the_last(ask, &Grid::new(nodes, NoiseLevel::NOISE)?)?,
+        false => Walk::of(Grid::new(nodes, reached.most()?)?),
     })
+}
+
+/// The curve from `sigma_max`, for which the cleanest level stands, to `sigma_min`, for which the noisiest
+/// does: with both keys it goes down.
+fn curved_upwards(ask: &Ask<'_>, table: &Table, kind: Curve) -> Result<Walk<Step>, Error> {
+    let (most, least) = ends(table)?;
+    let (first, last) = match ask.keys.is_unbounded(kind) {
+        true => (Sigma::new(least)?, Sigma::new(most)?),
+        false => (
+            super::bound(ask.keys, "sigma_max", least)?,
+            super::bound(ask.keys, "sigma_min", most)?,
+        ),
+    };
+    if first == last {
+        return Err(ask.keys.refuse("sigma_min", "another sigma than sigma_max"));
+    }
+    let is_up = first < last;
+    let (max, min) = if is_up { (last, first) } else { (first, last) };
+    let grid = along(table, ask.n, &*super::between(kind, max, min)?)?;
+    let grid = match is_up {
+        true => Grid::new(
+            grid.nodes().iter().rev().copied().collect(),
+            NoiseLevel::NOISE,
+        )?,
+        false => grid,
+    };
+    Walk::repeating_the_last(ask, &grid)
 }
 
 /// The nodes of a curve. Beyond the ends of the schedule the network is told these.
@@ -287,13 +316,22 @@ fn ends(table: &Table) -> Result<(f64, f64), Error> {
 
 /// The schedule down to `lambda_min_clipped`.
 fn reached(keys: &Keys, table: &Table) -> Result<Table, Error> {
-    let key = "lambda_min_clipped";
-    let lowest = match keys.get(key) {
-        None => f64::NEG_INFINITY,
-        Some(value) if value == "-inf" => f64::NEG_INFINITY,
-        Some(_) => keys.number(key)?,
-    };
-    keys.blame(key, LogSnr::new(2.0 * lowest).and_then(|snr| table.reaching(snr)))
+    let lowest = lowest(keys)?;
+    keys.blame(
+        LOWEST,
+        LogSnr::new(2.0 * lowest).and_then(|snr| table.reaching(snr)),
+    )
+}
+
+const LOWEST: &str = "lambda_min_clipped";
+
+/// `lambda_min_clipped`, half a log-SNR.
+pub(super) fn lowest(keys: &Keys) -> Result<f64, Error> {
+    match keys.get(LOWEST) {
+        None => Ok(f64::NEG_INFINITY),
+        Some(value) if value == "-inf" => Ok(f64::NEG_INFINITY),
+        Some(_) => keys.number(LOWEST),
+    }
 }
 
 /// Refuses more steps than these.
