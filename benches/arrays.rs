@@ -8,7 +8,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gaussian_diffusion::{ForwardProcess, Noise, State, Step, schedule::Discrete};
+use gaussian_diffusion::{ForwardProcess, SeededNoise, State, Step, schedule::Discrete};
 use ndarray::{Array1, Array4};
 
 const LENGTHS: [usize; 3] = [1 << 14, 1 << 18, 3 << 20];
@@ -55,7 +55,7 @@ fn jumps(c: &mut Criterion) {
     group.bench_function("noise given", |b| {
         b.iter(|| schedule.jump(black_box(&x0), &times, &eps).unwrap());
     });
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     group.bench_function("noise drawn and returned", |b| {
         b.iter(|| {
             schedule

@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gaussian_diffusion::{
-    Noise,
+    SeededNoise,
     noise::NoiseSource,
     rand::{Rng, SeedableRng, rngs::StdRng},
     rand_distr::{Distribution, StandardNormal},
@@ -35,8 +35,8 @@ where
 }
 
 fn noise(c: &mut Criterion) {
-    lengths::<_, f32>(c, "seeded noise, f32", &mut Noise::seeded(1));
-    lengths::<_, f64>(c, "seeded noise, f64", &mut Noise::seeded(1));
+    lengths::<_, f32>(c, "seeded noise, f32", &mut SeededNoise::new(1));
+    lengths::<_, f64>(c, "seeded noise, f64", &mut SeededNoise::new(1));
     lengths::<_, f32>(c, "noise from StdRng, f32", &mut StdRng::seed_from_u64(1));
     lengths::<_, f64>(c, "noise from StdRng, f64", &mut StdRng::seed_from_u64(1));
 }

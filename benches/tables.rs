@@ -53,7 +53,7 @@ fn posterior(c: &mut Criterion) {
         b.iter(|| {
             levels
                 .windows(2)
-                .map(|pair| Markov.bridge(pair[1], pair[0]).unwrap().std)
+                .map(|pair| Markov.coefficients(pair[1], pair[0]).unwrap().std)
                 .sum::<f64>()
         });
     });

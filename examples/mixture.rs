@@ -11,7 +11,7 @@ use std::{
 };
 
 use gaussian_diffusion::{
-    Denoiser, ForwardProcess, GaussianMixture, Grid, Noise, NoiseLevel, Plan, Step,
+    Denoiser, ForwardProcess, GaussianMixture, Grid, SeededNoise, NoiseLevel, Plan, Step,
     rand::{SeedableRng, rngs::StdRng},
     schedule::Discrete,
     solver::{Ddim, Ddpm},
@@ -47,7 +47,7 @@ fn run(folder: &Path) -> Outcome<()> {
     let mixture = petals(7)?;
     let schedule = Discrete::cosine(1000)?;
     let grid = Grid::trailing(&schedule, STEPS)?;
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     let data = mixture.sample(POINTS, &mut StdRng::seed_from_u64(2));
 
     // Both samplers start from the same noise.
@@ -119,7 +119,7 @@ fn states(
     plan: &Plan<Step>,
     mixture: &GaussianMixture,
     start: Array2<f64>,
-    noise: &mut Noise,
+    noise: &mut SeededNoise,
 ) -> Result<Vec<Array2<f64>>, gaussian_diffusion::Error> {
     let mut network = mixture.clone();
     let mut states = vec![start.clone()];

@@ -15,7 +15,7 @@ use std::{
 };
 
 use gaussian_diffusion::{
-    GaussianMixture, Grid, Noise, Plan, Sampler, Step,
+    GaussianMixture, Grid, SeededNoise, Plan, Sampler, Step,
     rand::{SeedableRng, rngs::StdRng},
     sampler::{GridName, Kind, SolverName},
     schedule::Discrete,
@@ -79,8 +79,8 @@ fn run(folder: &Path) -> Outcome<()> {
         &Grid::uniform_log_snr(&schedule, REFERENCE_STEPS)?,
         &ExponentialAdams::deis(3)?,
     )?;
-    let start: Array2<f64> = fine.prior((POINTS.0, 2), &mut Noise::seeded(1))?;
-    let flow = fine.sample(start.clone(), &mut network, &mut Noise::seeded(3))?;
+    let start: Array2<f64> = fine.prior((POINTS.0, 2), &mut SeededNoise::new(1))?;
+    let flow = fine.sample(start.clone(), &mut network, &mut SeededNoise::new(3))?;
 
     let mut rows = Vec::new();
     for sampler in samplers() {
@@ -94,7 +94,7 @@ fn run(folder: &Path) -> Outcome<()> {
                 points.push(None);
                 continue;
             };
-            let mut noise = Noise::seeded(4);
+            let mut noise = SeededNoise::new(4);
             let (end, error) = if stochastic {
                 let start = plan.prior((POINTS.1, 2), &mut noise)?;
                 let end = plan.sample(start, &mut network, &mut noise)?;
@@ -163,7 +163,7 @@ fn draws(plan: &Plan<Step>) -> bool {
     let mut updates = stages.flat_map(|stage| [&stage.renoise, &stage.commit, &stage.trial]);
     updates.any(|update| {
         let update = update.as_ref();
-        update.is_some_and(|update| update.spread.draws())
+        update.is_some_and(|update| update.noise.draws())
     })
 }
 

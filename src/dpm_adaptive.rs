@@ -32,7 +32,7 @@ use crate::{
 /// Crowson, 2022.
 ///
 /// ```
-/// use gaussian_diffusion::{DpmAdaptive, LogSnr, Noise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm};
+/// use gaussian_diffusion::{DpmAdaptive, LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm};
 /// use ndarray::array;
 /// let schedule = Edm::default();
 /// let (from, to) = (LogSnr::from_sigma(Sigma::new(80.0)?), LogSnr::from_sigma(Sigma::new(0.01)?));
@@ -41,7 +41,7 @@ use crate::{
 ///     x * (0.25 / (0.25 + at.level.sigma().powi(2)))
 /// });
 /// let solver = DpmAdaptive::new(3)?.with_tolerances(1e-6, 1e-6)?;
-/// let (x, report) = solver.sample(&schedule, from, to, array![80.0], &mut net, &mut Noise::seeded(0))?;
+/// let (x, report) = solver.sample(&schedule, from, to, array![80.0], &mut net, &mut SeededNoise::new(0))?;
 /// // One deviation from the mean stays one deviation from it.
 /// assert!((x[0] - 0.5 * (1.0_f64 + 4.0 * 1e-4).sqrt()).abs() < 1e-4);
 /// assert_eq!(report.evaluations, 3 * (report.accepted + report.rejected));
@@ -87,7 +87,7 @@ impl DpmAdaptive {
         }
         Ok(Self {
             order,
-            solver: SingleStep::noise(order)?,
+            solver: SingleStep::new(order, Coordinates::Noise)?,
             absolute: 0.0078,
             relative: 0.05,
             first: 0.05,

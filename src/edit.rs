@@ -5,7 +5,7 @@ use crate::{Error, NoiseLevel};
 /// Where a run stands when its state is changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Reached {
+pub struct StepEnd {
     /// Number of steps done.
     pub step: usize,
     /// The noise level of what is changed.
@@ -18,13 +18,13 @@ pub struct Reached {
 /// [`Run::edit`](crate::Run::edit).
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, Grid, Noise, Plan, Reached, schedule::Discrete, solver::Ddim};
+/// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, StepEnd, schedule::Discrete, solver::Ddim};
 /// use ndarray::Array2;
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 4)?, &Ddim::default())?;
 /// let mut seen = Vec::new();
-/// let mut watch = |_: &mut Array2<f64>, at: Reached| Ok(seen.push(at.level));
-/// let mut noise = Noise::seeded(0);
+/// let mut watch = |_: &mut Array2<f64>, at: StepEnd| Ok(seen.push(at.level));
+/// let mut noise = SeededNoise::new(0);
 /// let start = plan.prior((1, 2), &mut noise)?;
 /// let mut net = GaussianMixture::point(&[1.0, 2.0])?;
 /// plan.sample_edited(start, &mut net, &mut watch, &mut noise)?;
@@ -38,11 +38,11 @@ pub trait Edit<V> {
     /// # Errors
     ///
     /// The edit's own.
-    fn edit(&mut self, x: &mut V, at: Reached) -> Result<(), Error>;
+    fn edit(&mut self, x: &mut V, at: StepEnd) -> Result<(), Error>;
 }
 
-impl<V, F: FnMut(&mut V, Reached) -> Result<(), Error>> Edit<V> for F {
-    fn edit(&mut self, x: &mut V, at: Reached) -> Result<(), Error> {
+impl<V, F: FnMut(&mut V, StepEnd) -> Result<(), Error>> Edit<V> for F {
+    fn edit(&mut self, x: &mut V, at: StepEnd) -> Result<(), Error> {
         self(x, at)
     }
 }

@@ -1,7 +1,7 @@
 //! The Gaussians of the process, on states: the forward transitions and the posterior.
 
 use crate::{
-    Bridge, Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
+    PosteriorCoefficients, Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     state::{Assignment, State},
@@ -86,12 +86,12 @@ impl Transition {
 /// drawn and returned.
 ///
 /// ```
-/// use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+/// use gaussian_diffusion::{ForwardProcess, SeededNoise, Step, schedule::Discrete};
 /// use ndarray::Array2;
 /// let schedule = Discrete::cosine(1000)?;
 /// let x0 = Array2::<f32>::ones((3, 8));
 /// let times = [Step::new(10), Step::new(500), Step::new(999)];
-/// let (xt, eps) = schedule.draw_jump(&x0, &times, &mut Noise::seeded(0))?;
+/// let (xt, eps) = schedule.draw_jump(&x0, &times, &mut SeededNoise::new(0))?;
 /// assert_eq!(xt, schedule.jump(&x0, &times, &eps)?);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -173,12 +173,12 @@ pub trait ForwardProcess: NoiseSchedule {
     /// them allocates a few numbers for each item and nothing of the size of the data.
     ///
     /// ```
-    /// use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+    /// use gaussian_diffusion::{ForwardProcess, SeededNoise, Step, schedule::Discrete};
     /// use ndarray::Array2;
     /// let schedule = Discrete::cosine(1000)?;
     /// let x0 = Array2::<f32>::ones((2, 8));
     /// let (mut xt, mut eps) = (x0.clone(), x0.clone());
-    /// let mut noise = Noise::seeded(0);
+    /// let mut noise = SeededNoise::new(0);
     /// for times in [[Step::new(10), Step::new(500)], [Step::new(7), Step::new(999)]] {
     ///     schedule.draw_jump_into(&x0, &times, &mut noise, &mut xt, &mut eps)?;
     ///     assert_eq!(xt, schedule.jump(&x0, &times, &eps)?);
@@ -349,7 +349,7 @@ pub trait ForwardProcess: NoiseSchedule {
         let t = t.into();
         let components = |t: Step| {
             let (before, level) = neighbours(self, t)?;
-            Parameterization::Mean(Markov.bridge(level, before)?).components(level)
+            Parameterization::Mean(Markov.coefficients(level, before)?).components(level)
         };
         weighted(x0, eps, &per_item(t, x0.items(), components)?)
     }
@@ -441,7 +441,7 @@ where
     Ok(eps)
 }
 
-impl Bridge {
+impl PosteriorCoefficients {
     /// The mean of the posterior for these two: `state * x_t + clean * x_0`.
     ///
     /// # Errors
@@ -451,7 +451,7 @@ impl Bridge {
     /// ```
     /// use gaussian_diffusion::{Markov, NoiseLevel, Posterior};
     /// use ndarray::array;
-    /// let q = Markov.bridge(NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN)?;
+    /// let q = Markov.coefficients(NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN)?;
     /// assert_eq!(q.mean(&array![5.0], &array![1.0])?, array![1.0]);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```

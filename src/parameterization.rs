@@ -1,6 +1,6 @@
 //! What a network says, and the linear maps from one way of saying it to another.
 
-use crate::{Bridge, Error, NoiseLevel, monomial::Monomial};
+use crate::{PosteriorCoefficients, Error, NoiseLevel, monomial::Monomial};
 
 /// What the output of a network stands for.
 ///
@@ -53,7 +53,7 @@ pub enum Parameterization {
     Flow,
     /// The mean of the less noisy `x_s` under this posterior step.
     #[doc(alias("previous_x", "previous_mean"))]
-    Mean(Bridge),
+    Mean(PosteriorCoefficients),
     /// The output `F` of a network under EDM's preconditioning, which has unit variance for data of
     /// deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
     /// with the other sign.
@@ -61,7 +61,7 @@ pub enum Parameterization {
     Edm(SigmaData),
 }
 
-/// The standard deviation of an element of the data, which EDM's preconditioning is told.
+/// The standard deviation of an element of the data, which EDM's preconditioning is given.
 ///
 /// ```
 /// use gaussian_diffusion::SigmaData;
@@ -101,14 +101,14 @@ impl SigmaData {
 
 /// A linear map on a network's answer: `state * x + prediction * p`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Linear {
+pub struct LinearMap {
     /// Coefficient of the noisy `x` the network was shown.
     pub state: f64,
     /// Coefficient of what it answered.
     pub prediction: f64,
 }
 
-impl Linear {
+impl LinearMap {
     /// The map that changes nothing.
     pub const IDENTITY: Self = Self {
         state: 0.0,
@@ -152,14 +152,14 @@ impl Parameterization {
     /// [`Error::Singular`] where this and `x` do not determine `x_0` and `eps`: a noise or score
     /// prediction at zero SNR, a clean-data prediction where there is no noise; or where a coefficient
     /// is beyond an f64.
-    pub fn to(self, other: Self, level: NoiseLevel) -> Result<Linear, Error> {
+    pub fn to(self, other: Self, level: NoiseLevel) -> Result<LinearMap, Error> {
         if self == other {
-            return Ok(Linear::IDENTITY);
+            return Ok(LinearMap::IDENTITY);
         }
         let (a, b) = self.components(level)?;
         let (c, d) = other.components(level)?;
         let determinant = self.determinant(level);
-        let map = Linear {
+        let map = LinearMap {
             state: (c * b - d * a) / determinant,
             prediction: other.determinant(level) / determinant,
         };
@@ -217,7 +217,7 @@ impl Parameterization {
     }
 }
 
-impl Bridge {
+impl PosteriorCoefficients {
     /// The mean of the step in terms of `x_t` and a prediction: `state * x_t + prediction * p`.
     ///
     /// The three equal forms of the DDPM mean are this for `X0`, `Noise` and `Mean`:
@@ -236,9 +236,9 @@ impl Bridge {
         self,
         parameterization: Parameterization,
         from: NoiseLevel,
-    ) -> Result<Linear, Error> {
+    ) -> Result<LinearMap, Error> {
         let x0 = parameterization.to(Parameterization::X0, from)?;
-        Ok(Linear {
+        Ok(LinearMap {
             state: self.state + self.clean * x0.state,
             prediction: self.clean * x0.prediction,
         })

@@ -13,7 +13,7 @@ use crate::{
 /// `state * alpha_t + clean = alpha_s` and `(state * sigma_t)^2 + std^2 = sigma_s^2`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Bridge {
+pub struct PosteriorCoefficients {
     /// Coefficient of `x_t`.
     #[doc(alias("posterior_mean_coef2"))]
     pub state: f64,
@@ -24,7 +24,7 @@ pub struct Bridge {
     pub std: f64,
 }
 
-impl Bridge {
+impl PosteriorCoefficients {
     /// `std^2`.
     pub fn variance(self) -> Variance {
         Variance::of_std(self.std)
@@ -33,15 +33,15 @@ impl Bridge {
 
 /// A family of posteriors `q(x_s | x_t, x_0)` that share the marginals `q(x_t | x_0)`.
 ///
-/// Laws, checked by `laws::posterior` (feature `laws`) and stated at [`Bridge`]; a step to the
+/// Laws, checked by `laws::posterior` (feature `laws`) and stated at [`PosteriorCoefficients`]; a step to the
 /// clean level is `state = 0, clean = 1, std = 0`.
 ///
 /// ```
-/// use gaussian_diffusion::{Generalized, Markov, NoiseLevel, Posterior};
+/// use gaussian_diffusion::{NonMarkovian, Markov, NoiseLevel, Posterior};
 /// let (from, to) = (NoiseLevel::new(0.6, 0.8)?, NoiseLevel::new(0.8, 0.6)?);
-/// let q = Markov.bridge(from, to)?;
+/// let q = Markov.coefficients(from, to)?;
 /// assert!((q.state * from.alpha() + q.clean - to.alpha()).abs() < 1e-15);
-/// assert_eq!(q, Generalized::new(1.0)?.bridge(from, to)?);
+/// assert_eq!(q, NonMarkovian::new(1.0)?.coefficients(from, to)?);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 pub trait Posterior {
@@ -50,23 +50,23 @@ pub trait Posterior {
     /// # Errors
     ///
     /// If `from` is not noisier than `to`, or the family has no such member.
-    fn bridge(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Bridge, Error>;
+    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error>;
 
     /// The variance of the step.
     ///
     /// # Errors
     ///
-    /// As [`bridge`](Self::bridge).
+    /// As [`coefficients`](Self::coefficients).
     #[doc(alias("posterior_variance"))]
     fn variance(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Variance, Error> {
-        Ok(self.bridge(from, to)?.variance())
+        Ok(self.coefficients(from, to)?.variance())
     }
 
     /// The log-variance of the step, negative infinity for a step that draws nothing.
     ///
     /// # Errors
     ///
-    /// As [`bridge`](Self::bridge).
+    /// As [`coefficients`](Self::coefficients).
     fn log_variance(&self, from: NoiseLevel, to: NoiseLevel) -> Result<LogVariance, Error> {
         Ok(self.variance(from, to)?.ln())
     }
@@ -102,8 +102,8 @@ impl Markov {
 }
 
 impl Posterior for Markov {
-    fn bridge(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Bridge, Error> {
-        Generalized { eta: 1.0 }.bridge(from, to)
+    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error> {
+        NonMarkovian { eta: 1.0 }.coefficients(from, to)
     }
 }
 
@@ -119,17 +119,17 @@ impl Posterior for Markov {
 ///
 /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7 and 16.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Generalized {
+pub struct NonMarkovian {
     eta: f64,
 }
 
-impl Generalized {
+impl NonMarkovian {
     pub(crate) const DETERMINISTIC: Self = Self { eta: 0.0 };
 
     /// # Errors
     ///
     /// If eta is negative, NaN or infinite. Above 1, some steps have no posterior, and
-    /// [`bridge`](Posterior::bridge) says so.
+    /// [`coefficients`](Posterior::coefficients) says so.
     pub fn new(eta: f64) -> Result<Self, Error> {
         if !(eta >= 0.0 && eta.is_finite()) {
             return Err(Error::range("eta", eta, "a finite number from 0 on"));
@@ -143,8 +143,8 @@ impl Generalized {
     }
 }
 
-impl Posterior for Generalized {
-    fn bridge(&self, from: NoiseLevel, to: NoiseLevel) -> Result<Bridge, Error> {
+impl Posterior for NonMarkovian {
+    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error> {
         check_direction(from, to)?;
         let (ratio, gap) = (to.ratio_above(from), to.gap_above(from));
         let drawn = self.eta * self.eta;
@@ -160,7 +160,7 @@ impl Posterior for Generalized {
             ));
         }
         let kept = kept2.sqrt();
-        Ok(Bridge {
+        Ok(PosteriorCoefficients {
             state: kept * to.sigma() / from.sigma(),
             clean: to.alpha() * (gap + ratio * drawn * one_minus_ratio2 / (1.0 + kept)),
             std: self.eta * to.sigma() * one_minus_ratio2.sqrt(),

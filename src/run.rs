@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 use answer::{PREDICTION, finite, keep, renoise};
 
 use crate::{
-    Edit, Error, NoiseLevel, Plan, Point, Prediction, Reached, noise::NoiseSource,
+    Edit, Error, NoiseLevel, Plan, Point, Prediction, StepEnd, noise::NoiseSource,
     plan::PlannedStage, state::State,
 };
 
@@ -17,16 +17,16 @@ use crate::{
 /// asynchronous runtime; a run owns its state and nothing else, and plans are shared.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Plan, Prediction, schedule::Discrete, solver::Ddim};
+/// use gaussian_diffusion::{Grid, SeededNoise, Plan, Prediction, schedule::Discrete, solver::Ddim};
 /// use ndarray::Array2;
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 4)?, &Ddim::default())?;
-/// let mut noise = Noise::seeded(1);
+/// let mut noise = SeededNoise::new(1);
 /// let start: Array2<f32> = plan.prior((2, 3), &mut noise)?;
 /// let mut run = plan.start_from(start, &mut noise)?;
 /// while let Some((x, at)) = run.pending() {
 ///     let answer = Prediction::noise(x.mapv(|x| 0.1 * x));
-///     println!("step {} of {}, told {:?}", at.step, plan.steps(), at.time);
+///     println!("step {} of {}, given {:?}", at.step, plan.steps(), at.time);
 ///     run.supply(answer, &mut noise)?;
 /// }
 /// assert_eq!(run.into_state().dim(), (2, 3));
@@ -130,11 +130,11 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// The first answers of a solver that keeps some give none back: they are kept.
     ///
     /// ```
-    /// use gaussian_diffusion::{Noise, Prediction, Sampler, schedule::Discrete};
+    /// use gaussian_diffusion::{SeededNoise, Prediction, Sampler, schedule::Discrete};
     /// use ndarray::Array2;
     /// let schedule = Discrete::stable_diffusion()?;
     /// let plan = Sampler::from_name("DPM++ 2M Karras")?.plan(&schedule, 8)?;
-    /// let mut noise = Noise::seeded(1);
+    /// let mut noise = SeededNoise::new(1);
     /// let start: Array2<f32> = plan.prior((2, 3), &mut noise)?;
     /// let mut run = plan.start_from(start, &mut noise)?;
     /// let (mut free, mut made) = (None, 0);
@@ -172,7 +172,7 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     pub fn edit<E: Edit<V> + ?Sized>(&mut self, edit: &mut E) -> Result<(), Error> {
         let end = self.plan.levels().last().copied();
         let next = self.planned().map(|planned| &planned.point);
-        let reached = Reached {
+        let reached = StepEnd {
             step: next.map_or(self.plan.steps(), |point| point.step),
             level: next.map_or(end.unwrap_or(NoiseLevel::CLEAN), |point| point.level),
         };

@@ -5,7 +5,7 @@ use crate::Error;
 /// `2^53`: the whole numbers below it are exact in an f64.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// As many steps as an f32, which is what networks are told, tells apart.
+/// As many steps as an f32, which is what networks are given, tells apart.
 const MOST_STEPS: usize = 1 << 24;
 
 /// Refuses a number of steps of zero, and one that no memory holds.
@@ -17,7 +17,7 @@ pub(crate) fn check_steps(steps: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// A training step, counted from zero: what a discrete-time network is told.
+/// A training step, counted from zero: what a discrete-time network is given.
 ///
 /// `Step::new(0)` is the least noisy step a network is trained on. Papers that count `t = 1..T`
 /// mean `Step::new(t - 1)`; their `t = 0`, the data, is [`NoiseLevel::CLEAN`] and not a step.

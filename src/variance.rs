@@ -99,7 +99,7 @@ impl LogVariance {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Spread {
+pub enum UpdateNoise {
     /// The same deviation for every element; 0 draws nothing.
     Std(f64),
     /// The network gives the log-variance of every element.
@@ -114,7 +114,7 @@ pub enum Spread {
     },
 }
 
-impl Spread {
+impl UpdateNoise {
     /// No noise.
     pub const NONE: Self = Self::Std(0.0);
 
@@ -178,34 +178,34 @@ impl ModelVariance {
     /// If a pair does not go from a noisier to a cleaner level.
     ///
     /// ```
-    /// use gaussian_diffusion::{ModelVariance, NoiseLevel, Spread, schedule::Discrete, Step};
+    /// use gaussian_diffusion::{ModelVariance, NoiseLevel, UpdateNoise, schedule::Discrete, Step};
     /// let schedule = Discrete::cosine(100)?;
     /// let (from, to) = (schedule.level_at_step(1)?, schedule.level_at_step(0)?);
-    /// let first = ModelVariance::FixedSmall.spread(to, NoiseLevel::CLEAN, Some((from, to)))?;
-    /// assert_eq!(first, ModelVariance::FixedSmall.spread(from, to, None)?);
+    /// let first = ModelVariance::FixedSmall.update_noise(to, NoiseLevel::CLEAN, Some((from, to)))?;
+    /// assert_eq!(first, ModelVariance::FixedSmall.update_noise(from, to, None)?);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("posterior_log_variance_clipped"))]
-    pub fn spread(
+    pub fn update_noise(
         self,
         from: NoiseLevel,
         to: NoiseLevel,
         previous: Option<(NoiseLevel, NoiseLevel)>,
-    ) -> Result<Spread, Error> {
+    ) -> Result<UpdateNoise, Error> {
         let large = Markov.forward_std(from, to)?;
         let small = if !to.is_clean() {
-            Markov.bridge(from, to)?.std
+            Markov.coefficients(from, to)?.std
         } else if let Some((from, to)) = previous {
-            Markov.bridge(from, to)?.std
+            Markov.coefficients(from, to)?.std
         } else {
             large
         };
         Ok(match self {
-            Self::FixedSmall => Spread::Std(small),
-            Self::FixedLarge if to.is_clean() => Spread::Std(small),
-            Self::FixedLarge => Spread::Std(large),
-            Self::Learned => Spread::Learned,
-            Self::LearnedRange => Spread::LearnedRange {
+            Self::FixedSmall => UpdateNoise::Std(small),
+            Self::FixedLarge if to.is_clean() => UpdateNoise::Std(small),
+            Self::FixedLarge => UpdateNoise::Std(large),
+            Self::Learned => UpdateNoise::Learned,
+            Self::LearnedRange => UpdateNoise::LearnedRange {
                 min: Variance::of_std(small).ln(),
                 max: Variance::of_std(large).ln(),
             },

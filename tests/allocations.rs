@@ -2,7 +2,7 @@
 
 use allocation_counter::measure;
 use gaussian_diffusion::{
-    ForwardProcess, Noise, Plan, Prediction, Sampler, Step,
+    ForwardProcess, SeededNoise, Plan, Prediction, Sampler, Step,
     noise::{BrownianPath, NoiseSource},
     schedule::Discrete,
 };
@@ -47,8 +47,8 @@ fn steps_allocate_nothing_once_they_have_their_arrays() {
             continue;
         };
         for careful in [false, true] {
-            let seeded = steps(&plan, &mut Noise::seeded(1), careful);
-            let path = steps(&plan, &mut BrownianPath::new(Noise::seeded(1)), careful);
+            let seeded = steps(&plan, &mut SeededNoise::new(1), careful);
+            let path = steps(&plan, &mut BrownianPath::new(SeededNoise::new(1)), careful);
             for counts in [seeded, path] {
                 let (first, rest) = counts.split_at(4.min(counts.len()));
                 assert!(first.iter().sum::<u64>() <= 4, "{sampler}: {counts:?}");
@@ -76,7 +76,7 @@ fn jumps_into_arrays_allocate_lists_of_levels_alone() {
     let x0 = Batch::ones((4, 100, 100));
     let (mut xt, mut eps) = (x0.clone(), x0.clone());
     let times: Vec<_> = (0..4).map(|i| Step::new(200 * i)).collect();
-    let mut noise = Noise::seeded(3);
+    let mut noise = SeededNoise::new(3);
     let counted = measure(|| {
         schedule
             .draw_jump_into(&x0, &times, &mut noise, &mut xt, &mut eps)

@@ -2,7 +2,7 @@
 //! closed expectation, and the limit of many steps.
 
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, LogVariance, Markov, ModelVariance, Noise,
+    Denoiser, Error, GaussianMixture, Grid, LogSnr, LogVariance, Markov, ModelVariance, SeededNoise,
     NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Posterior, Prediction, Sigma, Step,
     Time, Variance,
     likelihood::{
@@ -235,7 +235,7 @@ fn the_bound_of_a_mixture_lies_above_its_negative_log_density_and_meets_it() {
     let mut gaps = Vec::new();
     for steps in [32, 128, 512] {
         let found = fine_bound(steps)
-            .evaluate(&x_0, &mut data, &mut Noise::seeded(2))
+            .evaluate(&x_0, &mut data, &mut SeededNoise::new(2))
             .unwrap();
         let gap: Vec<Nats> = found
             .total()
@@ -269,7 +269,7 @@ fn a_network_that_learned_the_variance_of_gaussian_data_has_no_gap() {
         let Affine { slope, offset } = exact_affine(0.4, 0.25)(at.level);
         let (alpha, sigma) = (at.level.alpha(), at.level.sigma());
         let left = 0.25 * sigma * sigma / (alpha * alpha * 0.25 + sigma * sigma);
-        let q = Markov.bridge(at.from, at.to)?;
+        let q = Markov.coefficients(at.from, at.to)?;
         let variance = q.std * q.std + q.clean * q.clean * left;
         let said = Array2::from_elem(x.dim(), variance.ln());
         Ok::<_, Error>(Prediction::x0(x.mapv(|x| slope * x + offset)).with_variance(said))
@@ -277,7 +277,7 @@ fn a_network_that_learned_the_variance_of_gaussian_data_has_no_gap() {
     let data = GaussianMixture::isotropic(&[(1.0, &[0.4][..], 0.25)]).unwrap();
     let x_0 = data.sample(40_000, &mut StdRng::seed_from_u64(12));
     let terms = bound
-        .evaluate(&x_0, &mut net, &mut Noise::seeded(13))
+        .evaluate(&x_0, &mut net, &mut SeededNoise::new(13))
         .unwrap();
     let gap: Vec<Nats> = x_0
         .iter()
@@ -323,7 +323,7 @@ fn every_term_has_its_closed_expectation_also_for_a_wrong_network() {
         let bound = VariationalBound::new(&grid, variance, Continuous).unwrap();
         let expected = bound.expected(DATA, crooked).unwrap();
         let found = bound
-            .evaluate(&x_0, &mut crooked_net(), &mut Noise::seeded(4))
+            .evaluate(&x_0, &mut crooked_net(), &mut SeededNoise::new(4))
             .unwrap();
         let mut pairs = vec![("prior", Estimate::of(&found.prior), expected.prior[0])];
         for (found, expected) in found.steps.iter().zip(&expected.steps) {
@@ -350,7 +350,7 @@ fn drawn_steps_estimate_the_whole_bound_and_know_their_error() {
     // With discrete data every term is above 0, and none makes up for another.
     let pixels = Discretized::images();
     let bound = VariationalBound::new(&grid, ModelVariance::FixedLarge, pixels).unwrap();
-    let (mut noise, mut rng) = (Noise::seeded(5), StdRng::seed_from_u64(6));
+    let (mut noise, mut rng) = (SeededNoise::new(5), StdRng::seed_from_u64(6));
     let x_0 = array![[level_of(200)]];
     let (mut whole, mut drawn, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3000 {
@@ -392,7 +392,7 @@ fn a_learned_range_spans_the_fixed_variances_and_a_learned_one_is_its_logarithm(
         });
         VariationalBound::new(&grid, variance, Continuous)
             .unwrap()
-            .evaluate(&x_0, &mut net, &mut Noise::seeded(0))
+            .evaluate(&x_0, &mut net, &mut SeededNoise::new(0))
     };
     let small = evaluate(ModelVariance::FixedSmall, None).unwrap();
     let large = evaluate(ModelVariance::FixedLarge, None).unwrap();
@@ -454,7 +454,7 @@ fn respacing_and_a_grid_of_the_same_steps_have_the_same_bound() {
     ]
     .map(|grid| {
         let bound = VariationalBound::new(&grid, ModelVariance::FixedLarge, Continuous);
-        let mut noise = Noise::seeded(8);
+        let mut noise = SeededNoise::new(8);
         bound
             .unwrap()
             .evaluate(&x_0, &mut data, &mut noise)
@@ -475,26 +475,26 @@ fn an_item_does_not_depend_on_its_batch_its_layout_or_its_type() {
     let of = |i: usize| level_of((i * 37) % 256);
     let all = Array4::from_shape_fn((3, 2, 2, 2), |(a, b, c, d)| of(8 * a + 4 * b + 2 * c + d));
     let whole = bound
-        .evaluate(&all, &mut net, &mut Noise::seeded(1))
+        .evaluate(&all, &mut net, &mut SeededNoise::new(1))
         .unwrap();
     let one = all
         .slice_axis(Axis(0), ndarray::Slice::from(1..2))
         .to_owned();
     let alone = bound
-        .evaluate(&one, &mut net, &mut Noise::seeded(1).from_item(1))
+        .evaluate(&one, &mut net, &mut SeededNoise::new(1).with_first_item(1))
         .unwrap();
     assert_eq!(alone.total()[0], whole.total()[1]);
 
     let mut fortran = Array4::zeros((3, 2, 2, 2).f());
     fortran.assign(&all);
     let other = bound
-        .evaluate(&fortran, &mut net, &mut Noise::seeded(1))
+        .evaluate(&fortran, &mut net, &mut SeededNoise::new(1))
         .unwrap();
     assert_eq!(other, whole);
 
     let mut net = predicts::noise(|x: &Array4<f32>, _: Point<Step>| x.mapv(f32::sin));
     let single = bound
-        .evaluate(&all.mapv(|x| x as f32), &mut net, &mut Noise::seeded(1))
+        .evaluate(&all.mapv(|x| x as f32), &mut net, &mut SeededNoise::new(1))
         .unwrap();
     for (single, double) in single.total().iter().zip(whole.total()) {
         check("f32", single.nats().get(), double.nats().get(), 1e-4);
@@ -509,31 +509,31 @@ fn one_step_empty_batches_and_arrays_without_axes() {
     assert!(bound.steps().is_empty());
     let mut data = two_modes();
     let terms = bound
-        .evaluate(&array![[0.5]], &mut data, &mut Noise::seeded(0))
+        .evaluate(&array![[0.5]], &mut data, &mut SeededNoise::new(0))
         .unwrap();
     assert_eq!((terms.prior.len(), terms.steps.len()), (1, 0));
     let total = terms.total()[0].nats() - terms.reconstruction[0].nats() + terms.prior[0];
     assert!(total.get().abs() < 1e-15);
     let none = Array2::<f64>::zeros((0, 1));
     let terms = bound
-        .evaluate(&none, &mut data, &mut Noise::seeded(0))
+        .evaluate(&none, &mut data, &mut SeededNoise::new(0))
         .unwrap();
     assert!(terms.total().is_empty());
     let mut rng = StdRng::seed_from_u64(0);
     let found = bound
-        .estimate(&none, &mut data, &mut Noise::seeded(0), &mut rng, 2)
+        .estimate(&none, &mut data, &mut SeededNoise::new(0), &mut rng, 2)
         .unwrap();
     assert!(found.is_empty());
     // An array without axes is one item of one element.
     let mut net = predicts::x0(|x: &Array0<f64>, _: Point<Step>| x.clone());
     let scalar = bound
-        .evaluate(&Array0::from_elem((), 0.5), &mut net, &mut Noise::seeded(0))
+        .evaluate(&Array0::from_elem((), 0.5), &mut net, &mut SeededNoise::new(0))
         .unwrap();
     assert_eq!(scalar.total().len(), 1);
     // Items without elements have nothing to say.
     let mut net = predicts::x0(|x: &Array2<f64>, _: Point<Step>| x.clone());
     let nothing = bound
-        .evaluate(&Array2::zeros((2, 0)), &mut net, &mut Noise::seeded(0))
+        .evaluate(&Array2::zeros((2, 0)), &mut net, &mut SeededNoise::new(0))
         .unwrap();
     assert_eq!(nothing.total()[0].nats(), Nats::default());
 }
@@ -550,7 +550,7 @@ fn zero_terminal_snr_has_no_prior_term() {
     assert!(gap > 0.0 && gap < 0.5, "{gap}");
     let mut net = predicts::noise(|x: &Array2<f64>, _: Point<Step>| x.clone());
     let error = gaussian_bound(&schedule)
-        .evaluate(&array![[0.1]], &mut net, &mut Noise::seeded(0))
+        .evaluate(&array![[0.1]], &mut net, &mut SeededNoise::new(0))
         .unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -573,7 +573,7 @@ fn what_a_bound_refuses() {
     let bound = gaussian_bound(&schedule);
     let mut data = two_modes();
     let mut rng = StdRng::seed_from_u64(0);
-    let mut noise = Noise::seeded(0);
+    let mut noise = SeededNoise::new(0);
     let none = bound.estimate(&array![[0.5]], &mut data, &mut noise, &mut rng, 0);
     assert_eq!(
         none.unwrap_err().to_string(),
@@ -673,7 +673,7 @@ fn the_continuous_bound_does_not_depend_on_the_schedule() {
     let mut found = Vec::new();
     macro_rules! estimate {
         ($name:expr, $bound:expr) => {{
-            let (mut noise, mut rng) = (Noise::seeded(10), StdRng::seed_from_u64(11));
+            let (mut noise, mut rng) = (SeededNoise::new(10), StdRng::seed_from_u64(11));
             let terms = $bound
                 .unwrap()
                 .estimate(&x_0, &mut data.clone(), &mut noise, &mut rng, 4000)
@@ -743,7 +743,7 @@ fn what_a_continuous_bound_refuses() {
     let none = bound.estimate(
         &array![[0.1]],
         &mut two_modes(),
-        &mut Noise::seeded(0),
+        &mut SeededNoise::new(0),
         &mut rng,
         0,
     );
@@ -754,7 +754,7 @@ fn what_a_continuous_bound_refuses() {
     let empty = bound.estimate(
         &Array2::<f64>::zeros((0, 1)),
         &mut two_modes(),
-        &mut Noise::seeded(0),
+        &mut SeededNoise::new(0),
         &mut rng,
         3,
     );
@@ -837,7 +837,7 @@ fn the_continuous_reconstruction_is_an_entropy() {
     let schedule = schedule.unwrap();
     let bound = ContinuousBound::in_log_snr(&schedule, Continuous).unwrap();
     let x_0 = Array2::from_elem((4000, 1), 5.0);
-    let (mut noise, mut rng) = (Noise::seeded(30), StdRng::seed_from_u64(31));
+    let (mut noise, mut rng) = (SeededNoise::new(30), StdRng::seed_from_u64(31));
     let terms = bound
         .estimate(&x_0, &mut two_modes(), &mut noise, &mut rng, 1)
         .unwrap();
@@ -878,7 +878,7 @@ fn every_parameterization_has_the_same_bound() {
             data.predict(x, at)?.to(parameterization, x, at.level)
         });
         let terms = bound
-            .evaluate(&x_0, &mut net, &mut Noise::seeded(3))
+            .evaluate(&x_0, &mut net, &mut SeededNoise::new(3))
             .unwrap();
         let total: Array1<f64> = terms.total().iter().map(|it| it.nats().get()).collect();
         let first = expected.get_or_insert_with(|| total.clone());

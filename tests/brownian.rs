@@ -3,7 +3,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use gaussian_diffusion::{
-    Noise, NoiseLevel,
+    SeededNoise, NoiseLevel,
     noise::{BrownianPath, Interval, NoiseSource, Scale},
 };
 use ndarray::{Array1, Array2, Axis};
@@ -27,7 +27,7 @@ fn draws(seed: u64, from: f64, to: f64) -> Array1<f64> {
         from: level(from),
         to: level(to),
     };
-    let mut path = BrownianPath::new(Noise::seeded(seed));
+    let mut path = BrownianPath::new(SeededNoise::new(seed));
     path.add(&mut z, Scale::Same(1.0), Some(over)).unwrap();
     z
 }
@@ -101,7 +101,7 @@ fn increments_share_what_they_overlap() {
         from: level(0.8),
         to: level(0.2),
     };
-    let mut path = BrownianPath::new(Noise::seeded(4));
+    let mut path = BrownianPath::new(SeededNoise::new(4));
     path.add(&mut pair, Scale::Same(1.0), Some(over)).unwrap();
     let (x, y) = (pair.index_axis(Axis(1), 0), pair.index_axis(Axis(1), 1));
     assert!((&x * &y).mean().unwrap().abs() < 5.0 / (x.len() as f64).sqrt());
@@ -133,14 +133,14 @@ fn paths_belong_to_items() {
     };
     let mut many = Array2::<f64>::zeros((5, 3));
     let mut one = Array2::<f64>::zeros((1, 3));
-    let mut path = BrownianPath::new(Noise::seeded(8));
+    let mut path = BrownianPath::new(SeededNoise::new(8));
     path.add(&mut many, Scale::Same(1.0), None).unwrap();
     many.fill(0.0);
     path.add(&mut many, Scale::Same(1.0), over(0.6, 0.2))
         .unwrap();
     for item in 0..5 {
         one.fill(0.0);
-        let mut alone = BrownianPath::new(Noise::seeded(8).from_item(item));
+        let mut alone = BrownianPath::new(SeededNoise::new(8).with_first_item(item));
         alone
             .add(&mut one, Scale::Same(1.0), over(0.2, 0.6))
             .unwrap();
@@ -177,7 +177,7 @@ fn a_way_gone_again_draws_anew() {
     }
     // The same seed still gives the same result.
     let run = || {
-        let mut noise = BrownianPath::new(Noise::seeded(3));
+        let mut noise = BrownianPath::new(SeededNoise::new(3));
         let mut net = gaussian_diffusion::GaussianMixture::isotropic(&[(1.0, [0.3], 0.2)]).unwrap();
         let start = ndarray::array![[0.7_f64]];
         plan.sample(start, &mut net, &mut noise).unwrap()

@@ -865,7 +865,7 @@ fn exponential_adams() {
         agree("xEAB", of(Coordinates::Data), move |w, x| {
             adams_data(w, x, order)
         });
-        agree("zEAB", of(Coordinates::Ratio), move |w, x| {
+        agree("zEAB", of(Coordinates::Noise), move |w, x| {
             adams_noise(w, x, order)
         });
         agree("vEAB", of(Coordinates::Flow), move |w, x| {
@@ -880,22 +880,22 @@ fn exponential_adams() {
 fn dpm_solver() {
     for order in 1..=3 {
         let data = || DpmSolver::plus_plus(order).unwrap();
-        let noise = || DpmSolver::noise(order).unwrap();
+        let noise = || DpmSolver::new(order, Coordinates::Noise).unwrap();
         agree("++ M", data(), move |w, x| {
             dpm_plus_plus(w, x, order, false)
         });
-        agree("++ M Heun", data().heun(), move |w, x| {
+        agree("++ M Heun", data().with_exact_integrals(), move |w, x| {
             dpm_plus_plus(w, x, order, true)
         });
         agree("M", noise(), move |w, x| dpm_noise(w, x, order));
         if order < 3 {
-            let (data, noise) = (data().with_eta(1.0), noise().with_eta(1.0));
+            let (data, noise) = (data().with_tau(1.0), noise().with_tau(1.0));
             agree("SDE ++", data.unwrap(), move |w, x| {
                 sde_plus_plus(w, x, order)
             });
             agree("SDE", noise.unwrap(), move |w, x| sde_noise(w, x, order));
         }
-        let single = SingleStep::noise(order).unwrap();
+        let single = SingleStep::new(order, Coordinates::Noise).unwrap();
         agree("DPM-Solver", single, move |w, x| {
             dpm_single_noise(w, x, &[order])
         });
@@ -910,7 +910,7 @@ fn dpm_solver() {
         (1.0, true),
     ] {
         let solver = SingleStep::plus_plus(2).unwrap().with_fraction(r).unwrap();
-        let solver = if exact { solver.exact() } else { solver };
+        let solver = if exact { solver.with_exact_integrals() } else { solver };
         agree("++ 2S", solver, move |w, x| {
             dpm_single_data(w, x, 2, r, exact)
         });
@@ -932,13 +932,13 @@ fn unified_predictor_corrector() {
     for order in 1..=4 {
         let new = || UniPc::new(order).unwrap();
         agree("UniPC", new(), move |w, x| unipc(w, x, order, false, false));
-        agree("UniPC bh1", new().bh1(), move |w, x| {
+        agree("UniPC bh1", new().with_bh1(), move |w, x| {
             unipc(w, x, order, true, false)
         });
-        agree("UniPC noise", new().of_noise(), move |w, x| {
+        agree("UniPC noise", new().with_coordinates(Coordinates::Noise), move |w, x| {
             unipc(w, x, order, false, true)
         });
-        let both = new().of_noise().bh1();
+        let both = new().with_coordinates(Coordinates::Noise).with_bh1();
         agree("UniPC noise bh1", both, move |w, x| {
             unipc(w, x, order, true, true)
         });
@@ -964,7 +964,7 @@ fn stochastic_exponential() {
     }
     for order in 1..=3 {
         for eta in [0.5, 1.0] {
-            let solver = SingleStep::plus_plus(order).unwrap().with_eta(eta).unwrap();
+            let solver = SingleStep::plus_plus(order).unwrap().with_tau(eta).unwrap();
             agree("SEEDS", solver, move |w, x| seeds(w, x, order, eta));
         }
         let solver = ErSde::new(order).unwrap();
@@ -991,7 +991,7 @@ fn in_sigma_over_alpha() {
     for churn in [0.0, 0.7, 40.0] {
         let within = |s: f64| Sigma::new(s).unwrap();
         let euler = Churn::new(Ddim::default(), churn).unwrap();
-        let euler = euler.within(within(0.3), within(5.0)).unwrap();
+        let euler = euler.with_noise_between(within(0.3), within(5.0)).unwrap();
         agree("EDM Euler", euler, move |w, x| {
             edm(w, x, false, churn, 0.3, 5.0, 1.0)
         });

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Grid, LogSnr, ModelVariance, Noise, NoiseLevel, NoiseSchedule, Parameterization, Plan, Point,
+    Grid, LogSnr, ModelVariance, SeededNoise, NoiseLevel, NoiseSchedule, Parameterization, Plan, Point,
     ReverseStep, Sigma, Variance,
     noise::{BrownianPath, NoiseSource},
     plan::{Affine, Moments, Restart},
@@ -109,7 +109,7 @@ fn error_on<S: NoiseSchedule>(s: &S, solver: &dyn ReverseStep, grid: &Grid<S::Ti
     let plan = Plan::new(s, grid, solver).unwrap();
     let quantiles = [0.15, 0.4, 0.5, 0.8];
     let at = |level| Array1::from_iter(quantiles.map(|p| flow(p, level)));
-    let found = sample(&plan, at(plan.levels()[0]), &mut Noise::seeded(0));
+    let found = sample(&plan, at(plan.levels()[0]), &mut SeededNoise::new(0));
     (found - at(grid.end())).mapv(f64::abs).sum()
 }
 
@@ -120,41 +120,41 @@ fn flow_solvers() -> Vec<Box<dyn ReverseStep>> {
         Box::new(RungeKutta::dpm2()),
         Box::new(LinearMultistep::ipndm(4).unwrap()),
         Box::new(LinearMultistep::gradient_estimation(2.0).unwrap()),
-        Box::new(SingleStep::plus_plus(2).unwrap().exact()),
+        Box::new(SingleStep::plus_plus(2).unwrap().with_exact_integrals()),
     ];
-    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
-        all.push(Box::new(RungeKutta::heun().in_coordinates(c)));
+    for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
+        all.push(Box::new(RungeKutta::heun().with_coordinates(c)));
         all.push(Box::new(
-            RungeKutta::at_fraction(0.6).unwrap().in_coordinates(c),
+            RungeKutta::at_fraction(0.6).unwrap().with_coordinates(c),
         ));
         for order in 1..=3 {
             all.push(Box::new(
-                LinearMultistep::lms(order).unwrap().in_coordinates(c),
+                LinearMultistep::lms(order).unwrap().with_coordinates(c),
             ));
             all.push(Box::new(ExponentialAdams::new(order, c).unwrap()));
         }
     }
     for order in 1..=3 {
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
-        all.push(Box::new(DpmSolver::noise(order).unwrap().heun()));
+        all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
         all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::noise(order).unwrap()));
+        all.push(Box::new(SingleStep::new(order, Coordinates::Noise).unwrap()));
         all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::noise(order).unwrap()));
-        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap().heun()));
-        all.push(Box::new(NodeBlocks::noise(order).unwrap().heun()));
+        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap().with_exact_integrals()));
+        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
         all.push(Box::new(
             SaSolver::new(order, 0).unwrap().with_tau(0.0).unwrap(),
         ));
     }
     for order in 1..=2 {
         all.push(Box::new(UniPc::new(order).unwrap()));
-        all.push(Box::new(UniPc::new(order).unwrap().bh1()));
-        all.push(Box::new(UniPc::new(order).unwrap().of_noise()));
+        all.push(Box::new(UniPc::new(order).unwrap().with_bh1()));
+        all.push(Box::new(UniPc::new(order).unwrap().with_coordinates(Coordinates::Noise)));
         all.push(Box::new(
             SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap(),
         ));
-        let for_noise = SaSolver::new(order, order).unwrap().of_noise();
+        let for_noise = SaSolver::new(order, order).unwrap().with_coordinates(Coordinates::Noise);
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
     }
     all
@@ -197,19 +197,19 @@ fn high_orders(order: usize) -> Vec<Box<dyn ReverseStep>> {
     let unipc = UniPc::new(order - 1).unwrap();
     let mut all: Vec<Box<dyn ReverseStep>> = vec![
         Box::new(unipc.clone()),
-        Box::new(unipc.clone().bh1()),
-        Box::new(unipc.of_noise()),
+        Box::new(unipc.clone().with_bh1()),
+        Box::new(unipc.with_coordinates(Coordinates::Noise)),
     ];
-    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
+    for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
         let lms = LinearMultistep::lms(order).unwrap();
-        all.push(Box::new(lms.in_coordinates(c)));
+        all.push(Box::new(lms.with_coordinates(c)));
         all.push(Box::new(ExponentialAdams::new(order, c).unwrap()));
     }
     for (predictor, corrector) in [(order, 0), (order - 1, order)] {
         let solver = SaSolver::new(predictor, corrector).unwrap();
         let solver = solver.with_tau(0.0).unwrap();
         all.push(Box::new(solver));
-        all.push(Box::new(solver.of_noise()));
+        all.push(Box::new(solver.with_coordinates(Coordinates::Noise)));
     }
     all
 }
@@ -282,30 +282,30 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
         Box::new(Ancestral::new(Ddim::default(), 1.0).unwrap()),
         Box::new(Ancestral::new(RungeKutta::heun(), 1.0).unwrap()),
         Box::new(Ancestral::new(SingleStep::plus_plus(2).unwrap(), 0.7).unwrap()),
-        Box::new(DpmSolver::noise(1).unwrap().with_eta(1.0).unwrap()),
+        Box::new(DpmSolver::new(1, Coordinates::Noise).unwrap().with_tau(1.0).unwrap()),
         Box::new(Churn::new(RungeKutta::heun(), 3.0).unwrap()),
-        Box::new(Churn::new(Ddim::default(), 3.0).unwrap().asking_before()),
+        Box::new(Churn::new(Ddim::default(), 3.0).unwrap().with_evaluation_before(Parameterization::Noise)),
         Box::new(
             Churn::new(Ddim::default(), 3.0)
                 .unwrap()
-                .asking_before_for(Parameterization::X0),
+                .with_evaluation_before(Parameterization::X0),
         ),
         Box::new(FinalMean::new(Ddpm::default())),
-        Box::new(SaSolver::new(1, 1).unwrap().of_noise()),
+        Box::new(SaSolver::new(1, 1).unwrap().with_coordinates(Coordinates::Noise)),
     ];
     for order in 1..=3 {
         let blocks = NodeBlocks::plus_plus(order).unwrap();
-        all.push(Box::new(blocks.with_eta(1.0).unwrap()));
-        all.push(Box::new(blocks.heun().with_eta(1.0).unwrap()));
+        all.push(Box::new(blocks.with_tau(1.0).unwrap()));
+        all.push(Box::new(blocks.with_exact_integrals().with_tau(1.0).unwrap()));
     }
     for order in 1..=2 {
         all.push(Box::new(
-            DpmSolver::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
+            DpmSolver::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
         ));
         all.push(Box::new(SaSolver::new(order, order).unwrap()));
         all.push(Box::new(ErSde::new(order).unwrap()));
         all.push(Box::new(
-            SingleStep::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
+            SingleStep::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
         ));
     }
     all
@@ -419,7 +419,7 @@ fn samples_have_the_law_of_the_recursion() {
     for (seed, solver) in stochastic().iter().enumerate() {
         let (plan, law) = carried(&RectifiedFlow, solver, 6);
         let start = plan.levels()[0];
-        let mut noise = Noise::seeded(seed as u64);
+        let mut noise = SeededNoise::new(seed as u64);
         let mut x = Array1::zeros(COUNT);
         let std = gaussian_diffusion::noise::Scale::Same(total(start).sqrt());
         noise.add(&mut x, std, None).unwrap();
@@ -450,18 +450,18 @@ fn defects_close() {
         Plan::new(&Cosine, &grid, solver).unwrap().defect().unwrap()
     };
     let large = Ddpm::new(ModelVariance::FixedLarge);
-    let before = Churn::new(Ddim::default(), 4.0).unwrap().asking_before();
+    let before = Churn::new(Ddim::default(), 4.0).unwrap().with_evaluation_before(Parameterization::Noise);
     let kept = Churn::new(Ddim::default(), 4.0).unwrap();
-    let kept = kept.asking_before_for(Parameterization::X0);
+    let kept = kept.with_evaluation_before(Parameterization::X0);
     assert!(defect(&kept, 200) < 1e-12);
     let cases: [(&dyn ReverseStep, f64); 7] = [
         (&EulerMaruyama::new(1.0).unwrap(), 1.0),
-        (&DpmSolver::noise(1).unwrap().with_eta(1.0).unwrap(), 1.0),
-        (&DpmSolver::noise(2).unwrap().with_eta(1.0).unwrap(), 2.0),
+        (&DpmSolver::new(1, Coordinates::Noise).unwrap().with_tau(1.0).unwrap(), 1.0),
+        (&DpmSolver::new(2, Coordinates::Noise).unwrap().with_tau(1.0).unwrap(), 2.0),
         (&large, 1.0),
         (&before, 1.0),
         (&FinalMean::new(Ddpm::default()), 1.0),
-        (&SaSolver::new(1, 1).unwrap().of_noise(), 1.0),
+        (&SaSolver::new(1, 1).unwrap().with_coordinates(Coordinates::Noise), 1.0),
     ];
     for (solver, rate) in cases {
         let measured = (defect(solver, 200) / defect(solver, 400)).log2();
@@ -516,8 +516,8 @@ fn strong_convergence() {
             let plan = Plan::new(&Cosine, &grid, solver).unwrap();
             let x = Array1::from_shape_fn(ITEMS, |i| (i as f64 * 0.7).sin());
             match path {
-                true => sample(&plan, x, &mut BrownianPath::new(Noise::seeded(7))),
-                false => sample(&plan, x, &mut Noise::seeded(seed)),
+                true => sample(&plan, x, &mut BrownianPath::new(SeededNoise::new(7))),
+                false => sample(&plan, x, &mut SeededNoise::new(seed)),
             }
         };
         (result(n, 1) - result(2 * n, 2))
@@ -526,8 +526,8 @@ fn strong_convergence() {
             .unwrap()
     };
     let solvers: [Box<dyn ReverseStep>; 4] = [
-        Box::new(DpmSolver::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
-        Box::new(SingleStep::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
+        Box::new(DpmSolver::plus_plus(2).unwrap().with_tau(1.0).unwrap()),
+        Box::new(SingleStep::plus_plus(2).unwrap().with_tau(1.0).unwrap()),
         Box::new(DpmSde::new(1.0).unwrap()),
         Box::new(Ddpm::default()),
     ];

@@ -3,8 +3,8 @@
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use gaussian_diffusion::{
-    Edit, Error, GaussianMixture, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule, Plan, Point,
-    Prediction, Reached, ReverseStep, Sigma, Spread, Step,
+    Edit, Error, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule, Plan, Point,
+    Prediction, StepEnd, ReverseStep, Sigma, UpdateNoise, Step,
     denoiser::SelfConditioned,
     editing::{Inpaint, Inversion, Known, slerp},
     noise::{Interval, NoiseSource, Scale},
@@ -119,13 +119,13 @@ fn known_parts<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, it
     let known = values::<A>(items);
     for plan in plans {
         let mut eps = Array2::from_elem((items, 3), A::of(0.0));
-        Noise::seeded(9)
+        SeededNoise::new(9)
             .add(&mut eps, Scale::Same(1.0), None)
             .unwrap();
         let inpaint = || {
             Inpaint::new(
                 Known::new(known.clone(), mask(items)).unwrap(),
-                Noise::seeded(9),
+                SeededNoise::new(9),
             )
         };
         let mut net = predicts::with(|x: &Array2<A>, at: Point<S::Time>| {
@@ -137,9 +137,9 @@ fn known_parts<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, it
             }
             gaussian_diffusion::Denoiser::<Array2<A>, S::Time>::predict(&mut mixture(), x, at)
         });
-        let mut noise = Noise::seeded(4);
+        let mut noise = SeededNoise::new(4);
         let start: Array2<A> = plan.prior((items, 3), &mut noise).unwrap();
-        let mut held = inpaint().holding_noise();
+        let mut held = inpaint().with_held_noise();
         let x = plan
             .sample_edited(start.clone(), &mut net, &mut held, &mut noise)
             .unwrap();
@@ -155,7 +155,7 @@ fn known_parts<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, it
             .unwrap();
         assert_eq!(x.column(0), known.column(0), "{}", plan.name());
         let zeros = mask::<A>(items).mapv(|_| A::of(0.0));
-        let mut nothing = Inpaint::new(Known::new(known.clone(), zeros).unwrap(), Noise::seeded(1));
+        let mut nothing = Inpaint::new(Known::new(known.clone(), zeros).unwrap(), SeededNoise::new(1));
         let edited = plan
             .sample_edited(
                 start.clone(),
@@ -196,10 +196,10 @@ fn inpainting_draws_once_a_run_or_at_every_level() {
         let known = Known::new(values(1), mask(1)).unwrap();
         let mut inpaint = Inpaint::new(known, Counted(Rc::clone(&count)));
         if hold {
-            inpaint = inpaint.holding_noise();
+            inpaint = inpaint.with_held_noise();
         }
         for _ in 0..2 {
-            let mut noise = Noise::seeded(0);
+            let mut noise = SeededNoise::new(0);
             let start = plan.prior((1, 3), &mut noise).unwrap();
             plan.sample_edited(start, &mut mixture(), &mut inpaint, &mut noise)
                 .unwrap();
@@ -225,7 +225,7 @@ fn corrected_data<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     let plan = Plan::new(schedule, grid, &Ddim::default()).unwrap();
     let known = values::<f64>(2);
     let mut eps = Array2::<f64>::zeros((2, 3));
-    Noise::seeded(3)
+    SeededNoise::new(3)
         .add(&mut eps, Scale::Same(1.0), None)
         .unwrap();
     let first = plan.levels()[0];
@@ -243,7 +243,7 @@ fn corrected_data<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     let correction = Known::new(known.clone(), mask(2)).unwrap();
     let mut net =
         gaussian_diffusion::Denoiser::<Array2<f64>, S::Time>::corrected(inner, correction);
-    let x = plan.sample(start, &mut net, &mut Noise::seeded(0)).unwrap();
+    let x = plan.sample(start, &mut net, &mut SeededNoise::new(0)).unwrap();
     assert_eq!(x.column(0), known.column(0));
 }
 
@@ -276,8 +276,8 @@ fn repaint_comes_near_the_conditional_law() {
     let items = 1000;
     let off = |plan: &Plan<Step>| {
         let known = Array2::from_shape_fn((items, 2), |(_, j)| [1.0, 0.0][j]);
-        let mut inpaint = Inpaint::new(Known::new(known.clone(), known).unwrap(), Noise::seeded(5));
-        let mut noise = Noise::seeded(6);
+        let mut inpaint = Inpaint::new(Known::new(known.clone(), known).unwrap(), SeededNoise::new(5));
+        let mut noise = SeededNoise::new(6);
         let start = plan.prior((items, 2), &mut noise).unwrap();
         let x: Array2<f64> = plan
             .sample_edited(start, &mut data.clone(), &mut inpaint, &mut noise)
@@ -318,7 +318,7 @@ where
             let scale = to.alpha() / from.alpha();
             let std = (to.sigma().powi(2) - (scale * from.sigma()).powi(2)).sqrt();
             close(renoise.state, scale, 1e-14, i);
-            let Spread::Std(found) = renoise.spread else {
+            let UpdateNoise::Std(found) = renoise.noise else {
                 panic!("no deviation")
             };
             close(found, std, 1e-9, i);
@@ -369,7 +369,7 @@ fn inversion_order<S: NoiseSchedule>(schedule: &S, _: &Grid<S::Time>) {
             Grid::uniform_log_snr_between(schedule, n, top, LogSnr::new(7.0).unwrap()).unwrap();
         let forth = Plan::new(schedule, &grid.inverted(), &Ddim::default()).unwrap();
         let back = Plan::new(schedule, &grid, &Ddim::default()).unwrap();
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         let code = forth
             .sample(x0.clone(), &mut Inversion::new(mixture()), &mut noise)
             .unwrap();
@@ -405,10 +405,10 @@ where
         let plan = Plan::new(schedule, &part, &Ddim::default()).unwrap();
         let x0 = values::<f64>(2);
         let mut eps = Array2::<f64>::zeros((2, 3));
-        Noise::seeded(2)
+        SeededNoise::new(2)
             .add(&mut eps, Scale::Same(1.0), None)
             .unwrap();
-        let found = plan.noised(&x0, &mut Noise::seeded(2)).unwrap();
+        let found = plan.noised(&x0, &mut SeededNoise::new(2)).unwrap();
         let level = plan.levels()[0];
         for (found, expected) in found
             .iter()
@@ -418,7 +418,7 @@ where
         }
         // The data is the exact prediction: the run returns to it.
         let mut net = predicts::x0(|_: &Array2<f64>, _: Point<S::Time>| x0.clone());
-        let x = plan.sample(found, &mut net, &mut Noise::seeded(0)).unwrap();
+        let x = plan.sample(found, &mut net, &mut SeededNoise::new(0)).unwrap();
         assert_eq!(x, x0);
     }
     for strength in [0.0, 0.1, -1.0, 1.01, f64::NAN] {
@@ -455,7 +455,7 @@ fn starts_from_data_own_their_level_on_every_schedule() {
 fn slerp_moves_along_the_arc() {
     let mut a = Array2::<f64>::zeros((4, 5));
     let mut b = a.clone();
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     noise.add(&mut a, Scale::Same(1.0), None).unwrap();
     noise.add(&mut b, Scale::Same(1.0), None).unwrap();
     for mut row in a.rows_mut().into_iter().chain(b.rows_mut()) {
@@ -514,10 +514,10 @@ fn variations_are_noise() {
         &Ddim::default(),
     )
     .unwrap();
-    let start: Array2<f64> = plan.prior((20, 2000), &mut Noise::seeded(1)).unwrap();
+    let start: Array2<f64> = plan.prior((20, 2000), &mut SeededNoise::new(1)).unwrap();
     for strength in [0.0, 0.1, 0.5, 1.0] {
         let x = plan
-            .variation(&start, strength, &mut Noise::seeded(2))
+            .variation(&start, strength, &mut SeededNoise::new(2))
             .unwrap();
         let variance = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
         // Five standard errors of 40,000 numbers.
@@ -569,7 +569,7 @@ fn self_conditioning_shows_the_last_answer_and_forgets_it() {
     let mut net = SelfConditioned::new(
         |x: &Array1<f64>, last: Option<&Array1<f64>>, at: Point<Sigma>| {
             let x0 = said(x[0], last.map_or(0.0, |last| last[0]));
-            // Said as noise: what is shown is the data that follows.
+            // Predictions as noise: what is shown is the data that follows.
             Ok(Prediction::noise((x - x0) / at.level.sigma()))
         },
     );
@@ -589,7 +589,7 @@ fn self_conditioning_shows_the_last_answer_and_forgets_it() {
     }
     for _ in 0..2 {
         let found = plan
-            .sample(array![7.0], &mut net, &mut Noise::seeded(0))
+            .sample(array![7.0], &mut net, &mut SeededNoise::new(0))
             .unwrap();
         close(found[0], x, 1e-12, "self-conditioned");
     }
@@ -598,9 +598,9 @@ fn self_conditioning_shows_the_last_answer_and_forgets_it() {
 /// Edits see every level once, in order, and what they break is named.
 #[test]
 fn edits_are_made_between_steps() {
-    struct Watch(Vec<Reached>);
+    struct Watch(Vec<StepEnd>);
     impl Edit<Array1<f64>> for Watch {
-        fn edit(&mut self, _: &mut Array1<f64>, at: Reached) -> Result<(), Error> {
+        fn edit(&mut self, _: &mut Array1<f64>, at: StepEnd) -> Result<(), Error> {
             self.0.push(at);
             Ok(())
         }
@@ -611,14 +611,14 @@ fn edits_are_made_between_steps() {
         let plan = Plan::new(&schedule, &grid, solver).unwrap();
         let mut net = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x * 0.5);
         let mut watch = Watch(Vec::new());
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         plan.sample_edited(array![1.0], &mut net, &mut watch, &mut noise)
             .unwrap();
         let levels: Vec<_> = watch.0.iter().map(|at| at.level).collect();
         assert_eq!(levels, plan.levels());
         assert!(watch.0.iter().enumerate().all(|(i, at)| at.step == i));
         // A shift of one at every step, by hand: the correction gets what its guess got.
-        let mut add = |x: &mut Array1<f64>, at: Reached| {
+        let mut add = |x: &mut Array1<f64>, at: StepEnd| {
             *x += if at.step == 0 { 0.0 } else { 1.0 };
             Ok(())
         };
@@ -644,13 +644,13 @@ fn edits_are_made_between_steps() {
     }
     let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
     let mut net = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x * 0.5);
-    let mut spoil = |x: &mut Array1<f64>, at: Reached| {
+    let mut spoil = |x: &mut Array1<f64>, at: StepEnd| {
         if at.step == 2 {
             x[0] = f64::NAN;
         }
         Ok(())
     };
-    let error = plan.sample_edited(array![1.0], &mut net, &mut spoil, &mut Noise::seeded(0));
+    let error = plan.sample_edited(array![1.0], &mut net, &mut spoil, &mut SeededNoise::new(0));
     assert_eq!(
         error.unwrap_err().to_string(),
         "the edited state holds a NaN or an infinity at step 2"
@@ -659,7 +659,7 @@ fn edits_are_made_between_steps() {
     let mut wild = predicts::with(|x: &Array1<f64>, _: Point<Step>| {
         Ok(Prediction::x0(x.clone()).with_shift(x * f64::NAN))
     });
-    let error = plan.sample(array![1.0], &mut wild, &mut Noise::seeded(0));
+    let error = plan.sample(array![1.0], &mut wild, &mut SeededNoise::new(0));
     assert_eq!(
         error.unwrap_err().to_string(),
         "the prediction of the network holds a NaN or an infinity at step 0"
@@ -694,8 +694,8 @@ fn bad_masks_are_refused() {
     )
     .unwrap();
     let mut net = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x.clone());
-    let mut inpaint = Inpaint::new(known, Noise::seeded(0));
-    let error = plan.sample_edited(array![1.0], &mut net, &mut inpaint, &mut Noise::seeded(0));
+    let mut inpaint = Inpaint::new(known, SeededNoise::new(0));
+    let error = plan.sample_edited(array![1.0], &mut net, &mut inpaint, &mut SeededNoise::new(0));
     assert_eq!(
         error.unwrap_err().to_string(),
         "known data has shape [2], expected [1]"

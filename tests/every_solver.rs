@@ -7,10 +7,10 @@ use common::{
     stochastic_single_steps,
 };
 use gaussian_diffusion::{
-    Denoiser, GaussianMixture, Grid, LogSnr, Noise, NoiseSchedule, Parameterization, Plan, Point,
-    Reached, ReverseStep, Sigma,
+    Denoiser, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseSchedule, Parameterization, Plan, Point,
+    StepEnd, ReverseStep, Sigma,
     editing::{Inpaint, Inversion, Known},
-    guidance::{Combination, Guided, PlusPlus},
+    guidance::{Combination, Guided, CfgPlusPlus},
     noise::{NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
@@ -72,7 +72,7 @@ fn worst<A: Real>(a: &Array2<A>, b: &Array2<A>) -> f64 {
 /// Known elements are what they should be where a step begins and, to the last bit, at the end.
 fn inpainted<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, items: usize) {
     let mut eps = Array2::from_elem((items, 3), A::of(0.0));
-    Noise::seeded(9)
+    SeededNoise::new(9)
         .add(&mut eps, Scale::Same(1.0), None)
         .unwrap();
     for solver in every() {
@@ -88,14 +88,14 @@ fn inpainted<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, item
             }
             Denoiser::<Array2<A>, S::Time>::predict(&mut mixture(), x, at)
         });
-        let mut noise = Noise::seeded(4);
+        let mut noise = SeededNoise::new(4);
         let start: Array2<A> = plan.prior((items, 3), &mut noise).unwrap();
-        let mut held = Inpaint::new(known(items), Noise::seeded(9)).holding_noise();
+        let mut held = Inpaint::new(known(items), SeededNoise::new(9)).with_held_noise();
         let x = plan
             .sample_edited(start.clone(), &mut net, &mut held, &mut noise.clone())
             .unwrap();
         assert_eq!(x.column(0), x0.column(0), "{}", plan.name());
-        let mut fresh = Inpaint::new(known(items), Noise::seeded(9));
+        let mut fresh = Inpaint::new(known(items), SeededNoise::new(9));
         let x = plan
             .sample_edited(
                 start.clone(),
@@ -106,7 +106,7 @@ fn inpainted<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, item
             .unwrap();
         assert_eq!(x.column(0), x0.column(0), "{}", plan.name());
         // What does not change the state does not change the run.
-        let mut nothing = |_: &mut Array2<A>, _: Reached| Ok(());
+        let mut nothing = |_: &mut Array2<A>, _: StepEnd| Ok(());
         let x = plan
             .sample_edited(
                 start.clone(),
@@ -144,11 +144,11 @@ fn edits_see_the_levels_of_every_solver() {
     for solver in every() {
         let plan = Plan::new(&schedule, &grid, &solver).unwrap();
         let mut seen = Vec::new();
-        let mut watch = |_: &mut Array2<f64>, at: Reached| {
+        let mut watch = |_: &mut Array2<f64>, at: StepEnd| {
             seen.push(at);
             Ok(())
         };
-        let mut noise = Noise::seeded(1);
+        let mut noise = SeededNoise::new(1);
         let start = plan.prior((1, 3), &mut noise).unwrap();
         plan.sample_edited(start, &mut mixture(), &mut watch, &mut noise)
             .unwrap();
@@ -173,7 +173,7 @@ fn edits_see_the_levels_of_every_solver() {
 /// scales alone, `sigma_t / sigma_s e^(-eta h)`, wherever a guess, a noise or a block was pending.
 #[test]
 fn edits_are_carried_on_by_the_flow() {
-    let seeds = |order, eta| SingleStep::plus_plus(order).unwrap().with_eta(eta).unwrap();
+    let seeds = |order, eta| SingleStep::plus_plus(order).unwrap().with_tau(eta).unwrap();
     let sa = |p, c, tau: f64| SaSolver::new(p, c).unwrap().with_tau(tau).unwrap();
     let mut all: Vec<(common::Solver, f64)> = vec![
         (Box::new(seeds(2, 1.0)), 1.0),
@@ -183,7 +183,7 @@ fn edits_are_carried_on_by_the_flow() {
         (Box::new(sa(2, 4, 0.6)), 0.36),
         (Box::new(sa(2, 0, 0.6)), 0.36),
         (
-            Box::new(DpmSolver::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
+            Box::new(DpmSolver::plus_plus(2).unwrap().with_tau(1.0).unwrap()),
             1.0,
         ),
     ];
@@ -205,13 +205,13 @@ fn edits_are_carried_on_by_the_flow() {
         checked += 1;
         for place in 0..=8 {
             let run = |by: f64| {
-                let mut edit = |x: &mut Array2<f64>, at: Reached| {
+                let mut edit = |x: &mut Array2<f64>, at: StepEnd| {
                     if at.step == place {
                         *x += by * at.level.sigma();
                     }
                     Ok(())
                 };
-                let mut noise = Noise::seeded(3);
+                let mut noise = SeededNoise::new(3);
                 let start = plan.prior((2, 1), &mut noise).unwrap();
                 let mut net = GaussianMixture::point(&[0.3]).unwrap();
                 plan.sample_edited(start, &mut net, &mut edit, &mut noise)
@@ -233,11 +233,11 @@ fn edits_are_carried_on_by_the_flow() {
 }
 
 /// The exact data of one class and of all, guided with a scale: CFG++.
-fn plus_plus(scale: f64) -> PlusPlus<(GaussianMixture, GaussianMixture), Combination> {
+fn plus_plus(scale: f64) -> CfgPlusPlus<(GaussianMixture, GaussianMixture), Combination> {
     let parts = [(0.5, [-1.0, 0.4], 0.3), (0.5, [0.8, -0.2], 0.2)];
     let class = GaussianMixture::isotropic(&parts[..1]).unwrap();
     let all = GaussianMixture::isotropic(&parts).unwrap();
-    PlusPlus::new((class, all), Combination::classifier_free(scale).unwrap())
+    CfgPlusPlus::new((class, all), Combination::classifier_free(scale).unwrap())
 }
 
 /// `x_s = alpha_s x0_guided + sigma_s eps_u`, step by step.
@@ -269,16 +269,16 @@ fn plus_plus_by_hand<S: NoiseSchedule>(
 fn plus_plus_closed<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     for solver in deterministic() {
         let plan = Plan::new(schedule, grid, &solver).unwrap();
-        let mut noise = Noise::seeded(5);
+        let mut noise = SeededNoise::new(5);
         let start: Array2<f64> = plan.prior((3, 2), &mut noise).unwrap();
         let found = |scale: f64| {
-            plan.sample(start.clone(), &mut plus_plus(scale), &mut Noise::seeded(0))
+            plan.sample(start.clone(), &mut plus_plus(scale), &mut SeededNoise::new(0))
                 .unwrap()
         };
         let parts = [(0.5, &[-1.0, 0.4][..], 0.3), (0.5, &[0.8, -0.2][..], 0.2)];
         let mut all = GaussianMixture::isotropic(&parts).unwrap();
-        let plain = plan.sample(start.clone(), &mut all, &mut Noise::seeded(0));
-        // The one is told the data, the other the noise at high levels: roundings apart.
+        let plain = plan.sample(start.clone(), &mut all, &mut SeededNoise::new(0));
+        // The one is given the data, the other the noise at high levels: roundings apart.
         assert!(
             worst(&found(0.0), &plain.unwrap()) < 1e-9,
             "{}",
@@ -328,10 +328,10 @@ fn plus_plus_of_points_is_its_closed_form_at_any_order() {
         checked += 1;
         let nets = [a, b].map(|at| GaussianMixture::point(&[at]).unwrap());
         let [class, all] = nets;
-        let mut net = PlusPlus::new((class, all), Combination::classifier_free(scale).unwrap());
+        let mut net = CfgPlusPlus::new((class, all), Combination::classifier_free(scale).unwrap());
         let start = array![[0.3], [-1.1]];
         let found = plan
-            .sample(start.clone(), &mut net, &mut Noise::seeded(0))
+            .sample(start.clone(), &mut net, &mut SeededNoise::new(0))
             .unwrap();
         let mut x = start;
         for pair in plan.levels().windows(2) {
@@ -369,7 +369,7 @@ fn plus_plus_converges_with_every_solver() {
             let plan = Plan::new(&Cosine, &spaced(n + 1), &solver).unwrap();
             // A step of several questions displaces at its end, by the last answer.
             let mut net = plus_plus(6.0 / n as f64);
-            let mut noise = Noise::seeded(0);
+            let mut noise = SeededNoise::new(0);
             worst(
                 &plan.sample(start.clone(), &mut net, &mut noise).unwrap(),
                 &limit,
@@ -423,8 +423,8 @@ where
             assert_eq!(jumping.name(), plan.name());
             check_table(&jumping, is_sound(&plan));
         }
-        let mut inpaint = Inpaint::new(known::<f64>(2), Noise::seeded(6));
-        let mut noise = Noise::seeded(7);
+        let mut inpaint = Inpaint::new(known::<f64>(2), SeededNoise::new(6));
+        let mut noise = SeededNoise::new(7);
         let jumping = plan.resampled(3, 3).unwrap();
         let start = jumping.prior((2, 3), &mut noise).unwrap();
         let x = jumping
@@ -502,7 +502,7 @@ fn inversion_returns_with_the_order_of_the_solver() {
             let forth = Plan::new(&Cosine, &grid.inverted(), &solver).unwrap();
             assert!(forth.defect().unwrap() < 1e-11, "{}", solver.name());
             let back = Plan::new(&Cosine, &grid, &solver).unwrap();
-            let mut noise = Noise::seeded(0);
+            let mut noise = SeededNoise::new(0);
             let code = forth
                 .sample(x0.clone(), &mut Inversion::new(mixture()), &mut noise)
                 .unwrap();
@@ -530,7 +530,7 @@ fn inverted<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     for solver in deterministic() {
         let back = Plan::new(schedule, grid, &solver).unwrap();
         let x0 = array![[-0.9_f64, 0.3, 0.2], [0.8, 0.4, -0.5]];
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         let forth = Plan::new(schedule, &grid.inverted(), &solver).unwrap();
         let code = forth.sample(x0.clone(), &mut Inversion::new(mixture()), &mut noise);
         let again = back.sample(code.unwrap(), &mut mixture(), &mut noise);
@@ -555,7 +555,7 @@ fn inverted<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
                 let name = plan.name().to_owned();
                 let flow = ["churn", "ER-SDE", "Euler-Maruyama"];
                 assert!(flow.iter().any(|part| name.contains(part)), "{name}");
-                let mut noise = Noise::seeded(0);
+                let mut noise = SeededNoise::new(0);
                 let start = array![[0.1, 0.2, 0.3]];
                 plan.sample(start, &mut Inversion::new(mixture()), &mut noise)
                     .unwrap();
@@ -593,10 +593,10 @@ fn guided<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
             let ratio = ratios.filter(|ratio| ratio.is_finite()).fold(1.0, f64::max);
             let tolerance = 20.0 * unit * ratio * growth.max(1.0);
             let run = |x0: &Array2<A>| {
-                let mut noise = Noise::seeded(11);
+                let mut noise = SeededNoise::new(11);
                 let start = plan.noised(x0, &mut noise).unwrap();
                 let nets = (points([0.5, -0.2]), points([0.1, 0.3]));
-                let mut net = Guided::new(nets, cfg()).in_terms_of(Parameterization::X0);
+                let mut net = Guided::new(nets, cfg()).with_parameterization(Parameterization::X0);
                 plan.sample(start, &mut net, &mut noise).unwrap()
             };
             let x0 = Array2::from_shape_fn((4, 2), |(i, j)| A::of(0.3 * i as f64 - 0.5 * j as f64));

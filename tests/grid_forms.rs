@@ -31,7 +31,7 @@ fn latents() -> Discrete {
     Discrete::stable_diffusion().unwrap()
 }
 
-fn told<T: Copy + Debug + Clock>(grid: &Grid<T>) -> Vec<f64> {
+fn times<T: Copy + Debug + Clock>(grid: &Grid<T>) -> Vec<f64> {
     grid.nodes()
         .iter()
         .map(|node| node.time.reading())
@@ -204,7 +204,7 @@ fn grids_need_no_time_of_the_data() {
     let grid = Grid::karras(&Bounded, 3).unwrap();
     let shifted = grid.shifted(&Bounded, 2.0).unwrap();
     assert!(shifted.end().is_clean());
-    near(&told(&shifted)[..1], &[20.0], 1e-14, "shifted");
+    near(&times(&shifted)[..1], &[20.0], 1e-14, "shifted");
     assert_eq!(Grid::sgm_uniform(&Bounded, 3).unwrap().len(), 3);
 }
 
@@ -220,11 +220,11 @@ fn logit_normal_is_the_quantile_on_a_flow() {
     ];
     let curve = LogitNormal::for_length(1024).unwrap();
     let grid = Grid::along(&RectifiedFlow, 6, &curve).unwrap();
-    near(&told(&grid), &expected, 1e-14, "length 1024");
+    near(&times(&grid), &expected, 1e-14, "length 1024");
     let expected = [0.9994472213630764, 0.8095239593073599, 0.48484824222382145];
     let curve = LogitNormal::for_length(4096).unwrap();
     let grid = Grid::along(&RectifiedFlow, 3, &curve).unwrap();
-    near(&told(&grid), &expected, 1e-14, "length 4096");
+    near(&times(&grid), &expected, 1e-14, "length 4096");
 }
 
 #[test]
@@ -298,10 +298,10 @@ fn tables_are_log_linear_between_their_rows() {
         AlignYourSteps::StableDiffusionXl,
     ] {
         let grid = Grid::align_your_steps(&latents(), 10, model).unwrap();
-        assert_eq!(told(&grid)[0], 999.0);
+        assert_eq!(times(&grid)[0], 999.0);
         // The published steps are those sigmas, to a few steps.
-        for (told, step) in told(&grid).iter().zip(model.steps().unwrap()) {
-            assert!((told - step.get()).abs() < 3.0, "{told} for {step:?}");
+        for (times, step) in times(&grid).iter().zip(model.steps().unwrap()) {
+            assert!((times - step.get()).abs() < 3.0, "{times} for {step:?}");
         }
     }
     let video = AlignYourSteps::StableVideoDiffusion;
@@ -387,13 +387,13 @@ fn choices_of_steps_are_as_written_out() {
     let schedule = latents();
     for (name, grid, expected) in cases {
         let grid = grid(&schedule, expected.len()).unwrap();
-        assert_eq!(told(&grid), expected, "{name}");
+        assert_eq!(times(&grid), expected, "{name}");
         for node in grid.nodes() {
             assert_eq!(node.level, schedule.level(node.time).unwrap(), "{name}");
         }
         assert!(grid.end().is_clean());
     }
-    let lcm = |n, strength| told(&Grid::lcm(&schedule, n, 50, strength).unwrap());
+    let lcm = |n, strength| times(&Grid::lcm(&schedule, n, 50, strength).unwrap());
     assert_eq!(lcm(1, 1.0), [999.0]);
     assert_eq!(lcm(2, 0.5), [499.0, 259.0]);
     assert_eq!(lcm(50, 1.0)[49], 19.0);
@@ -404,31 +404,31 @@ fn times_have_their_closed_forms() {
     let (from, to) = (time(0.81), time(0.01));
     let quadratic = Grid::quadratic_time_between(&RectifiedFlow, 5, from, to).unwrap();
     near(
-        &told(&quadratic),
+        &times(&quadratic),
         &[0.81, 0.49, 0.25, 0.09, 0.01],
         1e-14,
         "quadratic",
     );
     let whole = Grid::quadratic_time(&RectifiedFlow, 4).unwrap();
     near(
-        &told(&whole),
+        &times(&whole),
         &[1.0, 0.5625, 0.25, 0.0625],
         1e-14,
         "quadratic to the data",
     );
     let steps = Grid::quadratic_time(&latents(), 4).unwrap();
     near(
-        &told(&steps),
+        &times(&steps),
         &[999.0, 444.0, 111.0, 0.0],
         1e-14,
         "quadratic steps",
     );
     let sgm = Grid::sgm_uniform(&latents(), 3).unwrap();
-    near(&told(&sgm), &[999.0, 666.0, 333.0], 1e-14, "sgm_uniform");
+    near(&times(&sgm), &[999.0, 666.0, 333.0], 1e-14, "sgm_uniform");
     let flow = Grid::sgm_uniform(&RectifiedFlow, 3).unwrap();
     assert_eq!(flow, Grid::uniform_time(&RectifiedFlow, 3).unwrap());
     let normal = Grid::uniform_time(&latents(), 3).unwrap();
-    assert_eq!(told(&normal), [999.0, 499.5, 0.0]);
+    assert_eq!(times(&normal), [999.0, 499.5, 0.0]);
     // Halfway between two steps, k-diffusion has the geometric mean of their sigmas.
     let level = |t| latents().level(Step::new(t)).unwrap().noise_to_signal();
     let mean = (level(499) * level(500)).sqrt();
@@ -447,7 +447,7 @@ fn times_have_their_closed_forms() {
             Grid::uniform_time_between(&RectifiedFlow, n, a, b),
             Grid::quadratic_time_between(&RectifiedFlow, n, a, b),
         ] {
-            assert_eq!(told(&grid.unwrap()), [0.9, 0.3][..n]);
+            assert_eq!(times(&grid.unwrap()), [0.9, 0.3][..n]);
         }
         assert_eq!(Grid::quadratic_time(&RectifiedFlow, n).unwrap().len(), n);
     }
@@ -459,8 +459,8 @@ fn shifts_of_flows_have_their_closed_forms() {
     let even = Grid::uniform_time(&flow, 7).unwrap();
     let shifted = even.shifted(&flow, 3.0).unwrap();
     let closed = |t: f64| 3.0 * t / (1.0 + 2.0 * t);
-    let expected: Vec<_> = told(&even).into_iter().map(closed).collect();
-    near(&told(&shifted), &expected, 1e-14, "SD3");
+    let expected: Vec<_> = times(&even).into_iter().map(closed).collect();
+    near(&times(&shifted), &expected, 1e-14, "SD3");
     // The shifted schedule has the same levels, and tells the unshifted times.
     let schedule = Shifted::flow(3.0).unwrap();
     let other = Grid::uniform_time(&schedule, 7).unwrap();
@@ -470,7 +470,7 @@ fn shifts_of_flows_have_their_closed_forms() {
         1e-14,
         "Shifted",
     );
-    assert_eq!(told(&other), told(&even));
+    assert_eq!(times(&other), times(&even));
     let finite = even.without_final_step().unwrap();
     let end = finite.shifted(&flow, 3.0).unwrap().end().sigma();
     near(&[end], &[closed(1.0 / 7.0)], 1e-14, "end");
@@ -519,9 +519,9 @@ fn shifts_of_flows_have_their_closed_forms() {
     let stretched = shifted.stretched(&flow, time(0.1)).unwrap();
     let last = closed(1.0 / 7.0);
     let stretch = |t: f64| 1.0 - (1.0 - t) * 0.9 / (1.0 - last);
-    let expected: Vec<_> = told(&shifted).into_iter().map(stretch).collect();
-    near(&told(&stretched), &expected, 1e-14, "stretched");
-    assert!(stretched.end().is_clean() && (told(&stretched)[6] - 0.1).abs() < 1e-15);
+    let expected: Vec<_> = times(&shifted).into_iter().map(stretch).collect();
+    near(&times(&stretched), &expected, 1e-14, "stretched");
+    assert!(stretched.end().is_clean() && (times(&stretched)[6] - 0.1).abs() < 1e-15);
 }
 
 #[test]
@@ -533,7 +533,7 @@ fn parts_keep_levels_and_times() {
         assert_eq!(grid.strength_and_one(strength).unwrap().len(), webui);
     }
     let tail = grid.tail(3).unwrap();
-    assert_eq!(told(&tail), told(&grid)[7..]);
+    assert_eq!(times(&tail), times(&grid)[7..]);
     assert_eq!(grid.tail(10).unwrap(), grid);
     for (strength, total) in [(1.0, 20), (0.99995, 20), (0.5, 40), (0.3, 66)] {
         assert_eq!(steps_for_strength(20, strength).unwrap(), total);
@@ -541,9 +541,9 @@ fn parts_keep_levels_and_times() {
     // The multi-step family of diffusers: n + 1 points, the last one skipped.
     let skipped = Grid::linspace(&schedule, 11)
         .unwrap()
-        .discarding_penultimate()
+        .without_penultimate()
         .unwrap();
-    assert_eq!(told(&skipped)[8..], [200.0, 100.0]);
+    assert_eq!(times(&skipped)[8..], [200.0, 100.0]);
     assert!(skipped.end().is_clean() && skipped.len() == 10);
     let head = grid.without_final_step().unwrap();
     assert_eq!((head.len(), head.end()), (9, grid.nodes()[9].level));
@@ -561,21 +561,21 @@ fn what_is_told_is_chosen_apart_from_the_level() {
     let grid = Grid::exponential(&schedule, 10).unwrap();
     for (choice, rule) in [
         (
-            grid.clone().telling_rounded(),
+            grid.clone().with_rounded_times(),
             f64::round_ties_even as fn(f64) -> f64,
         ),
-        (grid.clone().telling_truncated(), |t| (t + 1e-9).floor()),
+        (grid.clone().with_truncated_times(), |t| (t + 1e-9).floor()),
     ] {
-        let expected: Vec<_> = told(&grid).into_iter().map(rule).collect();
-        assert_eq!(told(&choice), expected);
+        let expected: Vec<_> = times(&grid).into_iter().map(rule).collect();
+        assert_eq!(times(&choice), expected);
         assert_eq!(ratios(&choice), ratios(&grid));
     }
-    let ends = told(&grid.clone().telling_truncated());
+    let ends = times(&grid.clone().with_truncated_times());
     assert_eq!((ends[0], ends[9]), (999.0, 0.0));
-    // A whole step is told as itself, however its sigma was rounded.
+    // A whole step is given as itself, however its sigma was rounded.
     for (k, level) in schedule.levels().iter().enumerate() {
         let grid = Grid::at_sigmas(&schedule, &[level.noise_to_signal()]).unwrap();
-        assert_eq!(told(&grid.telling_truncated()), [k as f64]);
+        assert_eq!(times(&grid.with_truncated_times()), [k as f64]);
     }
     let moved = grid.rounded(&schedule).unwrap();
     for node in moved.nodes() {
@@ -587,12 +587,12 @@ fn what_is_told_is_chosen_apart_from_the_level() {
         .unwrap();
     let grid = Grid::uniform_time(&short, 8).unwrap();
     let linear = grid.interpolating_sigma(&short).unwrap();
-    assert_eq!(told(&linear), told(&grid));
-    assert_eq!(told(&linear)[1], 840.0);
+    assert_eq!(times(&linear), times(&grid));
+    assert_eq!(times(&linear)[1], 840.0);
     let cut = short
         .reaching(short.level(Step::new(30)).unwrap().log_snr())
         .unwrap();
-    assert_eq!((cut.len(), cut.told(Step::new(30)).get()), (31, 600.0));
+    assert_eq!((cut.len(), cut.network_time(Step::new(30)).get()), (31, 600.0));
 }
 
 #[test]
@@ -780,7 +780,7 @@ fn bad_input_is_refused_by_name() {
             "number of steps is 1, allowed: 2 or more",
         ),
         (
-            message(one.discarding_penultimate()),
+            message(one.without_penultimate()),
             "number of steps is 1, allowed: 2 or more",
         ),
         (
@@ -859,7 +859,7 @@ where
             prop_assert!((last.noise_to_signal() - min.get()).abs() < 1e-12 * min.get());
         }
         sound(
-            &longer.discarding_penultimate().unwrap(),
+            &longer.without_penultimate().unwrap(),
             n,
             NoiseLevel::CLEAN,
         )?;

@@ -29,10 +29,10 @@ fn off(found: f64, expected: f64) -> f64 {
     ((found - expected) / expected).abs()
 }
 
-/// Sigmas with the end, and what the network is told, in the units of diffusers.
+/// Sigmas with the end, and what the network is given, in the units of diffusers.
 struct Lists {
     sigmas: Vec<f64>,
-    told: Vec<f64>,
+    times: Vec<f64>,
 }
 
 fn lists_of(case: &Value, n: usize) -> Lists {
@@ -48,12 +48,12 @@ fn lists_of(case: &Value, n: usize) -> Lists {
     };
     Lists {
         sigmas: grid.levels().map(sigma).collect(),
-        told: grid.nodes().iter().map(|node| node.time.0).collect(),
+        times: grid.nodes().iter().map(|node| node.time.0).collect(),
     }
 }
 
 /// Which of the calls are at nodes: the others are stages between them.
-fn told_at_nodes(class: &str, calls: Vec<f64>, told: &[f64]) -> Vec<f64> {
+fn times_at_nodes(class: &str, calls: Vec<f64>, times: &[f64]) -> Vec<f64> {
     match class {
         "HeunDiscreteScheduler"
         | "FlowMatchHeunDiscreteScheduler"
@@ -62,7 +62,7 @@ fn told_at_nodes(class: &str, calls: Vec<f64>, told: &[f64]) -> Vec<f64> {
         // The warm-up asks between nodes and repeats them.
         "PNDMScheduler" => {
             let mut calls = calls;
-            calls.retain(|call| told.contains(call));
+            calls.retain(|call| times.contains(call));
             calls.dedup();
             calls
         }
@@ -90,7 +90,7 @@ fn grids_of_diffusers_agree() {
             true => (3, 1),
             false => (0, 0),
         };
-        assert_eq!(found.told.len() + empty, n + middles, "{name}");
+        assert_eq!(found.times.len() + empty, n + middles, "{name}");
         if case["sigmas"].is_array() {
             let mut expected = numbers(&case["sigmas"]);
             // Classes of two stages repeat them.
@@ -105,8 +105,8 @@ fn grids_of_diffusers_agree() {
         }
         let calls = case["calls"].as_array().unwrap().iter();
         let calls = calls.map(|call| call["timestep"].as_f64().unwrap());
-        let expected = told_at_nodes(class, calls.collect(), &found.told);
-        assert_eq!(found.told.len(), expected.len(), "{name}: {:?}", found.told);
+        let expected = times_at_nodes(class, calls.collect(), &found.times);
+        assert_eq!(found.times.len(), expected.len(), "{name}: {:?}", found.times);
         let whole = [
             "DDPM",
             "DDIM",
@@ -118,9 +118,9 @@ fn grids_of_diffusers_agree() {
             "SASolver",
         ];
         let whole = whole.iter().any(|start| class.starts_with(start));
-        for (&found, &expected) in found.told.iter().zip(&expected) {
+        for (&found, &expected) in found.times.iter().zip(&expected) {
             let off = (found - expected).abs() / expected.abs().max(1.0);
-            assert!(off <= 1e-9, "{name}: told {found} for {expected}");
+            assert!(off <= 1e-9, "{name}: times {found} for {expected}");
             assert!(
                 !whole || found == expected,
                 "{name}: {found} for {expected}"

@@ -3,12 +3,12 @@
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule,
+    Denoiser, Error, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule,
     Parameterization, Plan, Point, Prediction, ReverseStep, Sigma, State, Step,
     denoiser::{Correction, DynamicThreshold},
     guidance::{
-        Adaptive, Classifier, Combination, Guided, PlusPlus, Predictors, Projected, Rescaled, Rule,
-        Said, Strength, Stretch, Together, Within,
+        Adaptive, Classifier, Combination, Guided, CfgPlusPlus, Predictors, Projected, Rescaled, Rule,
+        Predictions, Strength, GuidanceInterval, Together, Within,
     },
     noise::{NoiseSource, Scale},
     predicts,
@@ -76,7 +76,7 @@ fn place(step: usize, evaluation: usize) -> Point<()> {
 
 fn normals(items: usize, seed: u64) -> Array2<f64> {
     let mut z = Array2::zeros((items, 6));
-    let mut noise = Noise::seeded(seed);
+    let mut noise = SeededNoise::new(seed);
     noise.add(&mut z, Scale::Same(1.0), None).unwrap();
     z
 }
@@ -131,8 +131,8 @@ fn linear_rules_combine_the_scores_of_mixtures() {
             Parameterization::Flow,
             Parameterization::Score,
         ] {
-            let pair = |rule| Guided::new(two(), rule).in_terms_of(terms);
-            let triple = |rule| Guided::new(three(), rule).in_terms_of(terms);
+            let pair = |rule| Guided::new(two(), rule).with_parameterization(terms);
+            let triple = |rule| Guided::new(three(), rule).with_parameterization(terms);
             type Net = Box<dyn Denoiser<Array2<f64>, ()>>;
             let rules: [(Net, [f64; 3]); 6] = [
                 (
@@ -161,10 +161,10 @@ fn linear_rules_combine_the_scores_of_mixtures() {
                             (a.clone(), all.clone(), b.clone()),
                             Combination::classifier_free(2.0)
                                 .unwrap()
-                                .and_away_from_perturbed(0.5)
+                                .with_perturbed(0.5)
                                 .unwrap(),
                         )
-                        .in_terms_of(terms),
+                        .with_parameterization(terms),
                     ),
                     [2.5, -0.5, -1.0],
                 ),
@@ -229,19 +229,19 @@ fn predictions_without_weight_are_not_asked_for() {
         assert_eq!(asked(rule.unwrap(), inside), (c.clone(), [1, 0]));
     }
     assert_eq!(asked(cfg(2.0), inside).1, [1, 1]);
-    // Outside a stretch, in an empty one, in a full one.
-    let within = |stretch| Within::new(cfg(2.0), stretch);
+    // Outside a interval, in an empty one, in a full one.
+    let within = |interval| Within::new(cfg(2.0), interval);
     let guided = asked(cfg(2.0), inside);
-    let sigmas = |low, high| Stretch::sigmas(low, high).unwrap();
+    let sigmas = |low, high| GuidanceInterval::sigmas(low, high).unwrap();
     let sigma = 0.8 / 0.6;
-    for (stretch, holds) in [
-        (Stretch::steps(3, 4), true),
-        (Stretch::steps(0, 3), false),
-        (Stretch::steps(4, 9), false),
-        (Stretch::steps(3, 3), false),
-        (Stretch::fraction(0.0, 1.0, 8).unwrap(), true),
-        (Stretch::fraction(0.5, 0.5, 8).unwrap(), false),
-        (Stretch::fraction(0.375, 0.5, 8).unwrap(), true),
+    for (interval, holds) in [
+        (GuidanceInterval::steps(3, 4), true),
+        (GuidanceInterval::steps(0, 3), false),
+        (GuidanceInterval::steps(4, 9), false),
+        (GuidanceInterval::steps(3, 3), false),
+        (GuidanceInterval::fraction(0.0, 1.0, 8).unwrap(), true),
+        (GuidanceInterval::fraction(0.5, 0.5, 8).unwrap(), false),
+        (GuidanceInterval::fraction(0.375, 0.5, 8).unwrap(), true),
         (sigmas(0.0, f64::INFINITY), true),
         (sigmas(sigma, sigma), false),
         (sigmas(sigma, 9.0), false),
@@ -252,11 +252,11 @@ fn predictions_without_weight_are_not_asked_for() {
         } else {
             (c.clone(), [1, 0])
         };
-        assert_eq!(asked(within(stretch), inside), expected, "{stretch:?}");
+        assert_eq!(asked(within(interval), inside), expected, "{interval:?}");
     }
     assert_eq!(
-        Stretch::fraction(0.29, 1.0, 100).unwrap(),
-        Stretch::steps(29, 100)
+        GuidanceInterval::fraction(0.29, 1.0, 100).unwrap(),
+        GuidanceInterval::steps(29, 100)
     );
     // No rescaling is no change; a full one has the deviation of the condition, and asks for it.
     assert_eq!(asked(Rescaled::new(cfg(2.0), 0.0).unwrap(), inside), guided);
@@ -304,8 +304,8 @@ fn combined<R: Rule<Array2<f64>>>(
     u: &Array2<f64>,
     at: Point<()>,
 ) -> Array2<f64> {
-    let said = Said::new(vec![Some(c.clone()), Some(u.clone())]);
-    rule.combine(said, at).unwrap()
+    let predictions = Predictions::new(vec![Some(c.clone()), Some(u.clone())]);
+    rule.combine(predictions, at).unwrap()
 }
 
 /// Each rule of inner products against loops over the items in other formulas.
@@ -435,8 +435,8 @@ fn degenerate_predictions_stay_finite() {
             Box::new(Projected::new(3.0).unwrap().with_norm(1.0).unwrap()),
         ];
         for mut rule in rules {
-            let said = Said::new(vec![Some(c.clone()), Some(u.clone())]);
-            let found = rule.combine(said, place(0, 0)).unwrap();
+            let predictions = Predictions::new(vec![Some(c.clone()), Some(u.clone())]);
+            let found = rule.combine(predictions, place(0, 0)).unwrap();
             assert!(State::is_finite(&found), "{c} {u}: {found}");
             assert_eq!(found.dim(), c.dim());
         }
@@ -454,7 +454,7 @@ fn rules<V: State + 'static>() -> Vec<(&'static str, Box<dyn Rule<V>>)> {
             "rescaled",
             Box::new(Within::new(
                 Rescaled::new(BoxedCfg, 0.7).unwrap(),
-                Stretch::steps(1, 7),
+                GuidanceInterval::steps(1, 7),
             )),
         ),
         ("projected", Box::new(apg.with_norm(1.0).unwrap())),
@@ -475,9 +475,9 @@ impl<V: State> Rule<V> for BoxedCfg {
         2
     }
 
-    fn combine(&mut self, mut said: Said<V>, _: Point<()>) -> Result<V, Error> {
-        let mut c = said.take(0)?;
-        c.combine(3.0, &[(-2.0, said.get(1)?)])?;
+    fn combine(&mut self, mut predictions: Predictions<V>, _: Point<()>) -> Result<V, Error> {
+        let mut c = predictions.take(0)?;
+        c.combine(3.0, &[(-2.0, predictions.get(1)?)])?;
         Ok(c)
     }
 }
@@ -485,20 +485,20 @@ impl<V: State> Rule<V> for BoxedCfg {
 /// The item in row `i` of a batch is what the item alone gives, wherever it stands: to the last bit.
 fn items_do_not_mix<A: Real, T: Copy + Debug>(plan: &Plan<T>) {
     let [a, _, all] = classes();
-    let start: Array2<A> = plan.prior((5, 2), &mut Noise::seeded(3)).unwrap();
+    let start: Array2<A> = plan.prior((5, 2), &mut SeededNoise::new(3)).unwrap();
     let order = [3, 0, 4, 2, 1];
     for kind in 0..rules::<Array2<A>>().len() + 1 {
         let run = |x: &Array2<A>| {
             let nets = (a.clone(), all.clone());
-            let mut noise = Noise::seeded(0);
+            let mut noise = SeededNoise::new(0);
             let mut rules = rules::<Array2<A>>();
             if kind == rules.len() {
                 let rule = Combination::classifier_free(0.8).unwrap();
-                let mut net = PlusPlus::new(nets, rule);
+                let mut net = CfgPlusPlus::new(nets, rule);
                 return plan.sample(x.clone(), &mut net, &mut noise).unwrap();
             }
             let net = Guided::new(nets, rules.swap_remove(kind).1);
-            let threshold = DynamicThreshold::new(0.9).unwrap().at_most(3.0).unwrap();
+            let threshold = DynamicThreshold::new(0.9).unwrap().with_maximum(3.0).unwrap();
             let mut net = Denoiser::<Array2<A>, T>::corrected(net, threshold);
             plan.sample(x.clone(), &mut net, &mut noise).unwrap()
         };
@@ -584,8 +584,8 @@ fn cfg_plus_plus_is_ddim_with_unconditional_noise() {
         let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
         for scale in [0.0, 0.6, 1.0] {
             let rule = Combination::classifier_free(scale).unwrap();
-            let mut net = PlusPlus::new((a.clone(), all.clone()), rule);
-            let mut noise = Noise::seeded(1);
+            let mut net = CfgPlusPlus::new((a.clone(), all.clone()), rule);
+            let mut noise = SeededNoise::new(1);
             let start: Array2<f64> = plan.prior((3, 2), &mut noise).unwrap();
             let found = plan.sample(start.clone(), &mut net, &mut noise).unwrap();
             let mut x = start.clone();
@@ -606,7 +606,7 @@ fn cfg_plus_plus_is_ddim_with_unconditional_noise() {
             }
             if scale == 0.0 {
                 let free = plan
-                    .sample(start, &mut all.clone(), &mut Noise::seeded(0))
+                    .sample(start, &mut all.clone(), &mut SeededNoise::new(0))
                     .unwrap();
                 assert_eq!(found, free);
             }
@@ -730,8 +730,8 @@ fn cfg_plus_plus_works_on_every_kind_of_solver() {
     let run = |solver: &dyn ReverseStep| {
         let plan = Plan::new(&schedule, &grid, solver).unwrap();
         let rule = Combination::classifier_free(w).unwrap();
-        let mut net = PlusPlus::new((net(c), net(u)), rule);
-        plan.sample(array![13.0], &mut net, &mut Noise::seeded(0))
+        let mut net = CfgPlusPlus::new((net(c), net(u)), rule);
+        plan.sample(array![13.0], &mut net, &mut SeededNoise::new(0))
             .unwrap()[0]
     };
 
@@ -774,19 +774,19 @@ fn cfg_plus_plus_works_on_every_kind_of_solver() {
 
     // The new state is displaced, by the last evaluation; the trial is the solver's own.
     let mut x = 13.0;
-    let said = |x: f64, s: f64| {
+    let predictions = |x: f64, s: f64| {
         let free = u(x, s);
         ((x - free) / s, w * (c(x, s) - free))
     };
     for pair in sigmas.windows(2) {
         let (s, t) = (pair[0], pair[1]);
-        let (first, shift) = said(x, s);
+        let (first, shift) = predictions(x, s);
         let trial = x + (t - s) * first;
         if t == 0.0 {
             x = trial + shift;
             break;
         }
-        let (second, shift) = said(trial, t);
+        let (second, shift) = predictions(trial, t);
         x += 0.5 * (t - s) * (first + second) + shift;
     }
     close(run(&Heun), x, 1e-12, "Heun");
@@ -800,8 +800,8 @@ fn zero_velocity_leaves_a_flow_where_it_is() {
     let plan = Plan::new(&RectifiedFlow, &grid, &Ddim::default()).unwrap();
     let [a, _, all] = classes();
     let rule = Adaptive::zero_star(3.0, 1).unwrap();
-    let mut net = Guided::new((a, all), rule).in_terms_of(Parameterization::Flow);
-    let error = plan.sample(array![[0.5_f64, -0.5]], &mut net, &mut Noise::seeded(0));
+    let mut net = Guided::new((a, all), rule).with_parameterization(Parameterization::Flow);
+    let error = plan.sample(array![[0.5_f64, -0.5]], &mut net, &mut SeededNoise::new(0));
     let found: Array2<f64> = error.unwrap();
     assert!(
         (found - array![[0.5, -0.5]])
@@ -843,7 +843,7 @@ fn classifier_guidance_by_the_exact_gradient_is_the_class() {
         let mut point = at(level);
         point.to = to;
         let q =
-            gaussian_diffusion::Posterior::bridge(&gaussian_diffusion::Markov, level, to).unwrap();
+            gaussian_diffusion::Posterior::coefficients(&gaussian_diffusion::Markov, level, to).unwrap();
         let mut net = Classifier::new(all.clone(), gradient(1.0), 2.0)
             .unwrap()
             .moving_the_mean(gaussian_diffusion::Markov);
@@ -867,7 +867,7 @@ fn dynamic_thresholds_are_quantiles_of_each_item() {
     let x = normals(6, 8) * 2.0;
     for ratio in [0.0, 0.3, 0.5, 0.77, 0.995, 1.0] {
         for most in [1.0, 1.7, f64::INFINITY] {
-            let mut threshold = DynamicThreshold::new(ratio).unwrap().at_most(most).unwrap();
+            let mut threshold = DynamicThreshold::new(ratio).unwrap().with_maximum(most).unwrap();
             let mut found = x.clone();
             threshold.correct(&mut found, place(0, 0)).unwrap();
             for (row, found) in x.rows().into_iter().zip(found.rows()) {
@@ -911,14 +911,14 @@ fn corrections_keep_the_noise_on_every_schedule() {
         for eta in [0.0, 0.7] {
             let solver = Ddim::new(eta).unwrap();
             let plan = Plan::new(&schedule, &grid, &solver).unwrap();
-            let posterior = gaussian_diffusion::Generalized::new(eta).unwrap();
+            let posterior = gaussian_diffusion::NonMarkovian::new(eta).unwrap();
             let halved = |x0: &mut Array2<f64>, _: Point<_>| {
                 *x0 *= 0.5;
                 Ok(())
             };
             let mut net =
                 Denoiser::<Array2<f64>, _>::corrected(all.clone(), halved).keeping_noise(posterior);
-            let mut noise = Noise::seeded(1);
+            let mut noise = SeededNoise::new(1);
             let start: Array2<f64> = plan.prior((2, 2), &mut noise).unwrap();
             let mut zs = noise.clone();
             let found = plan.sample(start.clone(), &mut net, &mut noise).unwrap();
@@ -996,20 +996,20 @@ fn bad_input_is_refused() {
             "parallel part is NaN, allowed: a finite number",
         ),
         (
-            Stretch::sigmas(-1.0, 2.0).map(drop),
-            "lower sigma of a stretch is -1, allowed: 0 or more",
+            GuidanceInterval::sigmas(-1.0, 2.0).map(drop),
+            "lower sigma of a interval is -1, allowed: 0 or more",
         ),
         (
-            Stretch::sigmas(3.0, 2.0).map(drop),
-            "upper sigma of a stretch is 2, allowed: 3 or more",
+            GuidanceInterval::sigmas(3.0, 2.0).map(drop),
+            "upper sigma of a interval is 2, allowed: 3 or more",
         ),
         (
-            Stretch::fraction(-0.1, 1.0, 9).map(drop),
-            "start of a stretch is -0.1, allowed: 0 to 1",
+            GuidanceInterval::fraction(-0.1, 1.0, 9).map(drop),
+            "start of a interval is -0.1, allowed: 0 to 1",
         ),
         (
-            Stretch::fraction(0.5, 0.4, 9).map(drop),
-            "stop of a stretch is 0.4, allowed: 0.5 to 1",
+            GuidanceInterval::fraction(0.5, 0.4, 9).map(drop),
+            "stop of a interval is 0.4, allowed: 0.5 to 1",
         ),
         (
             Together::new((), 0).map(drop),
@@ -1025,7 +1025,7 @@ fn bad_input_is_refused() {
         ),
         (
             DynamicThreshold::new(0.9)
-                .and_then(|t| t.at_most(0.5))
+                .and_then(|t| t.with_maximum(0.5))
                 .map(drop),
             "bound of the threshold is 0.5, allowed: 1 or more",
         ),
@@ -1051,7 +1051,7 @@ fn bad_input_is_refused() {
         error.to_string(),
         "guidance scale is NaN, allowed: a finite number"
     );
-    let error = Rule::<Array2<f64>>::combine(&mut cfg(), Said::new(vec![Some(x)]), place(0, 0));
+    let error = Rule::<Array2<f64>>::combine(&mut cfg(), Predictions::new(vec![Some(x)]), place(0, 0));
     assert_eq!(
         error.unwrap_err().to_string(),
         "a prediction is missing, the guidance rule needs it"
@@ -1070,10 +1070,10 @@ fn adapters_compose() {
     .unwrap();
     let [a, _, all] = classes();
     let rule = Rescaled::new(Combination::classifier_free(2.0).unwrap(), 0.3).unwrap();
-    let rule = Within::new(rule, Stretch::fraction(0.2, 0.8, plan.steps()).unwrap());
-    let net = Guided::new((a, all), rule).in_terms_of(Parameterization::Noise);
+    let rule = Within::new(rule, GuidanceInterval::fraction(0.2, 0.8, plan.steps()).unwrap());
+    let net = Guided::new((a, all), rule).with_parameterization(Parameterization::Noise);
     let mut net = Denoiser::<Array2<f32>, Step>::clipped(net, -2.0, 2.0).unwrap();
-    let mut noise = Noise::seeded(2);
+    let mut noise = SeededNoise::new(2);
     let x = plan
         .sample(
             plan.prior((50, 2), &mut noise).unwrap(),

@@ -4,7 +4,7 @@ use std::f64::consts::LN_2;
 
 use gaussian_diffusion::{
     Denoiser, ForwardProcess, Grid, LogVariance, Markov, ModelVariance, NoiseSchedule,
-    Parameterization, Point, Posterior, Prediction, Spread, Step, Variance, gaussian_kl,
+    Parameterization, Point, Posterior, Prediction, UpdateNoise, Step, Variance, gaussian_kl,
     likelihood::{Continuous, VariationalBound},
     predicts,
     schedule::{Discrete, Respacing},
@@ -105,11 +105,11 @@ fn network(case: &Value, clip: bool) -> Net {
 }
 
 /// The log-variance of every element.
-fn log_variance(spread: Spread, x: &Array2<f64>) -> Array2<f64> {
+fn log_variance(spread: UpdateNoise, x: &Array2<f64>) -> Array2<f64> {
     let v = x.mapv(|x| 0.3 * (x + 0.5).sin());
     match spread {
-        Spread::Std(std) => v.mapv(|_| 2.0 * std.ln()),
-        Spread::LearnedRange { min, max } => {
+        UpdateNoise::Std(std) => v.mapv(|_| 2.0 * std.ln()),
+        UpdateNoise::LearnedRange { min, max } => {
             let (min, max): (LogVariance, LogVariance) = (min, max);
             v.mapv(|v| {
                 let share = (v + 1.0) / 2.0;
@@ -139,10 +139,10 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
     let (mut steps, mut divergences, mut priors, mut terms) = (0, 0, 0, 0);
     for case in reference["cases"].as_array().unwrap() {
         let schedule = schedule(case);
-        let told: Vec<f64> = (0..schedule.len())
-            .map(|i| schedule.told(Step::new(i)).get())
+        let times: Vec<f64> = (0..schedule.len())
+            .map(|i| schedule.network_time(Step::new(i)).get())
             .collect();
-        assert_eq!(told, list(&case["timesteps"]));
+        assert_eq!(times, list(&case["timesteps"]));
         for row in case["steps"].as_array().unwrap() {
             let index = row["index"].as_u64().unwrap() as usize;
             let name = format!(
@@ -157,7 +157,7 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
                 schedule.level(t).unwrap(),
                 schedule.level_before(t).unwrap(),
             );
-            let q = Markov.bridge(from, to).unwrap();
+            let q = Markov.coefficients(from, to).unwrap();
             let posterior_mean = q.mean(&x, &x0).unwrap();
             check_all(
                 &format!("{name}: posterior mean"),
@@ -190,7 +190,7 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
             );
 
             let mut net = network(case, row["clip"] == true);
-            let point = Point::new(schedule.told(t), from, to);
+            let point = Point::new(schedule.network_time(t), from, to);
             let answer = net.predict(&x, point).unwrap();
             let predicted: Prediction<_> = answer.to(Parameterization::X0, &x, from).unwrap();
             check_all(&format!("{name}: x0"), &predicted.value, &row["pred_x0"]);

@@ -2,7 +2,7 @@
 #![cfg(feature = "half")]
 
 use gaussian_diffusion::{
-    Error, ForwardProcess, Noise, Parameterization, Plan, Point, Sampler, State, Step,
+    Error, ForwardProcess, SeededNoise, Parameterization, Plan, Point, Sampler, State, Step,
     noise::{NoiseSource, Scale},
     predicts,
     schedule::Discrete,
@@ -100,10 +100,10 @@ fn noise_is_that_of_f32<A: Half>() {
             Array2::<f32>::zeros(shape),
         );
         for scale in [1.0, 0.3] {
-            let mut noise = Noise::seeded(6);
+            let mut noise = SeededNoise::new(6);
             noise.fill(&mut half).unwrap();
             noise.add(&mut half, Scale::Same(scale), None).unwrap();
-            let mut noise = Noise::seeded(6);
+            let mut noise = SeededNoise::new(6);
             noise.fill(&mut single).unwrap();
             // Kept in half precision between the two draws.
             single.mapv_inplace(|x| A::of(f64::from(x)).get() as f32);
@@ -136,10 +136,10 @@ fn runs_follow_those_of_f64<A: Half>() {
             let mut double = predicts::x0(|x: &Array2<f64>, _: Point<Step>| {
                 Array2::from_shape_fn(x.dim(), |(_, j)| of(j))
             });
-            let mut noise = Noise::seeded(2);
+            let mut noise = SeededNoise::new(2);
             let x = plan.prior((3, 4), &mut noise)?;
             let a = plan.sample(x, &mut half, &mut noise)?;
-            let mut noise = Noise::seeded(2);
+            let mut noise = SeededNoise::new(2);
             let x = plan.prior((3, 4), &mut noise)?;
             Ok((a, plan.sample(x, &mut double, &mut noise)?))
         };
@@ -167,7 +167,7 @@ fn training_pairs_and_refusals() {
     let x0 = values::<bf16>((3, 300), 1);
     let times = [Step::new(3), Step::new(50), Step::new(99)];
     let (xt, eps) = schedule
-        .draw_jump(&x0, &times, &mut Noise::seeded(1))
+        .draw_jump(&x0, &times, &mut SeededNoise::new(1))
         .unwrap();
     assert_eq!(xt, schedule.jump(&x0, &times, &eps).unwrap());
     let mut x = x0.clone();
@@ -177,7 +177,7 @@ fn training_pairs_and_refusals() {
         .unwrap()
         .plan(&schedule, 3)
         .unwrap();
-    let error = plan.start_from(x, &mut Noise::seeded(0)).unwrap_err();
+    let error = plan.start_from(x, &mut SeededNoise::new(0)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the start of the run holds a NaN or an infinity at step 0"

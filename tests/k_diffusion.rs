@@ -97,7 +97,7 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
         Box::new(
             Churn::new(inner, amount)
                 .unwrap()
-                .within(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
+                .with_noise_between(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
                 .unwrap()
                 .with_noise_factor(s_noise)
                 .unwrap(),
@@ -112,11 +112,11 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
         )
     };
     let sde = |order| {
-        let solver = DpmSolver::plus_plus(order).unwrap().with_eta(eta).unwrap();
+        let solver = DpmSolver::plus_plus(order).unwrap().with_tau(eta).unwrap();
         let solver = solver.with_noise_factor(s_noise).unwrap();
         // The second step of 3M takes the first difference with its exact integral.
         match order == 3 || args["solver_type"] == "heun" {
-            true => Box::new(solver.heun()),
+            true => Box::new(solver.with_exact_integrals()),
             false => Box::new(solver),
         }
     };
@@ -142,7 +142,7 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
         "dpmpp_3m_sde" => sde(3),
         "dpm_fast" => {
             let inner = SingleStep::fast(args["n"].as_u64().unwrap() as usize).unwrap();
-            Box::new(Ancestral::new(inner, number("eta", 0.0)).unwrap().floored())
+            Box::new(Ancestral::new(inner, number("eta", 0.0)).unwrap().with_floor())
         }
         other => panic!("{other}"),
     }

@@ -2,7 +2,7 @@
 #![cfg(feature = "laws")]
 
 use gaussian_diffusion::{
-    Bridge, Denoiser, GaussianMixture, Generalized, Grid, LogSnr, Markov, NoiseLevel,
+    PosteriorCoefficients, Denoiser, GaussianMixture, NonMarkovian, Grid, LogSnr, Markov, NoiseLevel,
     Parameterization, Plan, Point, Posterior, Sigma, Step, Time, Variance,
     laws::{self, strategies},
     plan::{Affine, Moments},
@@ -162,14 +162,14 @@ proptest! {
     #[test]
     fn posteriors((from, to) in strategies::step(), eta in 0.0..=1.0) {
         pass(laws::posterior(&Markov, from, to))?;
-        pass(laws::posterior(&Generalized::new(eta).unwrap(), from, to))?;
+        pass(laws::posterior(&NonMarkovian::new(eta).unwrap(), from, to))?;
     }
 
     /// Against the formula of the DDIM paper itself, where nothing cancels.
     #[test]
     fn eta_scales_the_deviation((from, to) in strategies::step(), eta in 0.0..=1.0) {
-        let markov = Markov.bridge(from, to).unwrap().std;
-        let std = Generalized::new(eta).unwrap().bridge(from, to).unwrap().std;
+        let markov = Markov.coefficients(from, to).unwrap().std;
+        let std = NonMarkovian::new(eta).unwrap().coefficients(from, to).unwrap().std;
         prop_assert!((std - eta * markov).abs() <= 1e-15 * markov);
     }
 
@@ -184,8 +184,8 @@ proptest! {
     #[test]
     fn conversions_are_inverse((from, to) in strategies::step(), eta in 0.0..=1.0) {
         use Parameterization::{Flow, Mean, Noise, Score, Velocity, X0};
-        let bridge = Generalized::new(eta).unwrap().bridge(from, to).unwrap();
-        let all = [Noise, X0, Velocity, Score, Flow, Mean(bridge)];
+        let q = NonMarkovian::new(eta).unwrap().coefficients(from, to).unwrap();
+        let all = [Noise, X0, Velocity, Score, Flow, Mean(q)];
         for one in all {
             for other in all {
                 pass(laws::parameterization(one, other, from))?;
@@ -328,14 +328,14 @@ fn one_step_is_the_prediction() {
     .unwrap();
     let mut net =
         predicts::velocity(|x: &Array1<f64>, _: Point<Step>| Array1::from_elem(x.len(), -2.0));
-    let mut noise = gaussian_diffusion::Noise::seeded(3);
+    let mut noise = gaussian_diffusion::SeededNoise::new(3);
     let x = plan.sample(Array1::ones(4), &mut net, &mut noise).unwrap();
     assert_eq!(x, Array1::from_elem(4, 2.0));
     assert_eq!(noise.draws(), 0);
-    let bridge = Markov.bridge(NoiseLevel::NOISE, NoiseLevel::CLEAN).unwrap();
+    let q = Markov.coefficients(NoiseLevel::NOISE, NoiseLevel::CLEAN).unwrap();
     assert_eq!(
-        bridge,
-        Bridge {
+        q,
+        PosteriorCoefficients {
             state: 0.0,
             clean: 1.0,
             std: 0.0

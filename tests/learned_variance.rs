@@ -286,12 +286,12 @@ fn what_the_hybrid_loss_refuses() {
     );
     // Two steps in one batch have two posteriors, a mean prediction one.
     let level = case.schedule.level(Step::new(1)).unwrap();
-    let bridge = gaussian_diffusion::Posterior::bridge(
+    let q = gaussian_diffusion::Posterior::coefficients(
         &gaussian_diffusion::Markov,
         level,
         case.schedule.level(Step::new(0)).unwrap(),
     );
-    let mean = Parameterization::Mean(bridge.unwrap());
+    let mean = Parameterization::Mean(q.unwrap());
     let mean = Prediction::new(case.value.clone(), mean).with_variance(case.variance.clone());
     assert_eq!(
         run(&case.steps, &case.x_0, &mean),

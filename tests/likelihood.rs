@@ -3,7 +3,7 @@
 use std::f64::consts::{LN_2, TAU};
 
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, ModelVariance, Noise, NoiseLevel,
+    Denoiser, Error, GaussianMixture, Grid, LogSnr, ModelVariance, SeededNoise, NoiseLevel,
     NoiseSchedule, Parameterization, Plan, Point, Prediction, Step, Time,
     likelihood::{
         BitsPerDim, Estimate, Exact, Hutchinson, LogDensity, LogProbability, Nats, ProbabilityFlow,
@@ -237,7 +237,7 @@ fn hutchinson_meets_the_density_within_its_reported_error() {
         .with_tolerance(1e-6)
         .unwrap();
     let level = NoiseLevel::new(0.999, 1e-3).unwrap();
-    let mut noise = Noise::seeded(18);
+    let mut noise = SeededNoise::new(18);
     let rademacher = Hutchinson::rademacher(&x, 50, &mut noise, with_products).unwrap();
     let gaussian = Hutchinson::gaussian(&x, 50, &mut noise, with_products).unwrap();
     let mut mean_errors = Vec::new();
@@ -337,15 +337,15 @@ fn batches_of_every_size_shape_and_type() {
 fn a_discrete_schedule_tells_its_network_steps() {
     let schedule = Discrete::cosine(100).unwrap();
     let flow = ProbabilityFlow::new(&schedule).unwrap();
-    let mut told = Vec::new();
+    let mut times = Vec::new();
     let mut net = predicts::x0(|x: &Array2<f64>, at: Point<Step>| {
-        told.push(at.time.get());
+        times.push(at.time.get());
         x.mapv(|_| 0.5)
     });
     let latent = flow.encode(&array![[0.5]], &mut net).unwrap();
-    assert_eq!(told.first(), Some(&0.0));
-    assert_eq!(told.last(), Some(&99.0));
-    assert!(told.iter().all(|t| (0.0..=99.0).contains(t)));
+    assert_eq!(times.first(), Some(&0.0));
+    assert_eq!(times.last(), Some(&99.0));
+    assert!(times.iter().all(|t| (0.0..=99.0).contains(t)));
     // A point moves on a straight line: x = alpha x_0 + sigma eps with the eps it started with.
     let (first, last) = (schedule.levels()[0], schedule.levels()[99]);
     let eps = (0.5 - first.alpha() * 0.5) / first.sigma();
@@ -390,7 +390,7 @@ fn what_a_flow_refuses() {
         text(flow.encode(&x, &mut wide).unwrap_err()),
         "prediction has shape [2, 4], expected [2, 3]"
     );
-    let mut noise = Noise::seeded(0);
+    let mut noise = SeededNoise::new(0);
     assert_eq!(
         text(Hutchinson::gaussian(&x, 0, &mut noise, with_products).unwrap_err()),
         "number of probes is 0, allowed: 1 or more"
@@ -426,7 +426,7 @@ fn the_density_of_a_step_is_that_of_its_gaussian() {
     let small = Plan::new(&schedule, &grid, &Ddpm::default()).unwrap();
     let ddim = Plan::new(&schedule, &grid, &Ddim::new(0.7).unwrap()).unwrap();
     for plan in [&range, &learned, &small, &ddim] {
-        let mut noise = Noise::seeded(20);
+        let mut noise = SeededNoise::new(20);
         let mut run = plan
             .start_from(plan.prior((2, 3), &mut noise).unwrap(), &mut noise)
             .unwrap();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, Noise,
-    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, Spread,
+    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, SeededNoise,
+    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, UpdateNoise,
     State, Step, Time,
     noise::{Interval, NoiseSource, Scale},
     predicts,
@@ -13,7 +13,7 @@ use gaussian_diffusion::{
 };
 use ndarray::{Array1, Array2, array};
 
-/// A network without symmetry: nonlinear in the state, and in the time it is told.
+/// A network without symmetry: nonlinear in the state, and in the time it is given.
 fn net(x: f64, t: f64) -> f64 {
     0.8 * x.tanh() + 0.2 * (2.0 * x + t).cos()
 }
@@ -76,7 +76,7 @@ fn a_two_stage_run_is_the_method_by_hand() {
         x.mapv(|x| net(x, at.time.get()))
     });
     let found = plan
-        .sample(start, &mut network, &mut Noise::seeded(0))
+        .sample(start, &mut network, &mut SeededNoise::new(0))
         .unwrap();
     assert!((found[0] - x).abs() < 1e-12, "{found} for {x}");
 }
@@ -128,7 +128,7 @@ fn a_multistep_run_is_the_recursion_by_hand_and_forgets() {
                 x += (0.5 - 0.3 * i as f64) * eps;
             }
         }
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         let mut run = plan.start_from(array![0.4], &mut noise).unwrap();
         while let Some((x, at)) = run.pending() {
             let answer = Prediction::velocity(x.mapv(|x| net(x, at.time.get() / 100.0)));
@@ -158,7 +158,7 @@ impl ReverseStep for Churn {
         let step = Update::new(state).with_model([to.alpha() - state * raised.alpha()]);
         Ok(vec![
             Stage::new(At::LogSnr(snr), Parameterization::X0)
-                .with_renoise(Update::new(scale).with_spread(Spread::Std(std)))
+                .with_renoise(Update::new(scale).with_noise(UpdateNoise::Std(std)))
                 .with_commit(step),
         ])
     }
@@ -181,7 +181,7 @@ fn noise_before_an_evaluation_keeps_the_law() {
         "{:e}",
         plan.defect().unwrap()
     );
-    let mut noise = Noise::seeded(4);
+    let mut noise = SeededNoise::new(4);
     let mut run = plan.start_from(array![1.0_f64], &mut noise).unwrap();
     let mut asked = 0;
     while let Some((_, at)) = run.pending() {
@@ -205,7 +205,7 @@ fn a_short_ddpm_run_by_hand() {
         &Ddpm::default(),
     )
     .unwrap();
-    let mut noise = Noise::seeded(6);
+    let mut noise = SeededNoise::new(6);
     let mut zs = Vec::new();
     for _ in 0..3 {
         let mut z = Array2::<f64>::zeros((2, 2));
@@ -222,7 +222,7 @@ fn a_short_ddpm_run_by_hand() {
             x += &(&zs[3 - t] * (beta * (1.0 - ab_before) / (1.0 - ab)).sqrt());
         }
     }
-    let mut noise = Noise::seeded(6);
+    let mut noise = SeededNoise::new(6);
     let start = plan.prior((2, 2), &mut noise).unwrap();
     let mut network =
         predicts::noise(|x: &Array2<f64>, at: Point<Step>| x.mapv(|x| net(x, at.time.get())));
@@ -243,17 +243,17 @@ fn learned_variances_scale_the_noise_of_each_element() {
     let to = schedule.level_at_step(9).unwrap();
     let grid = grid.ending_at(to).unwrap();
     let x = array![[0.5, -1.0], [2.0, 0.1]];
-    let said = array![[-1.0, 0.25], [1.0, -3.0]];
+    let predictions = array![[-1.0, 0.25], [1.0, -3.0]];
     let mut z = Array2::<f64>::zeros((2, 2));
-    Noise::seeded(3)
+    SeededNoise::new(3)
         .add(&mut z, Scale::Same(1.0), None)
         .unwrap();
     for variance in [ModelVariance::Learned, ModelVariance::LearnedRange] {
         let plan = Plan::new(&schedule, &grid, &Ddpm::new(variance)).unwrap();
         let mut network = predicts::with(|x: &Array2<f64>, _: Point<Step>| {
-            Ok(Prediction::x0(x * 0.0).with_variance(said.clone()))
+            Ok(Prediction::x0(x * 0.0).with_variance(predictions.clone()))
         });
-        let mut noise = Noise::seeded(3);
+        let mut noise = SeededNoise::new(3);
         let found = plan.sample(x.clone(), &mut network, &mut noise).unwrap();
         let from = schedule.level_at_step(15).unwrap();
         let large = 1.0 - (from.alpha() / to.alpha()).powi(2);
@@ -261,8 +261,8 @@ fn learned_variances_scale_the_noise_of_each_element() {
         let state = (from.alpha() / to.alpha()) * (to.sigma() / from.sigma()).powi(2);
         for (at, found) in found.indexed_iter() {
             let log = match variance {
-                ModelVariance::Learned => said[at],
-                _ => small.ln() + (large.ln() - small.ln()) * (said[at] + 1.0) / 2.0,
+                ModelVariance::Learned => predictions[at],
+                _ => small.ln() + (large.ln() - small.ln()) * (predictions[at] + 1.0) / 2.0,
             };
             let expected = state * x[at] + (0.5 * log).exp() * z[at];
             assert!(
@@ -284,7 +284,7 @@ fn single_precision_follows_double() {
             (0.5, &[0.7, 0.2][..], 0.2),
         ])
         .unwrap();
-        let (mut a, mut b) = (Noise::seeded(5), Noise::seeded(5));
+        let (mut a, mut b) = (SeededNoise::new(5), SeededNoise::new(5));
         let wide: Array2<f64> = plan.prior((8, 2), &mut a).unwrap();
         let narrow: Array2<f32> = plan.prior((8, 2), &mut b).unwrap();
         let wide = plan.sample(wide, &mut mixture.clone(), &mut a).unwrap();
@@ -390,7 +390,7 @@ impl State for Tensor {
 }
 
 /// Its noise, by way of ndarray.
-struct TensorNoise(Noise);
+struct TensorNoise(SeededNoise);
 
 impl NoiseSource<Tensor> for TensorNoise {
     fn add(
@@ -420,14 +420,14 @@ fn another_tensor_type_runs_everything() {
     let grid = Grid::trailing(&schedule, 10).unwrap();
     for variance in [ModelVariance::FixedSmall, ModelVariance::LearnedRange] {
         let plan = Plan::new(&schedule, &grid, &Ddpm::new(variance)).unwrap();
-        let said = |x: f32, t: f64| net(f64::from(x), t / 50.0) as f32;
-        let start: Array2<f32> = plan.prior((3, 4), &mut Noise::seeded(1)).unwrap();
+        let predictions = |x: f32, t: f64| net(f64::from(x), t / 50.0) as f32;
+        let start: Array2<f32> = plan.prior((3, 4), &mut SeededNoise::new(1)).unwrap();
         let mut network = predicts::with(|x: &Array2<f32>, at: Point<Step>| {
-            let value = x.mapv(|x| said(x, at.time.get()));
+            let value = x.mapv(|x| predictions(x, at.time.get()));
             Ok(Prediction::noise(value).with_variance(x.mapv(f32::sin)))
         });
         let mut network = Denoiser::<Array2<f32>, Step>::clipped(&mut network, -1.0, 1.0).unwrap();
-        let mut noise = Noise::seeded(1).at_draw(1);
+        let mut noise = SeededNoise::new(1).with_first_draw(1);
         let array = plan
             .sample(start.clone(), &mut network, &mut noise)
             .unwrap();
@@ -437,7 +437,7 @@ fn another_tensor_type_runs_everything() {
                 items: x.items,
                 data: x.data.iter().map(|x| f(*x)).collect(),
             };
-            let value = map(&|x| said(x, at.time.get()));
+            let value = map(&|x| predictions(x, at.time.get()));
             Ok(Prediction::noise(value).with_variance(map(&f32::sin)))
         });
         let mut network = Denoiser::<Tensor, Step>::clipped(&mut network, -1.0, 1.0).unwrap();
@@ -445,7 +445,7 @@ fn another_tensor_type_runs_everything() {
             items: 3,
             data: start.into_iter().collect(),
         };
-        let mut noise = TensorNoise(Noise::seeded(1).at_draw(1));
+        let mut noise = TensorNoise(SeededNoise::new(1).with_first_draw(1));
         let tensor = plan.sample(start, &mut network, &mut noise).unwrap();
         // Single precision, and exp of another library.
         for (a, b) in array.iter().zip(&tensor.data) {
@@ -458,7 +458,7 @@ fn another_tensor_type_runs_everything() {
     };
     let times = [Step::new(3), Step::new(40)];
     let (xt, eps) = schedule
-        .draw_jump(&x0, &times, &mut TensorNoise(Noise::seeded(1)))
+        .draw_jump(&x0, &times, &mut TensorNoise(SeededNoise::new(1)))
         .unwrap();
     assert_eq!(xt, schedule.jump(&x0, &times, &eps).unwrap());
 }
@@ -466,7 +466,7 @@ fn another_tensor_type_runs_everything() {
 /// Rules of inner products per item, and the systems of a batch, on a tensor of another library.
 #[test]
 fn another_tensor_type_is_guided() {
-    use gaussian_diffusion::guidance::{Adaptive, Combination, Projected, Rescaled, Rule, Said};
+    use gaussian_diffusion::guidance::{Adaptive, Combination, Projected, Rescaled, Rule, Predictions};
     fn rules<V: State + 'static>() -> Vec<Box<dyn Rule<V>>> {
         let cfg = Combination::classifier_free(3.0).unwrap();
         vec![
@@ -489,10 +489,10 @@ fn another_tensor_type_is_guided() {
     let at = Point::new((), level, NoiseLevel::CLEAN);
     for (mut of_arrays, mut of_tensors) in rules::<Array2<f32>>().into_iter().zip(rules::<Tensor>())
     {
-        let said = Said::new(vec![Some(c.clone()), Some(u.clone())]);
-        let array = of_arrays.combine(said, at).unwrap();
-        let said = Said::new(vec![Some(tensor(&c)), Some(tensor(&u))]);
-        let found = of_tensors.combine(said, at).unwrap();
+        let predictions = Predictions::new(vec![Some(c.clone()), Some(u.clone())]);
+        let array = of_arrays.combine(predictions, at).unwrap();
+        let predictions = Predictions::new(vec![Some(tensor(&c)), Some(tensor(&u))]);
+        let found = of_tensors.combine(predictions, at).unwrap();
         for (a, b) in array.iter().zip(&found.data) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }
@@ -533,7 +533,7 @@ fn dynamic_types_do_what_static_types_do() {
     );
     let mut network: Box<dyn Denoiser<Array2<f32>, Step>> =
         Box::new(predicts::noise(|x: &Array2<f32>, _: Point<Step>| x * 0.5));
-    let mut noise: Box<dyn NoiseSource<Array2<f32>>> = Box::new(Noise::seeded(1));
+    let mut noise: Box<dyn NoiseSource<Array2<f32>>> = Box::new(SeededNoise::new(1));
     let plan = Plan::new(&schedule, &grid, &solvers[1]).unwrap();
     let start = plan.prior((2, 2), &mut *noise).unwrap();
     let x = plan.sample(start, &mut network, &mut *noise).unwrap();
@@ -557,7 +557,7 @@ fn plans_are_shared_by_concurrent_runs() {
     .unwrap();
     let plan = Arc::new(plan);
     let run = |seed: u64, plan: Arc<Plan<Step>>| {
-        let mut noise = Noise::seeded(seed);
+        let mut noise = SeededNoise::new(seed);
         let mut network = GaussianMixture::point(&[0.1, 0.2]).unwrap();
         let start: Array2<f32> = plan.prior((3, 2), &mut noise).unwrap();
         plan.sample(start, &mut network, &mut noise).unwrap()
@@ -585,7 +585,7 @@ fn inversion_and_sampling_return_at_first_order() {
         let grid = Grid::trailing(&schedule, n).unwrap();
         let forth = Plan::new(&schedule, &grid.inverted(), &Ddim::default()).unwrap();
         let back = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         // The clean level says x0 of itself only in terms of the noise.
         let mut network = predicts::with(|x: &Array2<f64>, at: Point<Step>| {
             let level = if at.level.is_clean() { at.to } else { at.level };

@@ -1,7 +1,7 @@
 //! Linear measurements: conditioned mixtures, the denoisers that approximate them, and samples.
 
 use gaussian_diffusion::{
-    Denoiser, GaussianMixture, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule, Parameterization,
+    Denoiser, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule, Parameterization,
     Plan, Point, Prediction, Sigma, Time,
     denoiser::{Differentiable, WithVjp},
     guidance::{DiffPir, Dps, GaussianPosterior, Measurement, Operator},
@@ -402,7 +402,7 @@ fn diff_pir_solves_its_least_squares() {
 /// The mean over 24 directions of the Wasserstein distance of two samples of equal size.
 fn sliced_wasserstein(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
     let mut directions = Array2::<f64>::zeros((24, 3));
-    Noise::seeded(11)
+    SeededNoise::new(11)
         .add(&mut directions, Scale::Same(1.0), None)
         .unwrap();
     let mut total = 0.0;
@@ -426,7 +426,7 @@ fn sampled<T: Copy + std::fmt::Debug>(
     plan: &Plan<T>,
     net: &mut impl Denoiser<Array2<f64>, T>,
 ) -> Array2<f64> {
-    let mut noise = Noise::seeded(3);
+    let mut noise = SeededNoise::new(3);
     let start = plan.prior((SAMPLES, 3), &mut noise).unwrap();
     plan.sample(start, net, &mut noise).unwrap()
 }
@@ -528,11 +528,11 @@ fn approximate_posteriors_of_a_mixture_come_near_the_exact_one() {
 fn items_do_not_mix<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     let plan = Plan::new(schedule, grid, &Ddim::default()).unwrap();
     let ys = array![[0.7, -0.4], [2.0, 1.0], [-1.0, 0.2], [0.0, 0.0]];
-    let start: Array2<f64> = plan.prior((4, 3), &mut Noise::seeded(5)).unwrap();
+    let start: Array2<f64> = plan.prior((4, 3), &mut SeededNoise::new(5)).unwrap();
     let run = |kind: usize, rows: &[usize]| {
         let seen = Measurement::new(operator(), ys.select(Axis(0), rows), 0.2).unwrap();
         let x = start.select(Axis(0), rows);
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         match kind {
             0 => plan.sample(
                 x,

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use gaussian_diffusion::{
-    GaussianMixture, Grid, LogSnr, Noise, NoiseLevel, Plan, ReverseStep, Sigma,
+    GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, Plan, ReverseStep, Sigma,
     rand::{SeedableRng, rngs::StdRng},
     schedule::{Discrete, Edm, RectifiedFlow},
     solver::{Ddim, Ddpm},
@@ -165,7 +165,7 @@ fn samplers_draw_the_mixture() {
     let grid = Grid::trailing(&schedule, 200).unwrap();
     let edm = Edm::default();
     let flow = RectifiedFlow;
-    let mut noise = Noise::seeded(3);
+    let mut noise = SeededNoise::new(3);
     let ddpm = Plan::new(&schedule, &grid, &Ddpm::default()).unwrap();
     let ddim = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
     let start = |std: f64, noise: &mut Noise| {

@@ -304,12 +304,12 @@ fn named_plans_are_those_built_by_hand() {
     let last = schedule.level_at_step(0).unwrap();
     let leading = Grid::leading(&schedule, 20, 1).and_then(|grid| grid.ending_at(last));
     check("PLMS", 20, leading, &Pndm::plms());
-    let less = Grid::karras(&schedule, 11).and_then(Grid::discarding_penultimate);
+    let less = Grid::karras(&schedule, 11).and_then(Grid::without_penultimate);
     check("DPM2 Karras", 10, less.clone(), &RungeKutta::dpm2());
     let third = DpmSolver::plus_plus(3)
         .unwrap()
-        .heun()
-        .with_eta(1.0)
+        .with_exact_integrals()
+        .with_tau(1.0)
         .unwrap();
     check("DPM++ 3M SDE Karras", 10, less, &third);
     check(
@@ -322,7 +322,7 @@ fn named_plans_are_those_built_by_hand() {
     let fast = Grid::uniform_log_snr(&schedule, 6).and_then(|grid| grid.without_final_step());
     let solver = Ancestral::new(SingleStep::fast(14).unwrap(), 1.0)
         .unwrap()
-        .floored();
+        .with_floor();
     check("DPM fast", 14, fast, &solver);
     assert_eq!(
         sampler("DPM fast")
@@ -439,13 +439,13 @@ fn rules_on_training_steps_need_them() {
 fn tcd_goes_below_its_targets() {
     let schedule = Discrete::stable_diffusion().unwrap();
     let plan = sampler("TCD").plan(&schedule, 4).unwrap();
-    let told: Vec<_> = plan
+    let times: Vec<_> = plan
         .stages()
         .iter()
         .map(|stage| stage.point.time.get())
         .collect();
-    assert_eq!(told, [999.0, 759.0, 499.0, 259.0]);
-    for (pair, stage) in told.windows(2).zip(plan.stages()) {
+    assert_eq!(times, [999.0, 759.0, 499.0, 259.0]);
+    for (pair, stage) in times.windows(2).zip(plan.stages()) {
         let bar = |t: f64| schedule.alpha_bar(Step::new(t as usize)).unwrap();
         let (from, to, below) = (bar(pair[0]), bar(pair[1]), bar((0.7 * pair[1]).floor()));
         let up = (to / below).sqrt();
@@ -453,7 +453,7 @@ fn tcd_goes_below_its_targets() {
         let state = up * ((1.0 - below) / (1.0 - from)).sqrt();
         let commit = stage.stage.commit.as_ref().unwrap();
         let std = (1.0 - to / below).sqrt();
-        let gaussian_diffusion::Spread::Std(found) = commit.spread else {
+        let gaussian_diffusion::UpdateNoise::Std(found) = commit.noise else {
             panic!()
         };
         assert!((found - std).abs() < 1e-12, "{found} {std}");

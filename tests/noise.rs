@@ -1,13 +1,13 @@
 //! Noise: its key, its law, its fixed values.
 
 use gaussian_diffusion::{
-    Noise,
+    SeededNoise,
     noise::{NoiseSource, Scale},
     rand::{RngCore, SeedableRng, rngs::StdRng},
 };
 use ndarray::{Array, Array1, Array2, Axis, Dimension, ShapeBuilder};
 
-fn filled<D: Dimension>(shape: impl ShapeBuilder<Dim = D>, noise: &mut Noise) -> Array<f64, D> {
+fn filled<D: Dimension>(shape: impl ShapeBuilder<Dim = D>, noise: &mut SeededNoise) -> Array<f64, D> {
     let mut x = Array::zeros(shape);
     noise.add(&mut x, Scale::Same(1.0), None).unwrap();
     x
@@ -16,17 +16,17 @@ fn filled<D: Dimension>(shape: impl ShapeBuilder<Dim = D>, noise: &mut Noise) ->
 /// The promise of value stability. A change here is value-breaking and belongs in the changelog.
 #[test]
 fn the_numbers_of_a_seed_are_fixed() {
-    let mut noise = Noise::seeded(42);
+    let mut noise = SeededNoise::new(42);
     let first = filled((2, 3), &mut noise);
     let second = filled((2, 3), &mut noise);
     let found: Vec<u64> = first.iter().chain(&second).map(|z| z.to_bits()).collect();
     assert_eq!(found, FIXED, "{found:#x?}");
     // Of every element of long items, in both precisions: the sum of the bits.
     let mut single = Array2::<f32>::zeros((3, 1000));
-    Noise::seeded(42).fill(&mut single).unwrap();
+    SeededNoise::new(42).fill(&mut single).unwrap();
     let sum = |sum: u64, bits: u64| sum.wrapping_mul(31).wrapping_add(bits);
     let single = single.iter().map(|z| u64::from(z.to_bits())).fold(0, sum);
-    let double = filled((3, 1000), &mut Noise::seeded(42));
+    let double = filled((3, 1000), &mut SeededNoise::new(42));
     let double = double.iter().map(|z| z.to_bits()).fold(0, sum);
     assert_eq!([single, double], SUMS, "{single:#x}, {double:#x}");
 }
@@ -116,7 +116,7 @@ fn the_numbers_are_those_of_a_plain_loop() {
     ] {
         for items in [1, 2, 5, 40] {
             for draw in [0, 3, (1 << 40) + 7] {
-                let source = Noise::seeded(seed).from_item(2).at_draw(draw);
+                let source = SeededNoise::new(seed).with_first_item(2).with_first_draw(draw);
                 let double = filled((items, length), &mut source.clone());
                 let mut single = Array2::<f32>::zeros((items, length));
                 source.clone().fill(&mut single).unwrap();
@@ -142,39 +142,39 @@ fn the_numbers_are_those_of_a_plain_loop() {
 
 #[test]
 fn an_item_depends_on_its_key_alone() {
-    let whole = filled((7, 5, 3), &mut Noise::seeded(9));
+    let whole = filled((7, 5, 3), &mut SeededNoise::new(9));
     for items in 1..7 {
         assert_eq!(
-            filled((items, 5, 3), &mut Noise::seeded(9)),
+            filled((items, 5, 3), &mut SeededNoise::new(9)),
             whole.slice_axis(Axis(0), (..items).into())
         );
         let tail = filled(
             (7 - items, 5, 3),
-            &mut Noise::seeded(9).from_item(items as u32),
+            &mut SeededNoise::new(9).with_first_item(items as u32),
         );
         assert_eq!(tail, whole.slice_axis(Axis(0), (items..).into()));
     }
     // Seeds of items: an item alone with its seed.
     let seeds = [5, 6, 5];
-    let batch = filled((3, 4), &mut Noise::per_item(seeds));
+    let batch = filled((3, 4), &mut SeededNoise::per_item(seeds));
     for (row, seed) in batch.rows().into_iter().zip(seeds) {
-        assert_eq!(filled((1, 4), &mut Noise::seeded(seed)).row(0), row);
+        assert_eq!(filled((1, 4), &mut SeededNoise::new(seed)).row(0), row);
     }
     // A longer item begins like a shorter one.
-    let long = filled((2, 9), &mut Noise::seeded(9));
+    let long = filled((2, 9), &mut SeededNoise::new(9));
     assert_eq!(
-        filled((2, 4), &mut Noise::seeded(9)),
+        filled((2, 4), &mut SeededNoise::new(9)),
         long.slice_axis(Axis(1), (..4).into())
     );
 }
 
 #[test]
 fn layout_and_type_do_not_change_the_numbers() {
-    let rows = filled((4, 6), &mut Noise::seeded(3));
-    let columns = filled((4, 6).f(), &mut Noise::seeded(3));
+    let rows = filled((4, 6), &mut SeededNoise::new(3));
+    let columns = filled((4, 6).f(), &mut SeededNoise::new(3));
     assert_eq!(rows, columns);
     let mut single = Array2::<f32>::zeros((4, 6));
-    Noise::seeded(3)
+    SeededNoise::new(3)
         .add(&mut single, Scale::Same(1.0), None)
         .unwrap();
     // A number of f32 is that of f64 to its own precision: its words are the high ones.
@@ -185,20 +185,20 @@ fn layout_and_type_do_not_change_the_numbers() {
 
 #[test]
 fn draws_are_counted_and_can_be_resumed() {
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     let (a, b) = (filled(8, &mut noise), filled(8, &mut noise));
     assert_ne!(a, b);
     assert_eq!(noise.draws(), 2);
-    assert_eq!(filled(8, &mut Noise::seeded(1).at_draw(1)), b);
-    assert_ne!(filled(8, &mut Noise::seeded(2)), a);
+    assert_eq!(filled(8, &mut SeededNoise::new(1).with_first_draw(1)), b);
+    assert_ne!(filled(8, &mut SeededNoise::new(2)), a);
 }
 
 #[test]
 fn every_scale_is_the_plain_product() {
-    let z = filled((3, 4), &mut Noise::seeded(8));
+    let z = filled((3, 4), &mut SeededNoise::new(8));
     let start = Array2::from_shape_fn((3, 4), |(i, j)| i as f64 - 0.5 * j as f64);
     let mut x = start.clone();
-    Noise::seeded(8)
+    SeededNoise::new(8)
         .add(&mut x, Scale::PerItem(&[0.5, 0.0, -2.0]), None)
         .unwrap();
     for (i, scale) in [0.5, 0.0, -2.0].into_iter().enumerate() {
@@ -208,7 +208,7 @@ fn every_scale_is_the_plain_product() {
     }
     let std = start.mapv(f64::exp);
     let mut x = start.clone();
-    Noise::seeded(8)
+    SeededNoise::new(8)
         .add(&mut x, Scale::PerElement(&std), None)
         .unwrap();
     for ((i, j), x) in x.indexed_iter() {
@@ -218,7 +218,7 @@ fn every_scale_is_the_plain_product() {
 
 #[test]
 fn empty_arrays_are_a_draw_of_nothing() {
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     assert_eq!(filled((0, 3), &mut noise).len(), 0);
     assert_eq!(filled((3, 0), &mut noise).len(), 0);
     assert_eq!(filled((), &mut noise).len(), 1);
@@ -227,7 +227,7 @@ fn empty_arrays_are_a_draw_of_nothing() {
 
 #[test]
 fn what_is_refused_changes_nothing() {
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     let mut x = Array2::<f64>::ones((3, 2));
     let short = noise.add(&mut x, Scale::PerItem(&[1.0]), None).unwrap_err();
     assert_eq!(
@@ -242,7 +242,7 @@ fn what_is_refused_changes_nothing() {
         shape.to_string(),
         "noise scale has shape [2, 3], expected [3, 2]"
     );
-    let seeds = Noise::per_item([1, 2])
+    let seeds = SeededNoise::per_item([1, 2])
         .add(&mut x, Scale::Same(1.0), None)
         .unwrap_err();
     assert_eq!(seeds.to_string(), "seeds has 2 entries for a batch of 3");
@@ -295,9 +295,9 @@ fn sweeps_with_noise_alone_watch() {
         to: level(0.8, 0.6),
     });
     let sources: [Box<dyn NoiseSource<Array2<f64>>>; 4] = [
-        Box::new(Noise::seeded(1)),
-        Box::new(BrownianPath::new(Noise::seeded(1))),
-        Box::new(TorchCpu::seeded(1)),
+        Box::new(SeededNoise::new(1)),
+        Box::new(BrownianPath::new(SeededNoise::new(1))),
+        Box::new(TorchCpu::new(1)),
         Box::new(StdRng::seed_from_u64(1)),
     ];
     for mut source in sources {
@@ -387,13 +387,13 @@ fn seeded_noise_is_standard_normal() {
     // Across elements, items and draws, so that each part of the counter is exercised.
     standard_normal(&Array1::from_iter(filled(
         (2, 1_000_000),
-        &mut Noise::seeded(1),
+        &mut SeededNoise::new(1),
     )));
     standard_normal(&Array1::from_iter(filled(
         (1_000_000, 2),
-        &mut Noise::seeded(2),
+        &mut SeededNoise::new(2),
     )));
-    let mut noise = Noise::seeded(3);
+    let mut noise = SeededNoise::new(3);
     let many: Vec<f64> = (0..20_000)
         .flat_map(|_| filled((5, 2), &mut noise).into_iter().collect::<Vec<_>>())
         .collect();
@@ -402,7 +402,7 @@ fn seeded_noise_is_standard_normal() {
 
 #[test]
 fn elements_items_and_draws_are_uncorrelated() {
-    let mut noise = Noise::seeded(11);
+    let mut noise = SeededNoise::new(11);
     let (a, b) = (
         filled((2, 500_000), &mut noise),
         filled((2, 500_000), &mut noise),

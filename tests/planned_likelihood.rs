@@ -4,7 +4,7 @@
 mod common;
 
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, LogSnr, Noise, NoiseSchedule, Parameterization, Plan, Point,
+    Error, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseSchedule, Parameterization, Plan, Point,
     Prediction, ReverseStep, Time,
     likelihood::{
         Estimate, Exact, Hutchinson, LogDensity, PlannedFlow, PlannedLikelihood, ProbabilityFlow,
@@ -101,7 +101,7 @@ fn orders<S: NoiseSchedule>(name: &str, schedule: &S) {
             back.push(distance(&values(&found), &expected));
             // The sample is the plan's own.
             let own = plan
-                .sample(exact.latent.clone(), &mut data(), &mut Noise::seeded(0))
+                .sample(exact.latent.clone(), &mut data(), &mut SeededNoise::new(0))
                 .unwrap();
             assert!((&own - &found.state).iter().all(|d| d.abs() < 1e-12));
         }
@@ -185,7 +185,7 @@ fn flows_are_followed_from_pure_noise_to_clean_data() {
             .map(|row| density(&row.to_vec()))
             .collect()
     };
-    let solver = RungeKutta::heun().in_coordinates(Coordinates::Flow);
+    let solver = RungeKutta::heun().with_coordinates(Coordinates::Flow);
     let mut errors = Vec::new();
     for n in [50, 100, 200] {
         let grid = Grid::uniform_time(&RectifiedFlow, n).unwrap();
@@ -290,7 +290,7 @@ fn probes_estimate_and_items_stay_apart() {
     let network = |x: &Array2<f64>, _: Point<_>, probes: &[Array2<f64>]| {
         Ok::<_, Error>((answer(x), probes.iter().map(|v| v.dot(&mix)).collect()))
     };
-    let mut probed = Hutchinson::gaussian(&x, 400, &mut Noise::seeded(8), network).unwrap();
+    let mut probed = Hutchinson::gaussian(&x, 400, &mut SeededNoise::new(8), network).unwrap();
     let found = flow.log_density(&x, &mut probed).unwrap();
     for (it, exact) in found.log_density.iter().zip(&expected) {
         let (off, error) = (
@@ -300,7 +300,7 @@ fn probes_estimate_and_items_stay_apart() {
         // Four standard errors: once in 16,000.
         assert!(error > 0.0 && off < 4.0 * error, "{off} with {error}");
     }
-    let mut one = Hutchinson::rademacher(&x, 1, &mut Noise::seeded(8), network).unwrap();
+    let mut one = Hutchinson::rademacher(&x, 1, &mut SeededNoise::new(8), network).unwrap();
     let found = flow.log_density(&x, &mut one).unwrap();
     assert_eq!(found.log_density[0].standard_error.get(), f64::INFINITY);
 }

@@ -1,7 +1,7 @@
 //! Preconditionings against the published table, and as denoisers against closed forms.
 
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, LogSnr, Noise, NoiseLevel, Parameterization,
+    Denoiser, Error, ForwardProcess, GaussianMixture, LogSnr, SeededNoise, NoiseLevel, Parameterization,
     Point, Sigma, SigmaData, Step, Time,
     denoiser::{
         Preconditioned,
@@ -46,7 +46,7 @@ fn coefficients_are_the_published_table() {
         close(edm.skip, d * d / (s * s + d * d), "EDM skip");
         close(edm.out, s * d / (s * s + d * d).sqrt(), "EDM out");
         close(edm.input, 1.0 / (s * s + d * d).sqrt(), "EDM in");
-        close(edm.told, s.ln() / 4.0, "EDM noise");
+        close(edm.conditioning, s.ln() / 4.0, "EDM noise");
 
         let found = song().coefficients(ve(s)).unwrap();
         assert_eq!(found.skip, 1.0);
@@ -56,14 +56,14 @@ fn coefficients_are_the_published_table() {
         let t = ((min * min + 2.0 * d * (1.0 + s * s).ln()).sqrt() - min) / d;
         // The formula of the paper loses digits at small sigma.
         assert!(
-            (found.told / (999.0 * t) - 1.0).abs() < 1e-9,
+            (found.conditioning / (999.0 * t) - 1.0).abs() < 1e-9,
             "VP noise at {s}"
         );
 
         let found = Ve.coefficients(ve(s)).unwrap();
         assert_eq!((found.skip, found.input), (1.0, 1.0));
         close(found.out, s, "VE out");
-        close(found.told, (s / 2.0).ln(), "VE noise");
+        close(found.conditioning, (s / 2.0).ln(), "VE noise");
     }
 }
 
@@ -87,18 +87,18 @@ fn the_discrete_one_is_told_the_nearest_step() {
             .min_by(|a, b| distance(a).total_cmp(&distance(b)))
             .unwrap();
         let found = nichol().coefficients(ve(s)).unwrap();
-        assert_eq!(found.told, (m - 1 - nearest) as f64, "{s}");
+        assert_eq!(found.conditioning, (m - 1 - nearest) as f64, "{s}");
         close(found.out, -s, "out");
         close(found.input, 1.0 / (s * s + 1.0).sqrt(), "in");
     }
-    // On its own levels it is told its own steps.
+    // On its own levels it is conditioning its own steps.
     let schedule = Discrete::cosine(1000).unwrap();
     for step in [0, 1, 500, 998, 999] {
         let level = schedule.level(Step::new(step)).unwrap();
-        assert_eq!(nichol().told(level).unwrap(), step as f64);
+        assert_eq!(nichol().conditioning(level).unwrap(), step as f64);
     }
-    assert_eq!(nichol().told(NoiseLevel::NOISE).unwrap(), 999.0);
-    assert_eq!(nichol().told(NoiseLevel::CLEAN).unwrap(), 0.0);
+    assert_eq!(nichol().conditioning(NoiseLevel::NOISE).unwrap(), 999.0);
+    assert_eq!(nichol().conditioning(NoiseLevel::CLEAN).unwrap(), 0.0);
 }
 
 /// Data of deviation sigma_data: what EDM's network sees and what it should say have unit variance,
@@ -185,7 +185,7 @@ fn targets_give_the_data() {
     );
 }
 
-/// The same noise-to-signal ratio on another family of levels: the network sees and is told the same
+/// The same noise-to-signal ratio on another family of levels: the network sees and is given the same
 /// numbers, and the data comes out the same.
 #[test]
 fn a_network_works_on_every_family_of_levels() {
@@ -196,7 +196,7 @@ fn a_network_works_on_every_family_of_levels() {
             close(on_vp.input * a.alpha(), on_ve.input, "input");
             close(on_vp.skip * a.alpha(), on_ve.skip, "skip");
             close(on_vp.out, on_ve.out, "out");
-            close(on_vp.told, on_ve.told, "told");
+            close(on_vp.conditioning, on_ve.conditioning, "conditioning");
         }
     }
     check(&Edm::default());
@@ -238,15 +238,15 @@ fn limits() {
     );
     let message = |p: &dyn Fn() -> Result<f64, Error>| p().unwrap_err().to_string();
     assert_eq!(
-        message(&|| edm.told(NoiseLevel::CLEAN)),
+        message(&|| edm.conditioning(NoiseLevel::CLEAN)),
         "a preconditioning has no value at alpha = 1, sigma = 0"
     );
-    assert!(Ve.told(NoiseLevel::CLEAN).is_err() && Ve.input(NoiseLevel::NOISE).is_err());
+    assert!(Ve.conditioning(NoiseLevel::CLEAN).is_err() && Ve.input(NoiseLevel::NOISE).is_err());
     assert_eq!(
         song().output(NoiseLevel::NOISE).unwrap_err().to_string(),
         "a conversion of a noise prediction has no value at alpha = 0, sigma = 1"
     );
-    assert!(song().told(ve(1e9)).is_err());
+    assert!(song().conditioning(ve(1e9)).is_err());
     let none = Vp::new(VpLinear::new(0.1, 20.0).unwrap(), 0).unwrap_err();
     assert_eq!(none.to_string(), "number of steps is 0, allowed: 1 or more");
     // The velocity, with the other sign, where sigma_data is 1 and variance is preserved.
@@ -266,8 +266,8 @@ fn an_exact_raw_network_is_an_exact_denoiser() {
                 .unwrap();
         for level in [vp(-2.0), vp(2.0), ve(0.3)] {
             let c = p.coefficients(level).unwrap();
-            let raw = |shown: &Array2<f64>, told: f64| {
-                assert_eq!(told, c.told);
+            let raw = |shown: &Array2<f64>, conditioning: f64| {
+                assert_eq!(conditioning, c.conditioning);
                 Ok(shown.mapv(|shown| {
                     let x = shown / c.input;
                     (mixture.posterior_mean(&[x], level).unwrap()[0] - c.skip * x) / c.out
@@ -317,7 +317,7 @@ fn the_forward_process_knows_the_target() {
     let times = [0.2, 0.9].map(|t| Time::new(t).unwrap());
     let x0 = array![[0.1, 0.9], [-0.4, 0.3]];
     let (_, eps) = schedule
-        .draw_jump(&x0, &times, &mut Noise::seeded(0))
+        .draw_jump(&x0, &times, &mut SeededNoise::new(0))
         .unwrap();
     let edm = Edm::default();
     let levels = times.map(|t| schedule.level(t).unwrap());

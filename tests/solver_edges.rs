@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Error, Grid, LogSnr, Noise, NoiseLevel, NoiseSchedule, Plan, ReverseStep, Sigma, Spread,
+    Error, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule, Plan, ReverseStep, Sigma, UpdateNoise,
     Variance,
     noise::BrownianPath,
     plan::{Affine, Moments},
@@ -22,7 +22,7 @@ type Boxed = Box<dyn ReverseStep>;
 /// Every deterministic solver, of an order and of two other free numbers.
 fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
     let o = order.min(3);
-    let all = [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data];
+    let all = [Coordinates::Noise, Coordinates::Flow, Coordinates::Data];
     let mut list: Vec<Boxed> = vec![
         Box::new(Ddim::default()),
         Box::new(Pndm::plms()),
@@ -36,23 +36,23 @@ fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
                 .with_fraction(fraction)
                 .unwrap(),
         ),
-        Box::new(SingleStep::noise(o).unwrap().exact()),
+        Box::new(SingleStep::new(o, Coordinates::Noise).unwrap().with_exact_integrals()),
         Box::new(SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap()),
     ];
     for c in all {
         list.push(Box::new(
-            RungeKutta::at_fraction(fraction).unwrap().in_coordinates(c),
+            RungeKutta::at_fraction(fraction).unwrap().with_coordinates(c),
         ));
-        list.push(Box::new(RungeKutta::heun().in_coordinates(c)));
+        list.push(Box::new(RungeKutta::heun().with_coordinates(c)));
         list.push(Box::new(
-            LinearMultistep::lms(order).unwrap().in_coordinates(c),
+            LinearMultistep::lms(order).unwrap().with_coordinates(c),
         ));
         list.push(Box::new(
-            LinearMultistep::ipndm(order).unwrap().in_coordinates(c),
+            LinearMultistep::ipndm(order).unwrap().with_coordinates(c),
         ));
         let adams = ExponentialAdams::new(order, c).unwrap();
         list.push(Box::new(if bit {
-            adams.lowering_final_orders()
+            adams.with_lower_final_orders()
         } else {
             adams
         }));
@@ -60,22 +60,22 @@ fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
     for data in [true, false] {
         let (multi, blocks) = match data {
             true => (DpmSolver::plus_plus(o), NodeBlocks::plus_plus(o)),
-            false => (DpmSolver::noise(o), NodeBlocks::noise(o)),
+            false => (DpmSolver::new(o, Coordinates::Noise), NodeBlocks::new(o, Coordinates::Noise)),
         };
         let (multi, blocks) = (multi.unwrap(), blocks.unwrap());
         let pc = UniPc::new(order).unwrap();
-        let pc = if data { pc } else { pc.of_noise() };
+        let pc = if data { pc } else { pc.with_coordinates(Coordinates::Noise) };
         if bit {
             list.push(Box::new(
-                multi.heun().lowering_final_orders().ending_with_euler(),
+                multi.with_exact_integrals().with_lower_final_orders().with_euler_last_step(),
             ));
-            list.push(Box::new(blocks.lowering_final_orders()));
-            list.push(Box::new(pc.bh1().lowering_final_orders()));
+            list.push(Box::new(blocks.with_lower_final_orders()));
+            list.push(Box::new(pc.with_bh1().with_lower_final_orders()));
         } else {
             list.push(Box::new(multi));
             list.push(Box::new(blocks));
-            list.push(Box::new(blocks.heun()));
-            list.push(Box::new(pc.without_correcting([0, 2])));
+            list.push(Box::new(blocks.with_exact_integrals()));
+            list.push(Box::new(pc.without_corrector_at([0, 2])));
         }
     }
     list
@@ -94,15 +94,15 @@ fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
                 .with_fraction(fraction.min(0.95))
                 .unwrap(),
         ),
-        Box::new(DpmSolver::plus_plus(o).unwrap().with_eta(eta).unwrap()),
-        Box::new(DpmSolver::noise(o).unwrap().with_eta(eta).unwrap()),
-        Box::new(SingleStep::plus_plus(o).unwrap().with_eta(eta).unwrap()),
-        Box::new(NodeBlocks::plus_plus(o).unwrap().with_eta(eta).unwrap()),
+        Box::new(DpmSolver::plus_plus(o).unwrap().with_tau(eta).unwrap()),
+        Box::new(DpmSolver::new(o, Coordinates::Noise).unwrap().with_tau(eta).unwrap()),
+        Box::new(SingleStep::plus_plus(o).unwrap().with_tau(eta).unwrap()),
+        Box::new(NodeBlocks::plus_plus(o).unwrap().with_tau(eta).unwrap()),
         Box::new(
             NodeBlocks::plus_plus(o)
                 .unwrap()
-                .heun()
-                .with_eta(eta)
+                .with_exact_integrals()
+                .with_tau(eta)
                 .unwrap(),
         ),
         Box::new(SaSolver::new(order, o).unwrap().with_tau(eta).unwrap()),
@@ -112,7 +112,7 @@ fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
         Box::new(
             Ancestral::new(SingleStep::plus_plus(2).unwrap(), eta)
                 .unwrap()
-                .floored(),
+                .with_floor(),
         ),
         Box::new(Ancestral::with_descent(Ddim::default(), Descent::Flow(eta)).unwrap()),
     ]
@@ -122,7 +122,7 @@ fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
 fn around(amount: f64) -> Vec<Boxed> {
     vec![
         Box::new(Churn::new(RungeKutta::heun(), amount).unwrap()),
-        Box::new(Churn::new(Ddim::default(), amount).unwrap().asking_before()),
+        Box::new(Churn::new(Ddim::default(), amount).unwrap().with_evaluation_before(Parameterization::Noise)),
         Box::new(Langevin::new(Ddim::default(), 0.2, 2).unwrap()),
     ]
 }
@@ -132,8 +132,8 @@ fn is_finite<T: Copy + Debug>(plan: &Plan<T>) -> bool {
         let stage = &planned.stage;
         let updates = [&stage.renoise, &stage.commit, &stage.trial];
         updates.into_iter().flatten().all(|u| {
-            let spread = match u.spread {
-                Spread::Std(std) => std.is_finite() && std >= 0.0,
+            let spread = match u.noise {
+                UpdateNoise::Std(std) => std.is_finite() && std >= 0.0,
                 _ => true,
             };
             u.state.is_finite() && spread && u.model.iter().all(|c| c.is_finite())
@@ -315,7 +315,7 @@ fn inactive_noise() {
     let grid = Grid::uniform_time(&RectifiedFlow, 6).unwrap();
     let solver = SaSolver::new(2, 2)
         .unwrap()
-        .within(snr(20.0), snr(30.0))
+        .with_noise_between(snr(20.0), snr(30.0))
         .unwrap();
     let plan = Plan::new(&RectifiedFlow, &grid, &solver).unwrap();
     let flow = SaSolver::new(2, 2).unwrap().with_tau(0.0).unwrap();
@@ -329,12 +329,12 @@ fn inactive_noise() {
 #[test]
 fn analytic_starts() {
     let grid = Grid::uniform_time(&RectifiedFlow, 6).unwrap();
-    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
+    for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
         for solver in [LinearMultistep::lms(4), LinearMultistep::ipndm(4)] {
-            let solver = solver.unwrap().in_coordinates(c).with_analytic_start();
+            let solver = solver.unwrap().with_coordinates(c).with_analytic_start();
             let plan = Plan::new(&RectifiedFlow, &grid, &solver).unwrap();
             let second = plan.stages()[1].stage.commit.clone().unwrap();
-            let keeps = c == Coordinates::Flow || c == Coordinates::Ratio && plan.name() == "iPNDM";
+            let keeps = c == Coordinates::Flow || c == Coordinates::Noise && plan.name() == "iPNDM";
             assert_eq!(
                 second.model.len(),
                 1 + usize::from(keeps),
@@ -349,7 +349,7 @@ fn analytic_starts() {
 #[test]
 fn brownian_paths_serve_all() {
     fn runs<T: Copy + Debug>(plan: &Plan<T>) {
-        let mut path = BrownianPath::new(Noise::seeded(3));
+        let mut path = BrownianPath::new(SeededNoise::new(3));
         let mut net = gaussian_diffusion::predicts::x0(
             |x: &Array2<f64>, at: gaussian_diffusion::Point<T>| {
                 x * (at.level.alpha() / (at.level.alpha().powi(2) + at.level.sigma().powi(2)))

@@ -20,38 +20,38 @@ fn probability_flow() -> Vec<Box<dyn ReverseStep>> {
         Box::new(LinearMultistep::ipndm(4).unwrap()),
         Box::new(LinearMultistep::gradient_estimation(2.0).unwrap()),
     ];
-    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
-        all.push(Box::new(RungeKutta::heun().in_coordinates(c)));
-        all.push(Box::new(RungeKutta::midpoint().in_coordinates(c)));
+    for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
+        all.push(Box::new(RungeKutta::heun().with_coordinates(c)));
+        all.push(Box::new(RungeKutta::midpoint().with_coordinates(c)));
         all.push(Box::new(
             RungeKutta::at_fraction(2.0 / 3.0)
                 .unwrap()
-                .in_coordinates(c),
+                .with_coordinates(c),
         ));
         for order in 1..=4 {
             all.push(Box::new(
-                LinearMultistep::lms(order).unwrap().in_coordinates(c),
+                LinearMultistep::lms(order).unwrap().with_coordinates(c),
             ));
             all.push(Box::new(ExponentialAdams::new(order, c).unwrap()));
         }
     }
     for order in 1..=3 {
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
-        all.push(Box::new(DpmSolver::plus_plus(order).unwrap().heun()));
-        all.push(Box::new(DpmSolver::noise(order).unwrap()));
-        all.push(Box::new(DpmSolver::noise(order).unwrap().heun()));
+        all.push(Box::new(DpmSolver::plus_plus(order).unwrap().with_exact_integrals()));
+        all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
         all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::plus_plus(order).unwrap().exact()));
-        all.push(Box::new(SingleStep::noise(order).unwrap()));
+        all.push(Box::new(SingleStep::plus_plus(order).unwrap().with_exact_integrals()));
+        all.push(Box::new(SingleStep::new(order, Coordinates::Noise).unwrap()));
         all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::noise(order).unwrap()));
-        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap().heun()));
-        all.push(Box::new(NodeBlocks::noise(order).unwrap().heun()));
-        let for_noise = SaSolver::new(order, order).unwrap().of_noise();
+        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap().with_exact_integrals()));
+        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
+        let for_noise = SaSolver::new(order, order).unwrap().with_coordinates(Coordinates::Noise);
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap()));
-        all.push(Box::new(UniPc::new(order).unwrap().bh1()));
-        all.push(Box::new(UniPc::new(order).unwrap().of_noise()));
+        all.push(Box::new(UniPc::new(order).unwrap().with_bh1()));
+        all.push(Box::new(UniPc::new(order).unwrap().with_coordinates(Coordinates::Noise)));
         all.push(Box::new(
             SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap(),
         ));
@@ -75,24 +75,24 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
         Box::new(
             Churn::new(Ddim::default(), 5.0)
                 .unwrap()
-                .asking_before_for(Parameterization::X0),
+                .with_evaluation_before(Parameterization::X0),
         ),
         Box::new(FinalMean::new(Ddpm::default())),
     ];
     for order in 1..=3 {
         let blocks = NodeBlocks::plus_plus(order).unwrap();
-        all.push(Box::new(blocks.with_eta(1.0).unwrap()));
-        all.push(Box::new(blocks.heun().with_eta(0.5).unwrap()));
+        all.push(Box::new(blocks.with_tau(1.0).unwrap()));
+        all.push(Box::new(blocks.with_exact_integrals().with_tau(0.5).unwrap()));
         all.push(Box::new(
-            DpmSolver::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
+            DpmSolver::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
         ));
         all.push(Box::new(SaSolver::new(order, order).unwrap()));
         all.push(Box::new(ErSde::new(order).unwrap()));
         all.push(Box::new(
-            SingleStep::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
+            SingleStep::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
         ));
         all.push(Box::new(
-            SingleStep::plus_plus(order).unwrap().with_eta(0.5).unwrap(),
+            SingleStep::plus_plus(order).unwrap().with_tau(0.5).unwrap(),
         ));
     }
     all.push(Box::new(SaSolver::new(2, 0).unwrap()));
@@ -151,24 +151,24 @@ fn empty_steps_keep_the_law() {
                 SaSolver::new(order, order).unwrap(),
             );
             assert_eq!(evaluations(&unipc), 0);
-            assert_eq!(evaluations(&unipc.clone().before_an_empty_step()), 1);
-            assert_eq!(evaluations(&unipc.of_noise().before_an_empty_step()), 1);
+            assert_eq!(evaluations(&unipc.clone().with_empty_last_step()), 1);
+            assert_eq!(evaluations(&unipc.with_coordinates(Coordinates::Noise).with_empty_last_step()), 1);
             assert_eq!(evaluations(&sa), 0);
-            assert_eq!(evaluations(&sa.before_an_empty_step()), 1);
-            let multi = DpmSolver::plus_plus(order).unwrap().lowering_final_orders();
-            assert_eq!(evaluations(&multi.before_an_empty_step()), 0);
+            assert_eq!(evaluations(&sa.with_empty_last_step()), 1);
+            let multi = DpmSolver::plus_plus(order).unwrap().with_lower_final_orders();
+            assert_eq!(evaluations(&multi.with_empty_last_step()), 0);
             let adams = ExponentialAdams::deis(order)
                 .unwrap()
-                .lowering_final_orders();
-            assert_eq!(evaluations(&adams.before_an_empty_step()), 0);
+                .with_lower_final_orders();
+            assert_eq!(evaluations(&adams.with_empty_last_step()), 0);
             for blocks in [
                 NodeBlocks::plus_plus(order).unwrap(),
-                NodeBlocks::noise(order).unwrap().heun(),
-                NodeBlocks::plus_plus(order).unwrap().with_eta(1.0).unwrap(),
+                NodeBlocks::new(order, Coordinates::Noise).unwrap().with_exact_integrals(),
+                NodeBlocks::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
             ] {
                 // An evaluation more where the empty step is not the first of its block.
                 let more = usize::from(n % order != 0);
-                assert_eq!(evaluations(&blocks.before_an_empty_step()), more);
+                assert_eq!(evaluations(&blocks.with_empty_last_step()), more);
             }
         }
     }

@@ -2,7 +2,7 @@
 #![cfg(feature = "rayon")]
 
 use gaussian_diffusion::{
-    Noise, Plan, Sampler, State, Step,
+    SeededNoise, Plan, Sampler, State, Step,
     noise::{BrownianPath, NoiseSource, Scale},
     predicts,
     schedule::Discrete,
@@ -44,8 +44,8 @@ fn noise_is_the_same_on_any_number_of_threads() {
         let per_item: Vec<u64> = (0..shape.0 as u64).collect();
         let sources = || -> [Box<dyn NoiseSource<Array2<f32>> + Send>; 2] {
             [
-                Box::new(Noise::seeded(3)),
-                Box::new(Noise::per_item(per_item.clone())),
+                Box::new(SeededNoise::new(3)),
+                Box::new(SeededNoise::per_item(per_item.clone())),
             ]
         };
         let one: Vec<_> = sources()
@@ -80,7 +80,7 @@ fn sweeps_are_the_same_on_any_number_of_threads() {
             &[
                 Assignment::new(0, 0.3, &[(0.7, 1)]),
                 Assignment::new(1, -0.1, &[(0.5, 0), (0.25, 3), (1.5, 4)]),
-                Assignment::new(2, 0.0, &[(0.9, 1), (0.1, 0)]).within(-20.0, 20.0),
+                Assignment::new(2, 0.0, &[(0.9, 1), (0.1, 0)]).with_bounds(-20.0, 20.0),
             ],
         );
         (finite.unwrap(), [bits(a), bits(b), bits(c)])
@@ -103,7 +103,7 @@ fn runs_are_the_same_on_any_number_of_threads() {
             .plan(&schedule, 4)
             .unwrap();
         let run = || {
-            let mut noise = BrownianPath::new(Noise::seeded(5));
+            let mut noise = BrownianPath::new(SeededNoise::new(5));
             let x: Array2<f32> = plan.prior((2, 300_007), &mut noise).unwrap();
             let mut net = predicts::noise(|x: &Array2<f32>, _| x.mapv(|x| 0.3 * x));
             bits(plan.sample(x, &mut net, &mut noise).unwrap())

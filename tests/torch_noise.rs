@@ -51,7 +51,7 @@ fn every_case_of_the_reference_to_the_bit() {
     let file = read(include_str!("reference/torch_cpu_randn.json"));
     for case in file["cases"].as_array().unwrap() {
         let name = format!("seed {}, n {}", case["seed"], case["n"]);
-        let mut noise = TorchCpu::seeded(case["seed"].as_u64().unwrap());
+        let mut noise = TorchCpu::new(case["seed"].as_u64().unwrap());
         let first = f32s(&case["first"]);
         if case["n"] == "20 then 20" {
             assert_eq!(bits(&cpu_f32(&mut noise, 20)), bits(&first), "{name}");
@@ -82,7 +82,7 @@ fn draws_go_on_as_in_torch() {
     let mut largest = 0;
     for sequence in file["sequences"].as_array().unwrap() {
         let seed = sequence["seed"].as_u64().unwrap();
-        let mut noise = TorchCpu::seeded(seed);
+        let mut noise = TorchCpu::new(seed);
         for (i, call) in sequence["calls"].as_array().unwrap().iter().enumerate() {
             if call["dtype"] == "float32" {
                 let expected = f32s(&call["values"]);
@@ -105,7 +105,7 @@ fn draws_go_on_as_in_torch() {
 fn a_million_numbers_to_the_bit() {
     let file = read(include_str!("reference/torch_sequences.json"));
     for case in file["large"].as_array().unwrap() {
-        let mut noise = TorchCpu::seeded(case["seed"].as_u64().unwrap());
+        let mut noise = TorchCpu::new(case["seed"].as_u64().unwrap());
         let z = cpu_f32(&mut noise, case["n"].as_u64().unwrap() as usize);
         let hash = z.iter().fold(0_u64, |hash, z| {
             hash.wrapping_mul(31).wrapping_add(z.to_bits().into())
@@ -121,8 +121,8 @@ fn runs_of_diffusers_from_their_seed() {
     use gaussian_diffusion::config::SchedulerConfig;
     use ndarray::Array4;
 
-    fn answer<A: Real>(x: &Array4<A>, told: f64) -> Array4<A> {
-        x.mapv(|x| A::of(0.8 * x.get().tanh() + 0.2 * (2.0 * x.get() + told / 1000.0).cos()))
+    fn answer<A: Real>(x: &Array4<A>, time: f64) -> Array4<A> {
+        x.mapv(|x| A::of(0.8 * x.get().tanh() + 0.2 * (2.0 * x.get() + time / 1000.0).cos()))
     }
     let file = read(include_str!("reference/torch_sequences.json"));
     for run in file["runs"].as_array().unwrap() {
@@ -130,15 +130,15 @@ fn runs_of_diffusers_from_their_seed() {
         let plan = config
             .plan(run["steps"].as_u64().unwrap() as usize)
             .unwrap();
-        let mut noise = TorchCpu::seeded(run["seed"].as_u64().unwrap());
+        let mut noise = TorchCpu::new(run["seed"].as_u64().unwrap());
         let start: Array4<f32> = plan.prior((2, 3, 5, 5), &mut noise).unwrap();
         // The noise of this one is of float64, and so are its steps.
         let end = if run["config"]["algorithm_type"] == "sde-dpmsolver++" {
-            let mut net = config.denoiser(|x: &Array4<f64>, told: f64| Ok(answer(x, told)));
+            let mut net = config.denoiser(|x: &Array4<f64>, time: f64| Ok(answer(x, time)));
             let start = start.mapv(f64::from);
             plan.sample(start, &mut net, &mut noise).unwrap()
         } else {
-            let mut net = config.denoiser(|x: &Array4<f32>, told: f64| Ok(answer(x, told)));
+            let mut net = config.denoiser(|x: &Array4<f32>, time: f64| Ok(answer(x, time)));
             let end = plan.sample(start, &mut net, &mut noise).unwrap();
             end.mapv(f64::from)
         };
@@ -152,7 +152,7 @@ fn runs_of_diffusers_from_their_seed() {
 
 fn cuda(seed: u64, gpu: (u32, u32), n: usize) -> Vec<f32> {
     let mut z = vec![f32::NAN; n];
-    let mut noise = TorchCuda::seeded(seed).on(gpu.0, gpu.1).unwrap();
+    let mut noise = TorchCuda::new(seed).with_multiprocessors(gpu.0, gpu.1).unwrap();
     noise.fill_f32(&mut z).unwrap();
     z
 }
@@ -258,7 +258,7 @@ fn threads_and_offsets_by_the_rule() {
         [radius * angle.sin(), radius * angle.cos()]
     };
     let seed = 0x0123_4567_89ab_cdef;
-    let mut noise = TorchCuda::seeded(seed).on(2, 600).unwrap();
+    let mut noise = TorchCuda::new(seed).with_multiprocessors(2, 600).unwrap();
     let mut offset = 0;
     for (i, n) in [1, 5000, 256, 257, 4096, 4097, 0, 1024, 9000, 3]
         .into_iter()
@@ -307,7 +307,7 @@ fn threads_and_offsets_by_the_rule() {
 
 #[test]
 fn a_gpu_is_refused_in_these_words() {
-    let message = |m, t| TorchCuda::seeded(0).on(m, t).unwrap_err().to_string();
+    let message = |m, t| TorchCuda::new(0).with_multiprocessors(m, t).unwrap_err().to_string();
     assert_eq!(
         message(0, 2048),
         "number of multiprocessors is 0, allowed: 1 or more"
@@ -317,8 +317,8 @@ fn a_gpu_is_refused_in_these_words() {
         "threads per multiprocessor is 255, allowed: 256 or more"
     );
     assert_eq!(
-        TorchCuda::seeded(0),
-        TorchCuda::seeded(0).on(108, 2048).unwrap()
+        TorchCuda::new(0),
+        TorchCuda::new(0).with_multiprocessors(108, 2048).unwrap()
     );
 }
 
@@ -404,9 +404,9 @@ where
 
 #[test]
 fn arrays_of_every_kind() {
-    fills_arrays(TorchCpu::seeded(3), cpu_f32);
-    fills_arrays(TorchCpu::seeded(3), cpu_f64);
-    let cuda = TorchCuda::seeded(3);
+    fills_arrays(TorchCpu::new(3), cpu_f32);
+    fills_arrays(TorchCpu::new(3), cpu_f64);
+    let cuda = TorchCuda::new(3);
     fills_arrays(cuda.clone(), |noise, n| {
         let mut z = vec![f32::NAN; n];
         noise.fill_f32(&mut z).unwrap();

@@ -1,7 +1,7 @@
 //! Losses, weights and training noise against formulas written out here.
 
 use gaussian_diffusion::{
-    ForwardProcess, GaussianMixture, LogSnr, Noise, NoiseLevel, Parameterization,
+    ForwardProcess, GaussianMixture, LogSnr, SeededNoise, NoiseLevel, Parameterization,
     Parameterization::{Edm, Flow, Score, Velocity, X0},
     Prediction, Sigma, SigmaData, Time,
     noise::{NoiseSource, Scale},
@@ -131,7 +131,7 @@ fn weighted_losses_of_a_batch_agree() {
     let levels: Vec<_> = times.iter().map(|&t| schedule.level(t).unwrap()).collect();
     let x0 = Array2::from_shape_fn((4, 3), |(i, j)| ((i * 3 + j) as f64).sin());
     let (xt, eps) = schedule
-        .draw_jump(&x0, &times, &mut Noise::seeded(4))
+        .draw_jump(&x0, &times, &mut SeededNoise::new(4))
         .unwrap();
     let guess = x0.mapv(|x| 0.8 * x + 0.1);
     let losses = |space| {
@@ -455,7 +455,7 @@ fn weighted_means() {
 #[test]
 fn offset_noise_moves_channels_together() {
     let (n, s) = (40_000, 0.5);
-    let mut source = OffsetNoise::new(Noise::seeded(9), s).unwrap();
+    let mut source = OffsetNoise::new(SeededNoise::new(9), s).unwrap();
     let mut x = Array4::<f64>::zeros((n, 2, 1, 2));
     source.add(&mut x, Scale::Same(2.0), None).unwrap();
     let flat = x.into_shape_with_order((n, 4)).unwrap();
@@ -481,7 +481,7 @@ fn offset_noise_moves_channels_together() {
 fn offset_noise_takes_every_scale_and_shape() {
     let drawn = |scale: Scale<'_, Array3<f64>>| {
         let mut x = Array3::ones((2, 3, 2));
-        let mut source = OffsetNoise::new(Noise::seeded(1), 0.3).unwrap();
+        let mut source = OffsetNoise::new(SeededNoise::new(1), 0.3).unwrap();
         source.add(&mut x, scale, None).unwrap();
         assert_eq!(source.into_inner().draws(), 2);
         x
@@ -492,7 +492,7 @@ fn offset_noise_takes_every_scale_and_shape() {
     assert!((&same - &each).iter().all(|d| d.abs() < 1e-15));
     // An item does not depend on the batch.
     let mut alone = Array3::<f64>::ones((1, 3, 2));
-    let mut source = OffsetNoise::new(Noise::seeded(1), 0.3).unwrap();
+    let mut source = OffsetNoise::new(SeededNoise::new(1), 0.3).unwrap();
     source.add(&mut alone, Scale::Same(0.7), None).unwrap();
     assert_eq!(
         alone.index_axis(ndarray::Axis(0), 0),
@@ -500,17 +500,17 @@ fn offset_noise_takes_every_scale_and_shape() {
     );
     // Strength 0 is the inner source; arrays with fewer axes and without elements work.
     let mut x = Array1::<f32>::zeros(4);
-    OffsetNoise::new(Noise::seeded(2), 0.0)
+    OffsetNoise::new(SeededNoise::new(2), 0.0)
         .unwrap()
         .add(&mut x, Scale::Same(1.0), None)
         .unwrap();
     let mut y = Array1::<f32>::zeros(4);
-    Noise::seeded(2)
+    SeededNoise::new(2)
         .add(&mut y, Scale::Same(1.0), None)
         .unwrap();
     assert_eq!(x, y);
     let mut none = Array3::<f64>::zeros((0, 3, 0));
-    OffsetNoise::new(Noise::seeded(2), 1.0)
+    OffsetNoise::new(SeededNoise::new(2), 1.0)
         .unwrap()
         .add(&mut none, Scale::Same(1.0), None)
         .unwrap();
@@ -519,9 +519,9 @@ fn offset_noise_takes_every_scale_and_shape() {
         .unwrap()
         .add(&mut scalar, Scale::Same(1.0), None)
         .unwrap();
-    let error = OffsetNoise::new(Noise::seeded(2), -0.1).unwrap_err();
+    let error = OffsetNoise::new(SeededNoise::new(2), -0.1).unwrap_err();
     assert_eq!(error.to_string(), "strength is -0.1, allowed: 0 to 10");
-    let error = OffsetNoise::new(Noise::seeded(1), 0.3)
+    let error = OffsetNoise::new(SeededNoise::new(1), 0.3)
         .unwrap()
         .add(
             &mut Array3::<f64>::ones((2, 3, 2)),
@@ -541,11 +541,11 @@ fn input_perturbation_keeps_the_target() {
     let x0 = Array2::from_shape_fn((3, 4), |(i, j)| i as f64 - 0.5 * j as f64);
     let times = [0.1, 0.5, 1.0].map(|t| Time::new(t).unwrap());
     let perturbed = InputPerturbation::new(0.1).unwrap();
-    let mut source = Noise::seeded(5);
+    let mut source = SeededNoise::new(5);
     let (xt, eps) = perturbed
         .draw_jump(&Cosine, &x0, &times, &mut source)
         .unwrap();
-    let mut source = Noise::seeded(5);
+    let mut source = SeededNoise::new(5);
     let mut drawn = [Array2::<f64>::zeros((3, 4)), Array2::zeros((3, 4))];
     for draw in &mut drawn {
         source.add(draw, Scale::Same(1.0), None).unwrap();

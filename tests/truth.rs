@@ -52,7 +52,7 @@ fn discrete_schedules_meet_60_digits_to_1e_13() {
             let step = Step::new(t.parse::<usize>().unwrap() - 1);
             let level = schedule.level(step).unwrap();
             let q = Markov
-                .bridge(level, schedule.level_before(step).unwrap())
+                .coefficients(level, schedule.level_before(step).unwrap())
                 .unwrap();
             let mut pairs = vec![
                 ("beta", schedule.beta(step).unwrap(), &row["beta"]),

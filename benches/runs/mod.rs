@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gaussian_diffusion::{Error, Noise, Plan, Prediction, Run};
+use gaussian_diffusion::{Error, SeededNoise, Plan, Prediction, Run};
 use ndarray::{Array, Dimension};
 
 /// After these, solvers with a memory of 4 have their history, and every step gives an array back.
@@ -19,7 +19,7 @@ pub struct Runs<'p, D: Dimension, T> {
     plan: &'p Plan<T>,
     start: Array<f32, D>,
     answer: Array<f32, D>,
-    noise: Noise,
+    noise: SeededNoise,
     run: Option<RunOf<'p, D, T>>,
     /// An array to answer with.
     free: Option<Array<f32, D>>,
@@ -33,7 +33,7 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
             plan,
             start,
             answer,
-            noise: Noise::seeded(1),
+            noise: SeededNoise::new(1),
             run: None,
             free: None,
             pause: Duration::ZERO,

@@ -13,7 +13,7 @@ mod table;
 mod words;
 
 use crate::{Error, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
-use classes::{Argument, Start, Stretch};
+use classes::{Argument, Start, GuidanceInterval};
 use grid::{Ask, Walk};
 use keys::{Keys, STEPS};
 use network::Network;
@@ -22,7 +22,7 @@ use words::Spacing;
 
 pub use network::{Answer, Clipping, Configured};
 pub use options::{Jumps, Options};
-pub use schedule::{Schedule, Told};
+pub use schedule::{Schedule, Timestep};
 pub use sequence::SequenceLength;
 
 /// The classes that are supported, by their names in diffusers.
@@ -42,7 +42,7 @@ pub fn classes() -> impl Iterator<Item = &'static str> {
 /// names class and key. The [table of the classes](self#the-classes) says what each tells its network.
 ///
 /// ```
-/// use gaussian_diffusion::{Noise, config::SchedulerConfig};
+/// use gaussian_diffusion::{SeededNoise, config::SchedulerConfig};
 /// use ndarray::Array2;
 ///
 /// let config = SchedulerConfig::from_json(
@@ -51,8 +51,8 @@ pub fn classes() -> impl Iterator<Item = &'static str> {
 /// )?;
 /// let plan = config.plan(20)?;
 /// // A network that predicts no noise at all.
-/// let mut net = config.denoiser(|x: &Array2<f32>, _told: f64| Ok(x * 0.0));
-/// let mut noise = Noise::seeded(0);
+/// let mut net = config.denoiser(|x: &Array2<f32>, _time: f64| Ok(x * 0.0));
+/// let mut noise = SeededNoise::new(0);
 /// let x0 = plan.sample(plan.prior((2, 3), &mut noise)?, &mut net, &mut noise)?;
 /// assert_eq!(x0.dim(), (2, 3));
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -210,8 +210,8 @@ impl SchedulerConfig {
     }
 
     /// What the class tells its network, in words.
-    pub fn told(&self) -> &'static str {
-        self.keys.class.told
+    pub fn network_time(&self) -> &'static str {
+        self.keys.class.network_time
     }
 
     /// The keys of the file that are unknown or have no effect on this class.
@@ -239,7 +239,7 @@ impl SchedulerConfig {
         self.options.ignored(&self.keys).unwrap_or_default()
     }
 
-    /// The noise schedule, on the clock of what the network is told.
+    /// The noise schedule, on the clock of what the network is given.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
@@ -264,7 +264,7 @@ impl SchedulerConfig {
     /// [`Error::Configuration`] if the class has none with so many steps, or an option it needs is
     /// missing.
     #[doc(alias("set_timesteps"))]
-    pub fn grid(&self, n: usize) -> Result<Grid<Told>, Error> {
+    pub fn grid(&self, n: usize) -> Result<Grid<Timestep>, Error> {
         Ok(self.walk(n)?.grid)
     }
 
@@ -277,7 +277,7 @@ impl SchedulerConfig {
         }
     }
 
-    fn walk(&self, n: usize) -> Result<Walk<Told>, Error> {
+    fn walk(&self, n: usize) -> Result<Walk<Timestep>, Error> {
         self.named(n, grid::walk(&self.ask(n)))
     }
 
@@ -295,11 +295,11 @@ impl SchedulerConfig {
     fn plan_of(
         &self,
         ask: &Ask<'_>,
-        grid: &Grid<Told>,
+        grid: &Grid<Timestep>,
         empty_step: bool,
         before: usize,
-    ) -> Result<Plan<Told>, Error> {
-        let stretch = Stretch {
+    ) -> Result<Plan<Timestep>, Error> {
+        let stretch = GuidanceInterval {
             grid,
             empty_step,
             before,
@@ -328,13 +328,13 @@ impl SchedulerConfig {
     /// # Errors
     ///
     /// As [`plan_on`](Self::plan_on).
-    pub fn solver_for(&self, grid: &Grid<Told>) -> Result<Box<dyn ReverseStep>, Error> {
+    pub fn solver_for(&self, grid: &Grid<Timestep>) -> Result<Box<dyn ReverseStep>, Error> {
         let (n, walk) = self.walk_on(grid)?;
         self.solver_of(n, &walk)
     }
 
-    fn solver_of(&self, n: usize, walk: &Walk<Told>) -> Result<Box<dyn ReverseStep>, Error> {
-        let stretch = Stretch {
+    fn solver_of(&self, n: usize, walk: &Walk<Timestep>) -> Result<Box<dyn ReverseStep>, Error> {
+        let stretch = GuidanceInterval {
             grid: &walk.grid,
             empty_step: walk.empty_step,
             before: 0,
@@ -347,7 +347,7 @@ impl SchedulerConfig {
     /// # Errors
     ///
     /// As [`grid`](Self::grid), and if an option is out of range.
-    pub fn plan(&self, n: usize) -> Result<Plan<Told>, Error> {
+    pub fn plan(&self, n: usize) -> Result<Plan<Timestep>, Error> {
         let walk = self.walk(n)?;
         let plan = self.plan_of(&self.ask(n), &walk.grid, walk.empty_step, 0);
         self.named(n, plan)
@@ -373,7 +373,7 @@ impl SchedulerConfig {
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("strength", "img2img", "set_begin_index"))]
-    pub fn plan_tail(&self, n: usize, steps: usize) -> Result<Plan<Told>, Error> {
+    pub fn plan_tail(&self, n: usize, steps: usize) -> Result<Plan<Timestep>, Error> {
         if steps == n {
             return self.plan(n);
         }
@@ -408,21 +408,21 @@ impl SchedulerConfig {
     /// start needs the middles of steps, noise that would be added upwards.
     ///
     /// ```
-    /// use gaussian_diffusion::{Grid, config::{SchedulerConfig, Told}};
+    /// use gaussian_diffusion::{Grid, config::{SchedulerConfig, Timestep}};
     /// let config = SchedulerConfig::from_json(r#"{"_class_name": "TCDScheduler"}"#)?;
-    /// let times = [999.0, 699.0, 399.0, 99.0].map(Told);
+    /// let times = [999.0, 699.0, 399.0, 99.0].map(Timestep);
     /// let plan = config.plan_on(&Grid::at(config.schedule(), &times)?)?;
     /// assert_eq!(plan.steps(), 4);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
-    pub fn plan_on(&self, grid: &Grid<Told>) -> Result<Plan<Told>, Error> {
+    pub fn plan_on(&self, grid: &Grid<Timestep>) -> Result<Plan<Timestep>, Error> {
         let (n, walk) = self.walk_on(grid)?;
         let plan = self.plan_of(&self.ask(n), &walk.grid, walk.empty_step, 0);
         self.named(n, plan)
     }
 
     /// The walk that a grid is: the class's own, if it is that, with the number of its steps.
-    fn walk_on(&self, grid: &Grid<Told>) -> Result<(usize, Walk<Told>), Error> {
+    fn walk_on(&self, grid: &Grid<Timestep>) -> Result<(usize, Walk<Timestep>), Error> {
         let len = grid.len();
         // The list may have had an empty step, and the start of PNDM three middles.
         let counts = [
@@ -477,10 +477,10 @@ impl SchedulerConfig {
         })
     }
 
-    /// A raw network as a denoiser: scaled input, told time, parameterization and clipping as the
+    /// A raw network as a denoiser: scaled input, the time it is given, parameterization and clipping as the
     /// configuration has them.
     ///
-    /// The closure gets what the network is shown and told, and answers its raw output. For tensors
+    /// The closure gets what the network is shown and given, and answers its raw output. For tensors
     /// that are not arrays, the parts of it are [`prediction`](Self::prediction) and
     /// [`clipping`](Self::clipping).
     pub fn denoiser<V, F>(
@@ -490,7 +490,7 @@ impl SchedulerConfig {
     where
         F: FnMut(&V, f64) -> Result<V, Error>,
     {
-        self.denoiser_with_variance(move |x: &V, told| Ok((network(x, told)?, None)))
+        self.denoiser_with_variance(move |x: &V, time| Ok((network(x, time)?, None)))
     }
 
     /// The same for a network that also says something of the variance.

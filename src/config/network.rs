@@ -3,12 +3,12 @@
 use ndarray::{Array, Dimension};
 
 use super::{
-    Told,
+    Timestep,
     keys::Keys,
     words::{PREDICTIONS, Words},
 };
 use crate::{
-    Denoiser, Error, Generalized, Linear, NoiseLevel, Parameterization, Point, Prediction, Sigma,
+    Denoiser, Error, NonMarkovian, LinearMap, NoiseLevel, Parameterization, Point, Prediction, Sigma,
     SigmaData,
     denoiser::{
         Clip, Corrected, Correction, DynamicThreshold, consistency_model, latent_consistency,
@@ -59,7 +59,7 @@ pub(super) enum Network {
 }
 
 impl Network {
-    /// A plain network whose answer is told by `prediction_type`.
+    /// A plain network whose answer is given by `prediction_type`.
     pub fn plain(keys: &Keys, words: Words<Parameterization>) -> Result<Self, Error> {
         Ok(Self::Plain(keys.word("prediction_type", words)?, 1.0))
     }
@@ -105,16 +105,16 @@ impl Network {
         use preconditioning::Preconditioning;
         match self {
             Self::Plain(..) | Self::Latent(..) => Ok(1.0),
-            Self::Edm(data, _) => preconditioning::Edm::new(data).input(level),
+            Self::Edm(data, _) => preconditioning::EdmPreconditioning::new(data).input(level),
             Self::Consistency(min, data) => Ok(consistency_model(level, min, data)?.input),
             Self::Trig(data) => Ok(trigflow(level, data).input),
         }
     }
 
     /// The map from the answer to the data, before boundary conditions; `None` for a plain one.
-    fn to_data(self, level: NoiseLevel) -> Result<Option<Linear>, Error> {
+    fn to_data(self, level: NoiseLevel) -> Result<Option<LinearMap>, Error> {
         let x0 = Parameterization::X0;
-        let of = |c: preconditioning::Coefficients| Linear {
+        let of = |c: preconditioning::Coefficients| LinearMap {
             state: c.skip,
             prediction: c.out,
         };
@@ -133,9 +133,9 @@ impl Network {
 }
 
 /// The map for an answer of this sign.
-fn signed(map: Linear, sign: f64) -> Linear {
+fn signed(map: LinearMap, sign: f64) -> LinearMap {
     let prediction = sign * map.prediction;
-    Linear { prediction, ..map }
+    LinearMap { prediction, ..map }
 }
 
 /// The deviation of the data.
@@ -177,7 +177,7 @@ pub struct Configured<F> {
     pub(super) network: Network,
     pub(super) clipping: Clipping,
     /// The steps for which clipped data leaves the predicted noise as it was.
-    pub(super) keeping: Option<Generalized>,
+    pub(super) keeping: Option<NonMarkovian>,
     pub(super) raw: F,
 }
 
@@ -191,7 +191,7 @@ impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for Clipping {
                 x0.combine(max.recip(), &[])
             }
             Self::Dynamic { ratio, max } => {
-                let threshold = DynamicThreshold::new(ratio)?.at_most(max)?;
+                let threshold = DynamicThreshold::new(ratio)?.with_maximum(max)?;
                 { threshold }.correct(x0, at)
             }
         }
@@ -204,12 +204,12 @@ struct Raw<'a, F> {
     raw: &'a mut F,
 }
 
-impl<V, F> Denoiser<V, Told> for Raw<'_, F>
+impl<V, F> Denoiser<V, Timestep> for Raw<'_, F>
 where
     V: State,
     F: FnMut(&V, f64) -> Answer<V>,
 {
-    fn predict(&mut self, x: &V, at: Point<Told>) -> Result<Prediction<V>, Error> {
+    fn predict(&mut self, x: &V, at: Point<Timestep>) -> Result<Prediction<V>, Error> {
         let mut shown = x.clone();
         shown.combine(self.network.input(at.level)?, &[])?;
         let (value, variance) = (self.raw)(&shown, at.time.0)?;
@@ -223,7 +223,7 @@ where
     }
 }
 
-impl<A, D, F> Denoiser<Array<A, D>, Told> for Configured<F>
+impl<A, D, F> Denoiser<Array<A, D>, Timestep> for Configured<F>
 where
     A: Real,
     D: Dimension,
@@ -232,7 +232,7 @@ where
     fn predict(
         &mut self,
         x: &Array<A, D>,
-        at: Point<Told>,
+        at: Point<Timestep>,
     ) -> Result<Prediction<Array<A, D>>, Error> {
         let mut raw = Raw {
             network: self.network,
@@ -261,9 +261,9 @@ where
 /// noise as it was.
 fn keep_upwards<V: State>(
     answer: Prediction<V>,
-    mut clipping: impl Correction<V, Told>,
+    mut clipping: impl Correction<V, Timestep>,
     x: &V,
-    at: Point<Told>,
+    at: Point<Timestep>,
 ) -> Result<Prediction<V>, Error> {
     let (from, to) = (at.level, at.to);
     let mut noise = answer.clone().to(Parameterization::Noise, x, from)?;

@@ -1,9 +1,9 @@
 //! What a file does not say.
 
-use super::{Told, classes::Argument, keys::Keys, sequence::SequenceLength};
+use super::{Timestep, classes::Argument, keys::Keys, sequence::SequenceLength};
 use crate::{Error, Plan, Sigma};
 
-/// What diffusers is told at call time rather than by a file.
+/// What diffusers is given at call time rather than by a file.
 ///
 /// A class reads some of these;
 /// [`ignored_options`](super::SchedulerConfig::ignored_options) lists those that are set and idle.
@@ -122,7 +122,7 @@ impl Default for Jumps {
 
 impl Jumps {
     /// The plan with its jumps: whole stretches counted from the end, but for the first one.
-    pub(super) fn apply(self, plan: &Plan<Told>) -> Result<Plan<Told>, Error> {
+    pub(super) fn apply(self, plan: &Plan<Timestep>) -> Result<Plan<Timestep>, Error> {
         let steps = plan.steps();
         let inner = steps.saturating_sub(self.length);
         let stretches = inner.div_ceil(self.length.max(1));

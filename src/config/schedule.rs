@@ -1,4 +1,4 @@
-//! One schedule for all classes, on one clock: what the network is told.
+//! One schedule for all classes, on one clock: what the network is given.
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
@@ -13,7 +13,7 @@ use crate::{
     schedule::{Cosine, NoiseSchedule, RectifiedFlow},
 };
 
-/// What the network of a configured class is told, in the class's own units.
+/// What the network of a configured class is given, in the class's own units.
 ///
 /// A training step, possibly fractional; `1000 t` of a flow, or `1 - t`; `ln(sigma) / 4` for EDM; `250 ln
 /// sigma` for consistency models; `(2 / pi) atan(sigma)` for the cosine classes; an angle for sCM; sigma
@@ -22,9 +22,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[serde(transparent)]
-pub struct Told(pub f64);
+pub struct Timestep(pub f64);
 
-impl Clock for Told {
+impl Clock for Timestep {
     fn reading(self) -> f64 {
         self.0
     }
@@ -43,7 +43,7 @@ pub struct Schedule {
     whole: Whole,
 }
 
-/// Which whole number the network is told, if it is told whole ones.
+/// Which whole number the network is given, if it is given whole ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Whole {
     Never,
@@ -54,21 +54,21 @@ enum Whole {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    /// A table of betas, told steps.
+    /// A table of betas, given steps.
     Steps(Table),
-    /// Variance preserving, told `ln(rho) / 4`.
+    /// Variance preserving, given `ln(rho) / 4`.
     Continuous,
-    /// A flow, told these numbers at its ends and evenly between them.
+    /// A flow, given these numbers at its ends and evenly between them.
     Flow { at_data: f64, at_noise: f64 },
-    /// `alpha = 1`, told sigma.
+    /// `alpha = 1`, given sigma.
     Sigma { max: f64, min: f64 },
-    /// `alpha = 1`, told this many times `ln sigma`.
+    /// `alpha = 1`, given this many times `ln sigma`.
     LogSigma { factor: f64, max: f64, min: f64 },
-    /// `alpha = 1`, told `(2 / pi) atan(sigma)`.
+    /// `alpha = 1`, given `(2 / pi) atan(sigma)`.
     Atan { max: f64, min: f64 },
-    /// A quarter turn, told the fraction of it.
+    /// A quarter turn, given the fraction of it.
     Quarter,
-    /// `cos t`, `sigma_data sin t`, told `t`.
+    /// `cos t`, `sigma_data sin t`, given `t`.
     Trig { data: f64 },
     /// A quarter turn with an offset, at a pace, between alpha bars of 1e-4 and 1 - 1e-4.
     Wuerstchen { pace: f64, offset: f64 },
@@ -85,8 +85,8 @@ impl Schedule {
         Ok(Self { kind, whole })
     }
 
-    /// The log-SNRs, noisiest first, between which the network is told numbers from `low` to `high`.
-    pub(super) fn levels_told(
+    /// The log-SNRs, noisiest first, between which the network is given numbers from `low` to `high`.
+    pub(super) fn levels_time(
         &self,
         low: f64,
         high: f64,
@@ -97,12 +97,12 @@ impl Schedule {
             Whole::Nearest => (low - 0.5, high + 0.5),
             Whole::Below => (low - BARELY, high + 1.0 - 2.0 * BARELY),
         };
-        let (Told(most), Told(least)) = self.ends();
+        let (Timestep(most), Timestep(least)) = self.ends();
         if low > most || high < least {
             return Ok(None);
         }
-        let at = |told| Ok::<_, Error>(self.level(Told(told))?.log_snr());
-        // What lies beyond an end is told that end, rounded or not.
+        let at = |time| Ok::<_, Error>(self.level(Timestep(time))?.log_snr());
+        // What lies beyond an end is given that end, rounded or not.
         Ok(Some((
             if high < most {
                 at(high)?
@@ -126,7 +126,7 @@ impl Schedule {
     }
 }
 
-/// Whether what the network is told is the nearest whole step, rather than the one below.
+/// Whether what the network is given is the nearest whole step, rather than the one below.
 fn is_rounded(keys: &Keys) -> Result<bool, Error> {
     // Where it does not round, the list is truncated like all others.
     let is_truncated = keys.class.quirks.truncates_cosine
@@ -154,7 +154,7 @@ impl Kind {
         }
     }
 
-    /// A flow, told so many times the time, or one less it.
+    /// A flow, time so many times the time, or one less it.
     pub fn flow(keys: &Keys) -> Result<Self, Error> {
         let scale = keys.count_in("num_train_timesteps", 1..=16_777_216)? as f64;
         Ok(match keys.flag("invert_sigmas")? {
@@ -187,17 +187,17 @@ impl Kind {
 }
 
 impl NoiseSchedule for Schedule {
-    type Time = Told;
+    type Time = Timestep;
 
-    fn told(&self, Told(t): Told) -> Told {
-        Told(match self.whole {
+    fn network_time(&self, Timestep(t): Timestep) -> Timestep {
+        Timestep(match self.whole {
             Whole::Never => t,
             Whole::Nearest => t.round_ties_even(),
             Whole::Below => (t + 1e-9).floor(),
         })
     }
 
-    fn level(&self, Told(t): Told) -> Result<NoiseLevel, Error> {
+    fn level(&self, Timestep(t): Timestep) -> Result<NoiseLevel, Error> {
         match &self.kind {
             Kind::Steps(schedule) => schedule.level(Step::fractional(t)?),
             Kind::Continuous => {
@@ -226,9 +226,9 @@ impl NoiseSchedule for Schedule {
         }
     }
 
-    fn time_at(&self, snr: LogSnr) -> Result<Told, Error> {
+    fn time_at(&self, snr: LogSnr) -> Result<Timestep, Error> {
         let ln_sigma = -0.5 * snr.get();
-        Ok(Told(match &self.kind {
+        Ok(Timestep(match &self.kind {
             Kind::Steps(schedule) => schedule.time_at(snr)?.get(),
             Kind::Continuous => 0.25 * ln_sigma,
             Kind::Flow { at_data, at_noise } => {
@@ -252,23 +252,23 @@ impl NoiseSchedule for Schedule {
         }))
     }
 
-    fn ends(&self) -> (Told, Told) {
+    fn ends(&self) -> (Timestep, Timestep) {
         match &self.kind {
             Kind::Steps(schedule) => {
                 let (noisiest, cleanest) = schedule.ends();
-                (Told(noisiest.get()), Told(cleanest.get()))
+                (Timestep(noisiest.get()), Timestep(cleanest.get()))
             }
             // The range of sigmas that EDM's grids span.
-            Kind::Continuous => (Told(0.25 * 700_f64.ln()), Told(0.25 * 0.002_f64.ln())),
-            Kind::Flow { at_data, at_noise } => (Told(*at_noise), Told(*at_data)),
-            Kind::Sigma { max, min } => (Told(*max), Told(*min)),
-            Kind::Wuerstchen { .. } => (Told(1.0), Told(0.0)),
+            Kind::Continuous => (Timestep(0.25 * 700_f64.ln()), Timestep(0.25 * 0.002_f64.ln())),
+            Kind::Flow { at_data, at_noise } => (Timestep(*at_noise), Timestep(*at_data)),
+            Kind::Sigma { max, min } => (Timestep(*max), Timestep(*min)),
+            Kind::Wuerstchen { .. } => (Timestep(1.0), Timestep(0.0)),
             Kind::LogSigma { factor, max, min } => {
-                (Told(factor * max.ln()), Told(factor * min.ln()))
+                (Timestep(factor * max.ln()), Timestep(factor * min.ln()))
             }
-            Kind::Atan { max, min } => (Told(FRAC_2_PI * max.atan()), Told(FRAC_2_PI * min.atan())),
-            Kind::Quarter => (Told(1.0), Told(0.0)),
-            Kind::Trig { .. } => (Told(FRAC_PI_2), Told(0.0)),
+            Kind::Atan { max, min } => (Timestep(FRAC_2_PI * max.atan()), Timestep(FRAC_2_PI * min.atan())),
+            Kind::Quarter => (Timestep(1.0), Timestep(0.0)),
+            Kind::Trig { .. } => (Timestep(FRAC_PI_2), Timestep(0.0)),
         }
     }
 

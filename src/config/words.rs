@@ -24,7 +24,7 @@ impl Spacing {
 /// `beta_schedule`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BetaSchedule {
-    Linear,
+    LinearMap,
     ScaledLinear,
     Cosine,
     Sigmoid,

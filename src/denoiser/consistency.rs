@@ -7,7 +7,7 @@ use crate::{Error, NoiseLevel, Sigma, SigmaData};
 ///
 /// With `s = sigma / alpha`, `m = sigma_min` and `d = sigma_data`:
 /// `c_skip = d^2 / ((s - m)^2 + d^2)`, `c_out = (s - m) d / hypot(s, d)`, `c_in = 1 / hypot(s, d)`,
-/// told `250 ln s`.
+/// time `250 ln s`.
 ///
 /// $$f(x)=\frac{d^2}{(s-m)^2+d^2}\thinspace x+\frac{(s-m)\thinspace d}{\sqrt{s^2+d^2}}\thinspace F\Big(\frac{x}{\sqrt{s^2+d^2}}\Big)$$
 ///
@@ -46,7 +46,7 @@ pub fn consistency_model(
         skip: (d / above.hypot(d)).powi(2) / level.alpha(),
         out: above * d / norm,
         input: 1.0 / (norm * level.alpha()),
-        told: 250.0 * s.ln(),
+        conditioning: 250.0 * s.ln(),
     })
 }
 
@@ -97,6 +97,6 @@ pub fn trigflow(level: NoiseLevel, data: SigmaData) -> Coefficients {
         skip: cos / scale,
         out: -sin * d,
         input: 1.0 / (d * scale),
-        told: sin.atan2(cos),
+        conditioning: sin.atan2(cos),
     }
 }

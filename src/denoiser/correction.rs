@@ -130,8 +130,8 @@ where
         self.corrected.correction.correct(&mut answer.value, at)?;
         // The x0 for which the step of the posterior, state x + clean x0, has the raw noise in it:
         // state alpha_t of the step's alpha_s comes from x and has to be moved to the new data.
-        let bridge = self.posterior.bridge(at.level, at.to)?;
-        let moved = bridge.state * at.level.alpha() / bridge.clean;
+        let q = self.posterior.coefficients(at.level, at.to)?;
+        let moved = q.state * at.level.alpha() / q.clean;
         answer.value.combine(1.0 + moved, &[(-moved, &raw)])?;
         Ok(answer)
     }

@@ -32,7 +32,7 @@ pub struct Point<T> {
     pub evaluation: usize,
     /// The noise level of the state the network is shown.
     pub level: NoiseLevel,
-    /// What the network is told.
+    /// What the network is given.
     pub time: T,
     /// The level the step leaves.
     pub from: NoiseLevel,
@@ -53,8 +53,8 @@ impl<T> Point<T> {
         }
     }
 
-    /// The same point with something else told to the network.
-    pub fn told<U>(self, time: U) -> Point<U> {
+    /// The same point with something else given to the network.
+    pub fn network_time<U>(self, time: U) -> Point<U> {
         Point {
             step: self.step,
             evaluation: self.evaluation,

@@ -6,20 +6,20 @@ use crate::{Error, State};
 /// A raw network `F` made a denoiser: `x0 = c_skip x + c_out F(c_in x, c_noise)`.
 ///
 /// The closure gets the scaled state and `c_noise`, and answers the raw output or its own error. The
-/// clock of the plan plays no part: what the network is told comes from the noise level.
+/// clock of the plan plays no part: what the network is given comes from the noise level.
 ///
 /// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
 /// Laine, 2022.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Plan, schedule, solver::Ddim};
-/// use gaussian_diffusion::denoiser::{Preconditioned, preconditioning::Edm};
+/// use gaussian_diffusion::{Grid, SeededNoise, Plan, schedule, solver::Ddim};
+/// use gaussian_diffusion::denoiser::{Preconditioned, preconditioning::EdmPreconditioning};
 /// use ndarray::Array2;
 /// // Of Gaussian data with deviation sigma_data the best raw network says 0.
-/// let mut net = Preconditioned::new(Edm::default(), |x: &Array2<f64>, _told: f64| Ok(x * 0.0));
+/// let mut net = Preconditioned::new(Edm::default(), |x: &Array2<f64>, _time: f64| Ok(x * 0.0));
 /// let schedule = schedule::Edm::default();
 /// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 18)?, &Ddim::default())?;
-/// let mut noise = Noise::seeded(0);
+/// let mut noise = SeededNoise::new(0);
 /// let x0 = plan.sample(plan.prior((4, 2), &mut noise)?, &mut net, &mut noise)?;
 /// assert!(x0.iter().all(|x| x.abs() < 2.5));
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -54,7 +54,7 @@ where
         let c = self.preconditioning.coefficients(at.level)?;
         let mut shown = x.clone();
         shown.combine(c.input, &[])?;
-        let mut answer = (self.network)(&shown, c.told)?;
+        let mut answer = (self.network)(&shown, c.conditioning)?;
         answer.combine(c.out, &[(c.skip, x)])?;
         Ok(Prediction::x0(answer))
     }

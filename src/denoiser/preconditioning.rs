@@ -3,13 +3,13 @@
 use std::fmt::Debug;
 
 use crate::{
-    Clock, Error, Linear, NoiseLevel, Parameterization, SigmaData, State,
+    Clock, Error, LinearMap, NoiseLevel, Parameterization, SigmaData, State,
     schedule::{Discrete, NoiseSchedule},
 };
 
 /// The four functions of the noise level that surround a raw network `F`.
 ///
-/// `x0 = skip * x + out * F(input * x, told)`.
+/// `x0 = skip * x + out * F(input * x, time)`.
 ///
 /// $$D(x)=c_\mathrm{skip}\thinspace x+c_\mathrm{out}\thinspace F\big(c_\mathrm{in}\thinspace x;\ c_\mathrm{noise}\big)$$
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,8 +21,8 @@ pub struct Coefficients {
     pub out: f64,
     /// `c_in`: of `x` in what the network is shown.
     pub input: f64,
-    /// `c_noise`: what the network is told of the noise level.
-    pub told: f64,
+    /// `c_noise`: what the network is given of the noise level.
+    pub conditioning: f64,
 }
 
 /// A way to surround a raw network.
@@ -32,10 +32,10 @@ pub struct Coefficients {
 ///
 /// | | raw output | `c_skip` | `c_out` | `c_in` | `c_noise` |
 /// |---|---|---|---|---|---|
-/// | [`Edm`] | unit variance | `d^2 / (s^2 + d^2)` | `s d / hypot(s, d)` | `1 / hypot(s, d)` | `ln(s) / 4` |
-/// | [`Vp`] | noise | 1 | `-s` | `1 / hypot(s, 1)` | `(M - 1) t(s)` |
-/// | [`Ve`] | minus the noise | 1 | `s` | 1 | `ln(s / 2)` |
-/// | [`Iddpm`] | noise | 1 | `-s` | `1 / hypot(s, 1)` | index of the nearest step |
+/// | [`EdmPreconditioning`] | unit variance | `d^2 / (s^2 + d^2)` | `s d / hypot(s, d)` | `1 / hypot(s, d)` | `ln(s) / 4` |
+/// | [`VpPreconditioning`] | noise | 1 | `-s` | `1 / hypot(s, 1)` | `(M - 1) t(s)` |
+/// | [`VePreconditioning`] | minus the noise | 1 | `s` | 1 | `ln(s / 2)` |
+/// | [`IddpmPreconditioning`] | noise | 1 | `-s` | `1 / hypot(s, 1)` | index of the nearest step |
 ///
 /// for levels `alpha = 1`, `sigma = s`, with `d = sigma_data`. On other levels the same network sees
 /// the same numbers: coefficients of `x` are divided by `alpha`, and `s = sigma / alpha`.
@@ -64,7 +64,7 @@ pub trait Preconditioning {
     ///
     /// # Errors
     ///
-    /// Where there is none, such as for [`Ve`] at zero SNR.
+    /// Where there is none, such as for [`VePreconditioning`] at zero SNR.
     fn input(&self, level: NoiseLevel) -> Result<f64, Error>;
 
     /// `c_noise`.
@@ -72,16 +72,16 @@ pub trait Preconditioning {
     /// # Errors
     ///
     /// Where there is none: logarithms have none where there is no noise or no signal.
-    fn told(&self, level: NoiseLevel) -> Result<f64, Error>;
+    fn conditioning(&self, level: NoiseLevel) -> Result<f64, Error>;
 
     /// `c_skip` and `c_out`: from the raw output to the data.
     ///
     /// # Errors
     ///
     /// As [`Parameterization::to`]: a predicted noise says nothing at zero SNR.
-    fn output(&self, level: NoiseLevel) -> Result<Linear, Error> {
+    fn output(&self, level: NoiseLevel) -> Result<LinearMap, Error> {
         let map = self.parameterization().to(Parameterization::X0, level)?;
-        Ok(Linear {
+        Ok(LinearMap {
             prediction: self.sign() * map.prediction,
             ..map
         })
@@ -98,7 +98,7 @@ pub trait Preconditioning {
             skip: output.state,
             out: output.prediction,
             input: self.input(level)?,
-            told: self.told(level)?,
+            conditioning: self.conditioning(level)?,
         })
     }
 
@@ -127,30 +127,30 @@ pub trait Preconditioning {
 /// EDM's: what the network sees and what it should answer both have unit variance.
 ///
 /// ```
-/// use gaussian_diffusion::{SigmaData, denoiser::preconditioning::Edm};
+/// use gaussian_diffusion::{SigmaData, denoiser::preconditioning::EdmPreconditioning};
 /// assert_eq!(Edm::default(), Edm::new(SigmaData::new(0.5)?));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Edm {
+pub struct EdmPreconditioning {
     data: SigmaData,
 }
 
-impl Edm {
+impl EdmPreconditioning {
     /// For data of this deviation.
     pub const fn new(data: SigmaData) -> Self {
         Self { data }
     }
 }
 
-impl Default for Edm {
+impl Default for EdmPreconditioning {
     /// The published 0.5.
     fn default() -> Self {
         Self::new(SigmaData::EDM)
     }
 }
 
-impl Preconditioning for Edm {
+impl Preconditioning for EdmPreconditioning {
     fn parameterization(&self) -> Parameterization {
         Parameterization::Edm(self.data)
     }
@@ -159,12 +159,12 @@ impl Preconditioning for Edm {
         Ok(1.0 / self.data.noisy(level))
     }
 
-    fn told(&self, level: NoiseLevel) -> Result<f64, Error> {
+    fn conditioning(&self, level: NoiseLevel) -> Result<f64, Error> {
         finite(-level.log_snr().get() / 8.0, level)
     }
 }
 
-/// That of networks of continuous variance-preserving diffusions, told the time as a training step.
+/// That of networks of continuous variance-preserving diffusions, given the time as a training step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vp<S> {
     schedule: S,
@@ -196,16 +196,16 @@ impl<S: NoiseSchedule<Time: Clock>> Preconditioning for Vp<S> {
         Ok(unit_input(level))
     }
 
-    fn told(&self, level: NoiseLevel) -> Result<f64, Error> {
+    fn conditioning(&self, level: NoiseLevel) -> Result<f64, Error> {
         Ok((self.steps - 1.0) * self.schedule.time_at(level.log_snr())?.reading())
     }
 }
 
 /// That of networks of variance-exploding diffusions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ve;
+pub struct VePreconditioning;
 
-impl Preconditioning for Ve {
+impl Preconditioning for VePreconditioning {
     fn parameterization(&self) -> Parameterization {
         Parameterization::Noise
     }
@@ -218,20 +218,20 @@ impl Preconditioning for Ve {
         finite(1.0 / level.alpha(), level)
     }
 
-    fn told(&self, level: NoiseLevel) -> Result<f64, Error> {
+    fn conditioning(&self, level: NoiseLevel) -> Result<f64, Error> {
         finite((0.5 * level.noise_to_signal()).ln(), level)
     }
 }
 
-/// That of networks of discrete schedules, told the nearest trained step.
+/// That of networks of discrete schedules, given the nearest trained step.
 ///
 /// Nearest in sigma, as published.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Iddpm {
+pub struct IddpmPreconditioning {
     schedule: Discrete,
 }
 
-impl Iddpm {
+impl IddpmPreconditioning {
     /// The schedule the network was trained on: the published one is `Discrete::cosine(1000)`.
     pub const fn new(schedule: Discrete) -> Self {
         Self { schedule }
@@ -250,7 +250,7 @@ impl Iddpm {
     }
 }
 
-impl Preconditioning for Iddpm {
+impl Preconditioning for IddpmPreconditioning {
     fn parameterization(&self) -> Parameterization {
         Parameterization::Noise
     }
@@ -259,9 +259,9 @@ impl Preconditioning for Iddpm {
         Ok(unit_input(level))
     }
 
-    fn told(&self, level: NoiseLevel) -> Result<f64, Error> {
+    fn conditioning(&self, level: NoiseLevel) -> Result<f64, Error> {
         let step = self.nearest(level.noise_to_signal());
-        Ok(self.schedule.told(crate::Step::new(step)).reading())
+        Ok(self.schedule.conditioning(crate::Step::new(step)).reading())
     }
 }
 

@@ -86,10 +86,10 @@ pub struct Mean<P, F> {
 
 impl<V, T, P: Posterior, F: FnMut(&V, Point<T>) -> V> Denoiser<V, T> for Mean<P, F> {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        let bridge = self.posterior.bridge(at.level, at.to)?;
+        let q = self.posterior.coefficients(at.level, at.to)?;
         Ok(Prediction::new(
             (self.network)(x, at),
-            Parameterization::Mean(bridge),
+            Parameterization::Mean(q),
         ))
     }
 }

@@ -12,7 +12,7 @@ use crate::{Error, Parameterization, state::State};
 /// Zhang, Hinton, 2023.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Plan, Point, Prediction, Step};
+/// use gaussian_diffusion::{Grid, SeededNoise, Plan, Point, Prediction, Step};
 /// use gaussian_diffusion::{denoiser::SelfConditioned, schedule::Discrete, solver::Ddim};
 /// use ndarray::Array2;
 /// let mut net = SelfConditioned::new(|x: &Array2<f32>, last: Option<&Array2<f32>>, _: Point<Step>| {
@@ -21,7 +21,7 @@ use crate::{Error, Parameterization, state::State};
 /// });
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 3)?, &Ddim::default())?;
-/// let mut noise = Noise::seeded(0);
+/// let mut noise = SeededNoise::new(0);
 /// for _ in 0..2 {
 ///     let x = plan.sample(plan.prior((1, 1), &mut noise)?, &mut net, &mut noise)?;
 ///     assert_eq!(x[[0, 0]], 0.875);

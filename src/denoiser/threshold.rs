@@ -59,7 +59,7 @@ impl DynamicThreshold {
     /// # Errors
     ///
     /// If the bound is below 1 or NaN.
-    pub fn at_most(self, most: f64) -> Result<Self, Error> {
+    pub fn with_maximum(self, most: f64) -> Result<Self, Error> {
         if !(most >= 1.0) {
             return Err(Error::range("bound of the threshold", most, "1 or more"));
         }

@@ -4,7 +4,7 @@ use ndarray::{Array, Dimension};
 
 use super::Known;
 use crate::{
-    Edit, Error, Reached,
+    Edit, Error, StepEnd,
     noise::{NoiseSource, Scale},
     state::{Real, State},
 };
@@ -17,22 +17,22 @@ use crate::{
 /// $$x \leftarrow m\odot(\alpha\thinspace x_0^{\text{known}}+\sigma z)+(1-m)\odot x$$
 ///
 /// Noise is fresh at every level, as in RePaint, or drawn once for a run
-/// ([`holding_noise`](Self::holding_noise)), as suits deterministic solvers. With a plan that is
+/// ([`with_held_noise`](Self::with_held_noise)), as suits deterministic solvers. With a plan that is
 /// [`resampled`](crate::Plan::resampled) it is RePaint.
 ///
 /// Sources: RePaint: Inpainting using Denoising Diffusion Probabilistic Models, Lugmayr et al., 2022;
 /// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023.
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, Grid, Noise, Plan, schedule::Discrete, solver::Ddpm};
+/// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddpm};
 /// use gaussian_diffusion::editing::{Inpaint, Known};
 /// use ndarray::array;
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20)?, &Ddpm::default())?.resampled(5, 2)?;
 /// let mut net = GaussianMixture::isotropic(&[(1.0, &[0.0, 0.0][..], 1.0)])?;
 /// let known = Known::new(array![[0.1, 0.0]], array![[1.0, 0.0]])?;
-/// let mut inpaint = Inpaint::new(known, Noise::seeded(1));
-/// let mut noise = Noise::seeded(2);
+/// let mut inpaint = Inpaint::new(known, SeededNoise::new(1));
+/// let mut noise = SeededNoise::new(2);
 /// let start = plan.prior((1, 2), &mut noise)?;
 /// let x = plan.sample_edited(start, &mut net, &mut inpaint, &mut noise)?;
 /// assert_eq!(x[[0, 0]], 0.1);
@@ -60,13 +60,13 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
 
     /// With noise that is drawn once, where a run begins.
     #[must_use]
-    pub fn holding_noise(self) -> Self {
+    pub fn with_held_noise(self) -> Self {
         Self { hold: true, ..self }
     }
 }
 
 impl<A: Real, D: Dimension, N: NoiseSource<Array<A, D>>> Edit<Array<A, D>> for Inpaint<A, D, N> {
-    fn edit(&mut self, x: &mut Array<A, D>, at: Reached) -> Result<(), Error> {
+    fn edit(&mut self, x: &mut Array<A, D>, at: StepEnd) -> Result<(), Error> {
         if at.level.is_clean() {
             // The level's alpha is 1, but for schedules of the user's own.
             let mut values = self.known.values().clone();

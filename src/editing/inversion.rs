@@ -14,7 +14,7 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021.
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, Grid, Noise, Plan, schedule::Discrete, solver::Ddim};
+/// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddim};
 /// use gaussian_diffusion::editing::Inversion;
 /// use ndarray::array;
 /// let schedule = Discrete::cosine(1000)?;
@@ -23,8 +23,8 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// let back = Plan::new(&schedule, &grid, &Ddim::default())?;
 /// let mut net = GaussianMixture::isotropic(&[(1.0, &[1.0][..], 0.3)])?;
 /// let x0 = array![[0.4_f64]];
-/// let code = forth.sample(x0.clone(), &mut Inversion::new(&mut net), &mut Noise::seeded(0))?;
-/// let again = back.sample(code, &mut net, &mut Noise::seeded(0))?;
+/// let code = forth.sample(x0.clone(), &mut Inversion::new(&mut net), &mut SeededNoise::new(0))?;
+/// let again = back.sample(code, &mut net, &mut SeededNoise::new(0))?;
 /// assert!((again - x0)[[0, 0]].abs() < 0.02);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```

@@ -19,13 +19,13 @@ impl<T: Copy + Debug> Plan<T> {
     /// If the noise source refuses the shape.
     ///
     /// ```
-    /// use gaussian_diffusion::{GaussianMixture, Grid, Noise, Plan, schedule::Discrete, solver::Ddim};
+    /// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddim};
     /// use ndarray::array;
     /// let schedule = Discrete::cosine(1000)?;
     /// let grid = Grid::trailing(&schedule, 50)?.strength(0.4)?;
     /// let plan = Plan::new(&schedule, &grid, &Ddim::default())?;
     /// let mut net = GaussianMixture::isotropic(&[(0.5, &[-1.0][..], 0.01), (0.5, &[1.0][..], 0.01)])?;
-    /// let mut noise = Noise::seeded(0);
+    /// let mut noise = SeededNoise::new(0);
     /// let start = plan.noised(&array![[0.9], [-1.1]], &mut noise)?;
     /// let x = plan.sample(start, &mut net, &mut noise)?;
     /// // Little noise: both stay where they belong.
@@ -55,14 +55,14 @@ impl<T: Copy + Debug> Plan<T> {
     /// If the noise source refuses the shape, or the strength is not finite.
     ///
     /// ```
-    /// use gaussian_diffusion::{Grid, Noise, Plan, schedule::Discrete, solver::Ddim};
+    /// use gaussian_diffusion::{Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddim};
     /// use ndarray::Array2;
     /// let schedule = Discrete::cosine(1000)?;
     /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 5)?, &Ddim::default())?;
-    /// let start: Array2<f32> = plan.prior((2, 8), &mut Noise::seeded(1))?;
-    /// assert_eq!(plan.variation(&start, 0.0, &mut Noise::seeded(2))?, start);
-    /// let other: Array2<f32> = plan.prior((2, 8), &mut Noise::seeded(2))?;
-    /// assert_eq!(plan.variation(&start, 1.0, &mut Noise::seeded(2))?, other);
+    /// let start: Array2<f32> = plan.prior((2, 8), &mut SeededNoise::new(1))?;
+    /// assert_eq!(plan.variation(&start, 0.0, &mut SeededNoise::new(2))?, start);
+    /// let other: Array2<f32> = plan.prior((2, 8), &mut SeededNoise::new(2))?;
+    /// assert_eq!(plan.variation(&start, 1.0, &mut SeededNoise::new(2))?, other);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("subseed", "variation seed"))]

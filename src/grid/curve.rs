@@ -42,7 +42,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// A run of `n` steps that stops at the last sigma of a curve is
     /// `along(schedule, n + 1, curve)?.without_final_step()`; one that skips the last sigma is
-    /// `along(schedule, n + 1, curve)?.discarding_penultimate()`.
+    /// `along(schedule, n + 1, curve)?.without_penultimate()`.
     ///
     /// # Errors
     ///

@@ -19,8 +19,8 @@ impl Grid<Step> {
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let schedule = Discrete::cosine(1000)?;
     /// let grid = Grid::ddim_uniform(&schedule, 4)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told, [751.0, 501.0, 251.0, 1.0]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times, [751.0, 501.0, 251.0, 1.0]);
     /// assert!(Grid::ddim_uniform(&schedule, 12).is_err());
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
@@ -56,8 +56,8 @@ impl Grid<Step> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let grid = Grid::ddim_quadratic(&Discrete::cosine(1000)?, 5, 0)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told[1..], [450.0, 200.0, 50.0, 0.0]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times[1..], [450.0, 200.0, 50.0, 0.0]);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn ddim_quadratic<S>(schedule: &S, n: usize, offset: usize) -> Result<Self, Error>

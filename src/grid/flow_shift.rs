@@ -6,7 +6,7 @@ use super::{Grid, Node};
 use crate::{Error, LogSnr, NoiseLevel, Time, schedule::NoiseSchedule};
 
 impl<T: Copy + Debug> Grid<T> {
-    /// The grid with every noise-to-signal ratio `factor` times as large; the network is told the
+    /// The grid with every noise-to-signal ratio `factor` times as large; the network is given the
     /// times of the schedule at the new levels.
     ///
     /// On a rectified flow this is the shift of Stable Diffusion 3 and, with `factor = exp(mu)`, the
@@ -16,7 +16,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///   \log\mathrm{SNR}^{\prime}=\log\mathrm{SNR}-2\ln k$$
     ///
     /// A level without noise or without signal stays. [`Shifted`](crate::schedule::Shifted) moves
-    /// the schedule instead, for a network that is told the unshifted time.
+    /// the schedule instead, for a network that is given the unshifted time.
     ///
     /// # Errors
     ///
@@ -28,8 +28,8 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::RectifiedFlow};
     /// let grid = Grid::uniform_time(&RectifiedFlow, 4)?.shifted(&RectifiedFlow, 3.0)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert!((told[1] - 0.9).abs() < 1e-15 && (told[3] - 0.5).abs() < 1e-15);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert!((times[1] - 0.9).abs() < 1e-15 && (times[3] - 0.5).abs() < 1e-15);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("flow_shift", "time_shift"))]
@@ -52,7 +52,7 @@ impl<T: Copy + Debug> Grid<T> {
         let mut nodes = Vec::with_capacity(self.len());
         for node in &self.nodes {
             let (level, snr) = moved(node.level)?;
-            let time = schedule.told(schedule.time_at(snr)?);
+            let time = schedule.network_time(schedule.time_at(snr)?);
             nodes.push(Node { level, time });
         }
         Self::new(nodes, moved(self.end)?.0)
@@ -77,8 +77,8 @@ impl Grid<Time> {
     /// use gaussian_diffusion::{Grid, Time, schedule::RectifiedFlow};
     /// let grid = Grid::uniform_time(&RectifiedFlow, 4)?;
     /// let grid = grid.stretched(&RectifiedFlow, Time::new(0.1)?)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert!(told[0] == 1.0 && (told[1] - 0.7).abs() < 1e-15 && (told[3] - 0.1).abs() < 1e-15);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert!(times[0] == 1.0 && (times[1] - 0.7).abs() < 1e-15 && (times[3] - 0.1).abs() < 1e-15);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("shift_terminal", "stretch_shift_to_terminal"))]

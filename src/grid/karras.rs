@@ -42,7 +42,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// `n` nodes between the ends of the schedule, even in `(sigma / alpha)^(1/7)`, and a step to
     /// the data.
     ///
-    /// On training steps the network is told fractional ones: [`telling_rounded`](Grid::telling_rounded)
+    /// On training steps the network is given fractional ones: [`with_rounded_times`](Grid::with_rounded_times)
     /// is for one that was trained on whole steps alone.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ impl Grid<Step> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let grid = Grid::lcm(&Discrete::stable_diffusion()?, 4, 50, 1.0)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told, [999.0, 759.0, 499.0, 259.0]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times, [999.0, 759.0, 499.0, 259.0]);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("TCD", "original_inference_steps"))]

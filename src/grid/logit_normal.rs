@@ -19,21 +19,21 @@ use crate::{Error, LogSnr};
 /// 2024, where it is the law of training times.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, LogSnr, grid::LogitNormal, schedule::RectifiedFlow};
-/// let curve = LogitNormal::new(0.0, 1.75, LogSnr::new(-15.0)?, LogSnr::new(18.0)?)?;
+/// use gaussian_diffusion::{Grid, LogSnr, grid::LogitNormalCurve, schedule::RectifiedFlow};
+/// let curve = LogitNormalCurve::new(0.0, 1.75, LogSnr::new(-15.0)?, LogSnr::new(18.0)?)?;
 /// let grid = Grid::along(&RectifiedFlow, 4, &curve)?;
 /// assert!((grid.nodes()[2].level.sigma() - 0.5).abs() < 1e-15);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LogitNormal {
+pub struct LogitNormalCurve {
     mean: f64,
     std: f64,
     low: f64,
     high: f64,
 }
 
-impl LogitNormal {
+impl LogitNormalCurve {
     /// # Errors
     ///
     /// If the mean is not in -100 to 100, `std` not in 1e-3 to 100, or the log-SNRs do not rise
@@ -76,7 +76,7 @@ impl LogitNormal {
     }
 }
 
-impl SigmaCurve for LogitNormal {
+impl SigmaCurve for LogitNormalCurve {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
         let sigma = |i: usize| {
             let quantile = match i {

@@ -11,7 +11,7 @@
 //! | [`Grid::exponential`], [`Grid::polyexponential`] | any | even in `ln sigma`, or in a power of it |
 //! | [`Grid::beta`], [`Grid::kl_optimal`] | any | quantiles of a beta distribution; even in `atan sigma` |
 //! | [`Grid::align_your_steps`], [`Grid::gits`] | any | published tables |
-//! | [`Grid::along`] | any | any [`SigmaCurve`]: [`VpCurve`], [`LinearQuadratic`], [`BongTangent`], [`LogitNormal`], .. |
+//! | [`Grid::along`] | any | any [`SigmaCurve`]: [`VpCurve`], [`LinearQuadratic`], [`BongTangent`], [`LogitNormalCurve`], .. |
 //! | [`Grid::ddim_uniform`], [`Grid::ddim_quadratic`], [`Grid::simple`], [`Grid::smoothstep`], [`Grid::beta_steps`], [`Grid::lcm`] | steps | other choices of training steps |
 //! | [`Grid::at`], [`Grid::at_sigmas`], [`Grid::at_log_snrs`] | any | a list of your own |
 //!
@@ -38,7 +38,7 @@ mod simple;
 mod smoothstep;
 mod strided;
 mod table;
-mod telling;
+mod times;
 mod uniform;
 mod vp;
 
@@ -55,17 +55,17 @@ pub use flow_shift::{DynamicShift, flux2_mu};
 pub use karras::Karras;
 pub use kl_optimal::KlOptimal;
 pub use linear_quadratic::LinearQuadratic;
-pub use logit_normal::LogitNormal;
+pub use logit_normal::LogitNormalCurve;
 pub use part::{steps_for_strength, steps_of_strength, steps_of_strength_up};
 pub use vp::VpCurve;
 
-/// A noise level of a run and what the network is told there.
+/// A noise level of a run and what the network is given there.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node<T> {
     /// The level.
     pub level: NoiseLevel,
-    /// What the network is told. It never decides which level is meant.
+    /// What the network is given. It never decides which level is meant.
     pub time: T,
 }
 
@@ -79,8 +79,8 @@ pub struct Node<T> {
 /// use gaussian_diffusion::{Grid, NoiseLevel, Step, schedule::Discrete};
 /// let schedule = Discrete::cosine(1000)?;
 /// let grid = Grid::trailing(&schedule, 4)?;
-/// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-/// assert_eq!(told, [999.0, 749.0, 499.0, 249.0]);
+/// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+/// assert_eq!(times, [999.0, 749.0, 499.0, 249.0]);
 /// assert_eq!(grid.end(), NoiseLevel::CLEAN);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -152,7 +152,7 @@ impl<T: Copy + Debug> Grid<T> {
         for &time in times {
             nodes.push(Node {
                 level: schedule.level(time)?,
-                time: schedule.told(time),
+                time: schedule.network_time(time),
             });
         }
         Self::ending_clean(nodes)
@@ -169,7 +169,7 @@ impl<T: Copy + Debug> Grid<T> {
     {
         let mut nodes = Vec::with_capacity(log_snrs.len());
         for &snr in log_snrs {
-            let time = schedule.told(schedule.time_at(snr)?);
+            let time = schedule.network_time(schedule.time_at(snr)?);
             nodes.push(Node {
                 level: schedule.level_at(snr)?,
                 time,
@@ -197,13 +197,13 @@ impl<T: Copy + Debug> Grid<T> {
 
     /// The grid walked the other way, from its end to its start.
     ///
-    /// At the end itself, which has no time of its own, the network is told that of the last node.
+    /// At the end itself, which has no time of its own, the network is given that of the last node.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let grid = Grid::leading(&Discrete::cosine(100)?, 4, 0)?.inverted();
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told, [0.0, 0.0, 25.0, 50.0]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times, [0.0, 0.0, 25.0, 50.0]);
     /// assert!(grid.nodes()[0].level.is_clean());
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
@@ -213,10 +213,10 @@ impl<T: Copy + Debug> Grid<T> {
         let mut nodes: Vec<_> = self.nodes.iter().rev().copied().collect();
         let mut end = self.end;
         // Each level moves one place: the old end becomes the first node.
-        let mut told = nodes.first().map(|node| node.time);
+        let mut last = nodes.first().map(|node| node.time);
         for node in &mut nodes {
             std::mem::swap(&mut node.level, &mut end);
-            if let Some(time) = told.replace(node.time) {
+            if let Some(time) = last.replace(node.time) {
                 node.time = time;
             }
         }

@@ -128,7 +128,7 @@ impl<T: Copy + Debug> Grid<T> {
     {
         let first = Node {
             level: start,
-            time: schedule.told(schedule.time_at(start.log_snr())?),
+            time: schedule.network_time(schedule.time_at(start.log_snr())?),
         };
         let later = self.nodes.iter().copied();
         let later = later.filter(|node| start.is_noisier_than(node.level));
@@ -162,12 +162,12 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Edm};
-    /// let grid = Grid::karras(&Edm::default(), 6)?.discarding_penultimate()?;
+    /// let grid = Grid::karras(&Edm::default(), 6)?.without_penultimate()?;
     /// assert!(grid.len() == 5 && grid.end().is_clean());
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("discard_next_to_last_sigma", "discard penultimate sigma"))]
-    pub fn discarding_penultimate(mut self) -> Result<Self, Error> {
+    pub fn without_penultimate(mut self) -> Result<Self, Error> {
         self.check_two()?;
         self.nodes.pop();
         Ok(self)

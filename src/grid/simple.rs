@@ -17,8 +17,8 @@ impl Grid<Step> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let grid = Grid::simple(&Discrete::cosine(1000)?, 3)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told, [999.0, 666.0, 333.0]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times, [999.0, 666.0, 333.0]);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn simple<S>(schedule: &S, n: usize) -> Result<Self, Error>

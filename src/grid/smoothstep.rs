@@ -18,8 +18,8 @@ impl Grid<Step> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let grid = Grid::smoothstep(&Discrete::cosine(1000)?, 4)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told, [999.0, 843.0, 500.0, 156.0]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times, [999.0, 843.0, 500.0, 156.0]);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn smoothstep<S>(schedule: &S, n: usize) -> Result<Self, Error>

@@ -80,7 +80,7 @@ impl Grid<Step> {
     /// one alone for `n = 1`.
     ///
     /// The multi-step solvers of diffusers take `n + 1` such steps and skip step 0:
-    /// [`discarding_penultimate`](Self::discarding_penultimate); likewise for
+    /// [`without_penultimate`](Self::without_penultimate); likewise for
     /// [`leading`](Self::leading). Its Euler, Heun and LMS do not round:
     /// [`uniform_time`](Self::uniform_time).
     ///

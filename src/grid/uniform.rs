@@ -113,8 +113,8 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let grid = Grid::sgm_uniform(&Discrete::cosine(1000)?, 2)?;
-    /// let told: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
-    /// assert_eq!(told, [999.0, 499.5]);
+    /// let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
+    /// assert_eq!(times, [999.0, 499.5]);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn sgm_uniform<S>(schedule: &S, n: usize) -> Result<Self, Error>

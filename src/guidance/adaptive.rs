@@ -1,6 +1,6 @@
 //! Classifier-free guidance with coefficients that each item finds for itself.
 
-use super::{Rule, Said, Strength};
+use super::{Rule, Predictions, Strength};
 use crate::{Error, Point, state::State};
 
 /// Classifier-free guidance `u' + w' (c - u')` whose `u'` and `w'` depend on the two predictions of
@@ -155,8 +155,8 @@ impl<V: State> Rule<V> for Adaptive {
         Ok(!self.is_zero(at) && self.scale.at(&at)? != 1.0)
     }
 
-    fn combine(&mut self, mut said: Said<V>, at: Point<()>) -> Result<V, Error> {
-        let mut c = said.take(0)?;
+    fn combine(&mut self, mut predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
+        let mut c = predictions.take(0)?;
         if self.is_zero(at) {
             c.combine(0.0, &[])?;
             return Ok(c);
@@ -165,7 +165,7 @@ impl<V: State> Rule<V> for Adaptive {
         if w == 1.0 {
             return Ok(c);
         }
-        let u = said.take(1)?;
+        let u = predictions.take(1)?;
         let (cc, cu, uu) = (c.dot_items(&c)?, c.dot_items(&u)?, u.dot_items(&u)?);
         let mut difference = c.clone();
         difference.combine(1.0, &[(-1.0, &u)])?;

@@ -101,7 +101,7 @@ where
             scale,
         } = &mut self.classifier;
         let mut answer = inner.predict(x, at)?;
-        let std = self.posterior.bridge(at.level, at.to)?.std;
+        let std = self.posterior.coefficients(at.level, at.to)?.std;
         let weight = *scale * std * std / at.to.alpha();
         if weight != 0.0 {
             let mut gradient = gradient(x, at)?;

@@ -1,6 +1,6 @@
 //! Guidance that is linear in the predictions.
 
-use super::{Rule, Said, Strength};
+use super::{Rule, Predictions, Strength};
 use crate::{Error, Point, state::State};
 
 /// A prediction and scaled differences of predictions, `p_b + sum of s_j (p_i - p_k)`.
@@ -11,7 +11,7 @@ use crate::{Error, Point, state::State};
 /// ```
 /// use gaussian_diffusion::guidance::Combination;
 /// // A condition, none, and a network with its attention perturbed.
-/// Combination::classifier_free(5.0)?.and_away_from_perturbed(3.0)?;
+/// Combination::classifier_free(5.0)?.with_perturbed(3.0)?;
 /// // Two conditions and none.
 /// Combination::composed([4.0, -1.5])?;
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -130,7 +130,7 @@ impl Combination {
     /// # Errors
     ///
     /// As [`classifier_free`](Self::classifier_free).
-    pub fn and_away_from_perturbed(mut self, scale: impl Into<Strength>) -> Result<Self, Error> {
+    pub fn with_perturbed(mut self, scale: impl Into<Strength>) -> Result<Self, Error> {
         let (scale, away_from) = (scale.into().checked()?, self.count);
         self.terms.push(Term {
             scale,
@@ -163,15 +163,15 @@ impl<V: State> Rule<V> for Combination {
         Ok(self.weights(at)?.get(index).is_some_and(|w| *w != 0.0))
     }
 
-    fn combine(&mut self, mut said: Said<V>, at: Point<()>) -> Result<V, Error> {
+    fn combine(&mut self, mut predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
         let weights = self.weights(at)?;
         let mut used = (0..self.count).filter(|i| weights[*i] != 0.0);
         // The weights sum to 1, so that there is a first one.
         let first = used.next().unwrap_or(self.base);
-        let mut guided = said.take(first)?;
+        let mut guided = predictions.take(first)?;
         let mut rest = Vec::new();
         for index in used {
-            rest.push((weights[index], said.get(index)?));
+            rest.push((weights[index], predictions.get(index)?));
         }
         guided.combine(weights[first], &rest)?;
         Ok(guided)

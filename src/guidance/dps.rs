@@ -2,14 +2,14 @@
 
 use super::{Measurement, Operator};
 use crate::{
-    Denoiser, Error, Linear, Parameterization, Point, Prediction, denoiser::Differentiable,
+    Denoiser, Error, LinearMap, Parameterization, Point, Prediction, denoiser::Differentiable,
     state::State,
 };
 
 /// `(dx_0/dx)^T v`, from the vector-Jacobian product of what the network predicts.
 pub(super) fn data_vjp<V, T, D>(
     network: &mut D,
-    map: Linear,
+    map: LinearMap,
     x: &V,
     at: Point<T>,
     v: &V,
@@ -35,7 +35,7 @@ where
 /// Ye, 2023, algorithm 1.
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, Grid, Noise, Plan, schedule::Discrete, solver::Ddpm};
+/// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddpm};
 /// use gaussian_diffusion::guidance::{Dps, Measurement};
 /// use ndarray::{Array2, array};
 /// let schedule = Discrete::cosine(1000)?;
@@ -43,7 +43,7 @@ where
 /// let net = GaussianMixture::isotropic(&[(1.0, &[0.0, 0.0][..], 1.0)])?;
 /// // The first coordinate of each of four items is known.
 /// let seen = Measurement::new(array![[1.0, 0.0]], Array2::from_elem((4, 1), 2.0), 0.05)?;
-/// let mut noise = Noise::seeded(0);
+/// let mut noise = SeededNoise::new(0);
 /// let start: Array2<f64> = plan.prior((4, 2), &mut noise)?;
 /// let x = plan.sample(start, &mut Dps::new(net, seen, 0.3)?, &mut noise)?;
 /// assert!(x.column(0).iter().all(|x| (x - 2.0).abs() < 0.5));

@@ -1,6 +1,6 @@
 //! A rule and its predictions as a denoiser.
 
-use super::{Predictors, Rule, Said};
+use super::{Predictors, Rule, Predictions};
 use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 
 /// Several predictions made one by a rule: a denoiser.
@@ -9,16 +9,16 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// A variance is that of the first prediction that was asked for.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Parameterization, Plan, Point, Step, predicts};
+/// use gaussian_diffusion::{Grid, SeededNoise, Parameterization, Plan, Point, Step, predicts};
 /// use gaussian_diffusion::{guidance::{Combination, Guided}, schedule::Discrete, solver::Ddim};
 /// use ndarray::Array2;
 /// let with_text = predicts::noise(|x: &Array2<f32>, _: Point<Step>| x * 0.9);
 /// let without = predicts::noise(|x: &Array2<f32>, _: Point<Step>| x * 0.8);
 /// let rule = Combination::classifier_free(7.5)?;
-/// let mut net = Guided::new((with_text, without), rule).in_terms_of(Parameterization::X0);
+/// let mut net = Guided::new((with_text, without), rule).with_parameterization(Parameterization::X0);
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 8)?, &Ddim::default())?;
-/// let mut noise = Noise::seeded(1);
+/// let mut noise = SeededNoise::new(1);
 /// let x0 = plan.sample(plan.prior((2, 3), &mut noise)?, &mut net, &mut noise)?;
 /// # assert_eq!(x0.dim(), (2, 3));
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -44,7 +44,7 @@ impl<P, R> Guided<P, R> {
 
     /// The rule works in these terms.
     #[must_use]
-    pub fn in_terms_of(self, terms: Parameterization) -> Self {
+    pub fn with_parameterization(self, terms: Parameterization) -> Self {
         Self {
             terms: Some(terms),
             ..self
@@ -52,9 +52,9 @@ impl<P, R> Guided<P, R> {
     }
 }
 
-/// What was said, all in the same terms, and the first answer that was given, without its value.
+/// What was predictions, all in the same terms, and the first answer that was given, without its value.
 pub(super) struct Answers<V> {
-    pub(super) said: Said<V>,
+    pub(super) predictions: Predictions<V>,
     pub(super) terms: Parameterization,
     pub(super) variance: Option<V>,
     pub(super) shift: Option<V>,
@@ -82,20 +82,20 @@ where
     let terms = terms.or(first.map(|first| first.parameterization));
     let terms = terms.unwrap_or(Parameterization::X0);
     let (mut variance, mut shift) = (None, None);
-    let mut said = Vec::with_capacity(answers.len());
+    let mut predictions = Vec::with_capacity(answers.len());
     for answer in answers {
         let Some(answer) = answer else {
-            said.push(None);
+            predictions.push(None);
             continue;
         };
         let answer = answer.to(terms, x, at.level)?;
         variance = variance.or(answer.variance);
         shift = shift.or(answer.shift);
-        said.push(Some(answer.value));
+        predictions.push(Some(answer.value));
     }
-    let said = Said::new(said);
+    let predictions = Predictions::new(predictions);
     Ok(Answers {
-        said,
+        predictions,
         terms,
         variance,
         shift,
@@ -110,12 +110,12 @@ where
     R: Rule<V>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        let place = at.told(());
+        let place = at.with_time(());
         let needed = (0..self.rule.count())
             .map(|i| self.rule.needs(i, place))
             .collect::<Result<Vec<_>, _>>()?;
         let answers = ask(&mut self.predictors, x, at, &needed, self.terms)?;
-        let value = self.rule.combine(answers.said, place)?;
+        let value = self.rule.combine(answers.predictions, place)?;
         let mut guided = Prediction::new(value, answers.terms);
         guided.variance = answers.variance;
         guided.shift = answers.shift;

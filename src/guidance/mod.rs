@@ -9,7 +9,7 @@
 //! | rescaled | Lin et al., 2024 | [`Rescaled`] |
 //! | projected (APG) | Sadat et al., 2024 | [`Projected`] |
 //! | CFG-zero*, tangential, magnitude-aware | see there | [`Adaptive`] |
-//! | CFG++ | Chung et al., 2024 | [`PlusPlus`] |
+//! | CFG++ | Chung et al., 2024 | [`CfgPlusPlus`] |
 //! | classifier guidance | Dhariwal, Nichol, 2021 | [`Classifier`] |
 //! | DPS, PiGDM and MMPS, DiffPIR | see there | [`Dps`], [`GaussianPosterior`], [`DiffPir`] |
 //!
@@ -44,7 +44,7 @@ mod gaussian_posterior;
 mod guided;
 mod krylov;
 mod measurement;
-mod plus_plus;
+mod cfg_plus_plus;
 mod predictors;
 mod projected;
 mod rescaled;
@@ -60,10 +60,10 @@ pub use dps::Dps;
 pub use gaussian_posterior::GaussianPosterior;
 pub use guided::Guided;
 pub use measurement::{Measurement, Operator};
-pub use plus_plus::PlusPlus;
+pub use cfg_plus_plus::CfgPlusPlus;
 pub use predictors::{Predictors, Together};
 pub use projected::Projected;
 pub use rescaled::Rescaled;
-pub use rule::{Rule, Said};
+pub use rule::{Rule, Predictions};
 pub use strength::Strength;
-pub use within::{Stretch, Within};
+pub use within::{GuidanceInterval, Within};

@@ -1,6 +1,6 @@
 //! Adaptive projected guidance.
 
-use super::{Rule, Said, Strength};
+use super::{Rule, Predictions, Strength};
 use crate::{Error, Point, state::State};
 
 /// APG: `c + (w - 1) d'`, where `d'` is the difference `d = c - u` with momentum, of bounded norm, and
@@ -103,17 +103,17 @@ impl<V: State> Rule<V> for Projected<V> {
         Ok(index == 0 || self.scale.at(&at)? != 1.0)
     }
 
-    fn combine(&mut self, mut said: Said<V>, at: Point<()>) -> Result<V, Error> {
+    fn combine(&mut self, mut predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
         if at.evaluation == 0 {
             self.before = None;
         }
-        let mut c = said.take(0)?;
+        let mut c = predictions.take(0)?;
         let scale = self.scale.at(&at)? - 1.0;
         if scale == 0.0 {
             return Ok(c);
         }
         let mut d = c.clone();
-        d.combine(1.0, &[(-1.0, said.get(1)?)])?;
+        d.combine(1.0, &[(-1.0, predictions.get(1)?)])?;
         if self.momentum != 0.0 {
             if let Some(before) = &self.before {
                 d.combine(1.0, &[(self.momentum, before)])?;

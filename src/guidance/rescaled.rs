@@ -1,6 +1,6 @@
 //! Guided predictions with the deviation of the conditional one.
 
-use super::{Rule, Said};
+use super::{Rule, Predictions};
 use crate::{Error, Point, state::State};
 
 /// A rule whose result is brought toward the deviation of the first prediction, item by item.
@@ -48,12 +48,12 @@ impl<V: State, R: Rule<V>> Rule<V> for Rescaled<R> {
         Ok((index == 0 && self.phi != 0.0) || self.rule.needs(index, at)?)
     }
 
-    fn combine(&mut self, said: Said<V>, at: Point<()>) -> Result<V, Error> {
+    fn combine(&mut self, predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
         if self.phi == 0.0 {
-            return self.rule.combine(said, at);
+            return self.rule.combine(predictions, at);
         }
-        let wanted = squared_deviations(said.get(0)?)?;
-        let mut guided = self.rule.combine(said, at)?;
+        let wanted = squared_deviations(predictions.get(0)?)?;
+        let mut guided = self.rule.combine(predictions, at)?;
         let found = squared_deviations(&guided)?;
         let factors: Vec<_> = wanted
             .iter()

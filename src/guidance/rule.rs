@@ -4,9 +4,9 @@ use crate::{Error, Point, state::State};
 
 /// The predictions a rule asked for, by their place; each can be taken once.
 #[derive(Debug, Clone)]
-pub struct Said<V>(Vec<Option<V>>);
+pub struct Predictions<V>(Vec<Option<V>>);
 
-impl<V> Said<V> {
+impl<V> Predictions<V> {
     /// These predictions; `None` where none was asked for.
     pub fn new(values: Vec<Option<V>>) -> Self {
         Self(values)
@@ -43,7 +43,7 @@ const MISSING: Error = Error::Missing {
 /// # A rule of your own
 ///
 /// ```
-/// use gaussian_diffusion::{Error, Point, State, guidance::{Rule, Said}};
+/// use gaussian_diffusion::{Error, Point, State, guidance::{Rule, Predictions}};
 ///
 /// /// The mean of two models.
 /// struct Ensemble;
@@ -52,9 +52,9 @@ const MISSING: Error = Error::Missing {
 ///     fn count(&self) -> usize {
 ///         2
 ///     }
-///     fn combine(&mut self, mut said: Said<V>, _: Point<()>) -> Result<V, Error> {
-///         let mut mean = said.take(0)?;
-///         mean.combine(0.5, &[(0.5, said.get(1)?)])?;
+///     fn combine(&mut self, mut predictions: Predictions<V>, _: Point<()>) -> Result<V, Error> {
+///         let mut mean = predictions.take(0)?;
+///         mean.combine(0.5, &[(0.5, predictions.get(1)?)])?;
 ///         Ok(mean)
 ///     }
 /// }
@@ -78,7 +78,7 @@ pub trait Rule<V: State> {
     /// # Errors
     ///
     /// If the shapes differ, or a prediction that is needed was not given.
-    fn combine(&mut self, said: Said<V>, at: Point<()>) -> Result<V, Error>;
+    fn combine(&mut self, predictions: Predictions<V>, at: Point<()>) -> Result<V, Error>;
 }
 
 macro_rules! forward_rule {
@@ -92,8 +92,8 @@ macro_rules! forward_rule {
                 (**self).needs(index, at)
             }
 
-            fn combine(&mut self, said: Said<V>, at: Point<()>) -> Result<V, Error> {
-                (**self).combine(said, at)
+            fn combine(&mut self, predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
+                (**self).combine(predictions, at)
             }
         }
     )*};

@@ -1,11 +1,11 @@
 //! Guidance in a part of the run.
 
-use super::{Rule, Said};
+use super::{Rule, Predictions};
 use crate::{Error, NoiseLevel, Point, state::State};
 
 /// A part of a run, by noise level or by step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stretch(Bounds);
+pub struct GuidanceInterval(Bounds);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bounds {
@@ -14,7 +14,7 @@ enum Bounds {
     Steps(usize, usize),
 }
 
-impl Stretch {
+impl GuidanceInterval {
     /// Where `low < sigma / alpha <= high`.
     ///
     /// # Errors
@@ -22,11 +22,11 @@ impl Stretch {
     /// If `low` is negative or NaN, or `high` is below it or NaN.
     pub fn sigmas(low: f64, high: f64) -> Result<Self, Error> {
         if !(low >= 0.0) {
-            return Err(Error::range("lower sigma of a stretch", low, "0 or more"));
+            return Err(Error::range("lower sigma of a interval", low, "0 or more"));
         }
         if !(high >= low) {
             let allowed = format!("{low} or more");
-            return Err(Error::range("upper sigma of a stretch", high, allowed));
+            return Err(Error::range("upper sigma of a interval", high, allowed));
         }
         Ok(Self(Bounds::Sigmas(low, high)))
     }
@@ -43,11 +43,11 @@ impl Stretch {
     /// If the fractions are not in order within 0 to 1.
     pub fn fraction(start: f64, stop: f64, steps: usize) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&start) {
-            return Err(Error::range("start of a stretch", start, "0 to 1"));
+            return Err(Error::range("start of a interval", start, "0 to 1"));
         }
         if !(stop >= start && stop <= 1.0) {
             let allowed = format!("{start} to 1");
-            return Err(Error::range("stop of a stretch", stop, allowed));
+            return Err(Error::range("stop of a interval", stop, allowed));
         }
         // A fraction such as 0.29 of 100 is 28.999999999999996.
         let index = |part: f64| (part * steps as f64 + 1e-9).floor() as usize;
@@ -65,29 +65,29 @@ impl Stretch {
     }
 }
 
-/// A rule in a stretch of the run; outside, the first prediction is taken as it is, and no other
+/// A rule in a interval of the run; outside, the first prediction is taken as it is, and no other
 /// asked for.
 ///
 /// Source: Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in
 /// Diffusion Models, Kynkäänniemi, Aittala, Karras, Laine, Aila, Lehtinen, 2024.
 ///
 /// ```
-/// use gaussian_diffusion::guidance::{Combination, Stretch, Within};
-/// Within::new(Combination::classifier_free(4.0)?, Stretch::sigmas(0.28, 2.9)?);
-/// Within::new(Combination::classifier_free(4.0)?, Stretch::fraction(0.2, 0.8, 50)?);
+/// use gaussian_diffusion::guidance::{Combination, GuidanceInterval, Within};
+/// Within::new(Combination::classifier_free(4.0)?, GuidanceInterval::sigmas(0.28, 2.9)?);
+/// Within::new(Combination::classifier_free(4.0)?, GuidanceInterval::fraction(0.2, 0.8, 50)?);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("guidance interval", "guidance_start", "guidance_stop"))]
 #[derive(Debug, Clone)]
 pub struct Within<R> {
     rule: R,
-    stretch: Stretch,
+    interval: GuidanceInterval,
 }
 
 impl<R> Within<R> {
-    /// This rule in this stretch.
-    pub fn new(rule: R, stretch: Stretch) -> Self {
-        Self { rule, stretch }
+    /// This rule in this interval.
+    pub fn new(rule: R, interval: GuidanceInterval) -> Self {
+        Self { rule, interval }
     }
 }
 
@@ -97,16 +97,16 @@ impl<V: State, R: Rule<V>> Rule<V> for Within<R> {
     }
 
     fn needs(&self, index: usize, at: Point<()>) -> Result<bool, Error> {
-        if self.stretch.holds(at.step, at.level) {
+        if self.interval.holds(at.step, at.level) {
             return self.rule.needs(index, at);
         }
         Ok(index == 0)
     }
 
-    fn combine(&mut self, mut said: Said<V>, at: Point<()>) -> Result<V, Error> {
-        if self.stretch.holds(at.step, at.level) {
-            return self.rule.combine(said, at);
+    fn combine(&mut self, mut predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
+        if self.interval.holds(at.step, at.level) {
+            return self.rule.combine(predictions, at);
         }
-        said.take(0)
+        predictions.take(0)
     }
 }

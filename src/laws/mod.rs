@@ -160,7 +160,7 @@ pub fn posterior<P: Posterior + ?Sized>(
     from: NoiseLevel,
     to: NoiseLevel,
 ) -> Result<(), Violation> {
-    let q = posterior.bridge(from, to)?;
+    let q = posterior.coefficients(from, to)?;
     let place = (from, to, q);
     let mean = q.state * from.alpha() + q.clean;
     close(
@@ -183,7 +183,7 @@ pub fn posterior<P: Posterior + ?Sized>(
         format!("{place:?}")
     })?;
 
-    let last = posterior.bridge(from, NoiseLevel::CLEAN)?;
+    let last = posterior.coefficients(from, NoiseLevel::CLEAN)?;
     let data = (last.state, last.clean, last.std) == (0.0, 1.0, 0.0);
     require("a step to the clean level is the data", data, || {
         format!("{last:?} from {from:?}")
@@ -207,7 +207,7 @@ pub fn bayes(from: NoiseLevel, to: NoiseLevel, points: (f64, f64, f64)) -> Resul
     let std = Markov.forward_std(from, to)?;
     let x_s = to.alpha() * x_0 + a * to.sigma();
     let x_t = scale * x_s + b * std;
-    let q = Markov.bridge(from, to)?;
+    let q = Markov.coefficients(from, to)?;
     let left = normal(x_s, q.state * x_t + q.clean * x_0, q.std)
         + normal(x_t, from.alpha() * x_0, from.sigma());
     let right = normal(x_t, scale * x_s, std) + normal(x_s, to.alpha() * x_0, to.sigma());

@@ -6,7 +6,7 @@ use ndarray::Array1;
 
 use super::{Violation, close, require};
 use crate::{
-    Grid, LogSnr, Noise, NoiseLevel, Plan, Prediction, ReverseStep, Sigma, Variance,
+    Grid, LogSnr, SeededNoise, NoiseLevel, Plan, Prediction, ReverseStep, Sigma, Variance,
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, NoiseSchedule, RectifiedFlow, Shifted, SubVp},
 };
@@ -73,11 +73,11 @@ where
         .and_then(|planned| planned.stage.commit.as_ref());
     require(
         "a step to the clean level draws nothing",
-        last.is_some_and(|u| !u.spread.draws()),
+        last.is_some_and(|u| !u.noise.draws()),
         || format!("{last:?}"),
     )?;
     // Predictions that no data would give, so that only the last one can be the result.
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     let mut run = plan.start_from(Array1::from(vec![0.3_f64]), &mut noise)?;
     let mut answer = 0.0_f64;
     while let Some((x, at)) = run.pending() {
@@ -155,7 +155,7 @@ where
     let stochastic = plan.stages().iter().any(|planned| {
         let stage = &planned.stage;
         let updates = [&stage.renoise, &stage.commit, &stage.trial];
-        updates.into_iter().flatten().any(|u| u.spread.draws())
+        updates.into_iter().flatten().any(|u| u.noise.draws())
     });
     let scale = spread(end).sqrt();
     if stochastic {

@@ -9,7 +9,7 @@ use super::{
     elements::{noised, prior},
 };
 use crate::{
-    Denoiser, Error, Grid, ModelVariance, NoiseLevel, Point, Spread, Variance,
+    Denoiser, Error, Grid, ModelVariance, NoiseLevel, Point, UpdateNoise, Variance,
     noise::NoiseSource,
     rand::{Rng, RngCore},
     state::Real,
@@ -29,7 +29,7 @@ use crate::{
 ///   -\mathbb E\thinspace\underbrace{[-\log p(x_0|x_1)]}_ {L_0}$$
 ///
 /// Works on any grid that ends at the data, whole or respaced, with any [`ModelVariance`]. Fixed
-/// variances of the last step are clipped as [`ModelVariance::spread`] says. All numbers are nats per
+/// variances of the last step are clipped as [`ModelVariance::noise`] says. All numbers are nats per
 /// item, summed over its elements; the total is a [`LogProbability`](super::LogProbability) or a
 /// [`LogDensity`](super::LogDensity), as the decoder has it. Each term is drawn with one noise; averages over draws and
 /// items are for [`Estimate::of`].
@@ -37,7 +37,7 @@ use crate::{
 /// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation 5.
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, Grid, ModelVariance, Noise, schedule::Discrete};
+/// use gaussian_diffusion::{GaussianMixture, Grid, ModelVariance, SeededNoise, schedule::Discrete};
 /// use gaussian_diffusion::likelihood::{Discretized, VariationalBound};
 /// use ndarray::array;
 ///
@@ -47,7 +47,7 @@ use crate::{
 /// // Items of two 8-bit pixels.
 /// let x0 = array![[127.0, 128.0], [130.0, 60.0]].mapv(|level: f64| 2.0 * level / 255.0 - 1.0);
 /// let mut net = GaussianMixture::isotropic(&[(1.0, &[0.0, 0.0][..], 0.1)])?;
-/// let terms = bound.evaluate(&x0, &mut net, &mut Noise::seeded(0))?;
+/// let terms = bound.evaluate(&x0, &mut net, &mut SeededNoise::new(0))?;
 /// assert_eq!(terms.steps.len(), 199);
 /// let bits = terms.total()[0].bits_per_dim(2)?;
 /// assert!(bits.get() > 0.0 && bits.get() < 8.0, "{bits}");
@@ -136,7 +136,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         if variance.get() == 0.0 {
             return Err(Error::range("variance of the decoder", 0.0, "above 0"));
         }
-        self.last.spread = Spread::Std(variance.std());
+        self.last.noise = UpdateNoise::Std(variance.std());
         Ok(self)
     }
 
@@ -200,13 +200,13 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
     /// As [`evaluate`](Self::evaluate), or if there are 0 draws.
     ///
     /// ```
-    /// use gaussian_diffusion::{GaussianMixture, Grid, ModelVariance, Noise, schedule::Discrete};
+    /// use gaussian_diffusion::{GaussianMixture, Grid, ModelVariance, SeededNoise, schedule::Discrete};
     /// use gaussian_diffusion::likelihood::{Continuous, VariationalBound};
     /// use gaussian_diffusion::rand::{SeedableRng, rngs::StdRng};
     /// let grid = Grid::every(&Discrete::cosine(100)?)?;
     /// let bound = VariationalBound::new(&grid, ModelVariance::FixedSmall, Continuous)?;
     /// let mut net = GaussianMixture::isotropic(&[(1.0, &[0.0][..], 0.5)])?;
-    /// let (mut noise, mut rng) = (Noise::seeded(0), StdRng::seed_from_u64(0));
+    /// let (mut noise, mut rng) = (SeededNoise::new(0), StdRng::seed_from_u64(0));
     /// let found = bound.estimate(&ndarray::array![[0.3]], &mut net, &mut noise, &mut rng, 20)?;
     /// assert!(found[0].standard_error.get() > 0.0);
     /// # Ok::<(), gaussian_diffusion::Error>(())

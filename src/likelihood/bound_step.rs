@@ -7,8 +7,8 @@ use super::{
     elements::{Element, noised, per_item},
 };
 use crate::{
-    Bridge, Denoiser, Error, Markov, ModelVariance, NoiseLevel, Point, Posterior, Prediction,
-    Spread, gaussian_kl, noise::NoiseSource, state::Real,
+    PosteriorCoefficients, Denoiser, Error, Markov, ModelVariance, NoiseLevel, Point, Posterior, Prediction,
+    UpdateNoise, gaussian_kl, noise::NoiseSource, state::Real,
 };
 
 /// A step of the bound: two Gaussians, and where the network is asked.
@@ -18,9 +18,9 @@ pub struct BoundStep<T> {
     /// What the network is asked about.
     pub point: Point<T>,
     /// `q(x_s | x_t, x_0)`.
-    pub posterior: Bridge,
+    pub posterior: PosteriorCoefficients,
     /// The deviation of `p(x_s | x_t)`, or where the network says it.
-    pub spread: Spread,
+    pub noise: UpdateNoise,
 }
 
 impl<T> BoundStep<T> {
@@ -31,8 +31,8 @@ impl<T> BoundStep<T> {
     ) -> Result<Self, Error> {
         let (from, to) = (point.from, point.to);
         Ok(Self {
-            posterior: Markov.bridge(from, to)?,
-            spread: variance.spread(from, to, previous)?,
+            posterior: Markov.coefficients(from, to)?,
+            noise: variance.update_noise(from, to, previous)?,
             point,
         })
     }
@@ -107,7 +107,7 @@ impl<T> BoundStep<T> {
         f: impl Fn(Element) -> Result<f64, Error>,
     ) -> Result<Vec<f64>, Error> {
         let Point { level, step, .. } = self.point;
-        per_item(x_0, x_t, prediction, level, self.spread, step, f)
+        per_item(x_0, x_t, prediction, level, self.noise, step, f)
     }
 
     /// The means differ only by what they say of `x_0`.

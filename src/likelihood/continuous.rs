@@ -9,7 +9,7 @@ use super::{
     elements::{noised, per_item, prior, sum_items},
 };
 use crate::{
-    Clock, Denoiser, Error, LogSnr, NoiseLevel, NoiseSchedule, Point, Spread, Variance,
+    Clock, Denoiser, Error, LogSnr, NoiseLevel, NoiseSchedule, Point, UpdateNoise, Variance,
     noise::NoiseSource,
     rand::{Rng, RngCore},
     schedule::ContinuousSchedule,
@@ -38,13 +38,13 @@ use crate::{
 /// Source: Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, equations 11 to 18.
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, LogSnr, Noise, schedule::LogSnrLinear};
+/// use gaussian_diffusion::{GaussianMixture, LogSnr, SeededNoise, schedule::LogSnrLinear};
 /// use gaussian_diffusion::likelihood::{Continuous, ContinuousBound};
 /// use gaussian_diffusion::rand::{SeedableRng, rngs::StdRng};
 /// let schedule = LogSnrLinear::new(LogSnr::new(-8.0)?, LogSnr::new(8.0)?)?;
 /// let bound = ContinuousBound::in_log_snr(&schedule, Continuous)?;
 /// let mut net = GaussianMixture::isotropic(&[(1.0, &[0.0][..], 1.0)])?;
-/// let (mut noise, mut rng) = (Noise::seeded(0), StdRng::seed_from_u64(0));
+/// let (mut noise, mut rng) = (SeededNoise::new(0), StdRng::seed_from_u64(0));
 /// let terms = bound.estimate(&ndarray::array![[0.3]], &mut net, &mut noise, &mut rng, 50)?;
 /// assert!(terms.prior[0].get() < 1e-3);
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -200,13 +200,13 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
             let (time, level, span) = (self.sampling)(self.schedule, self.ends, rng.random())?;
             let point = Point {
                 step: draw,
-                ..Point::new(self.schedule.told(time), level, clean)
+                ..Point::new(self.schedule.network_time(time), level, clean)
             };
             let x_t = noised(x_0, level, noise)?;
             let prediction = network.predict(&x_t, point)?;
             // |eps - eps_predicted|^2 is the SNR times the squared error of x_0.
             let weight = 0.5 * span * level.log_snr().get().exp();
-            let error = per_item(x_0, &x_t, &prediction, level, Spread::NONE, draw, |e| {
+            let error = per_item(x_0, &x_t, &prediction, level, UpdateNoise::NONE, draw, |e| {
                 Ok(weight * (e.x_0 - e.predicted).powi(2))
             })?;
             for (list, error) in terms.iter_mut().zip(error) {

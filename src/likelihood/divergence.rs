@@ -103,14 +103,14 @@ where
 /// FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2019.
 ///
 /// ```
-/// use gaussian_diffusion::{Error, Noise, Point, Prediction, Time, likelihood::Hutchinson};
+/// use gaussian_diffusion::{Error, SeededNoise, Point, Prediction, Time, likelihood::Hutchinson};
 /// use ndarray::Array2;
 /// let x0 = Array2::<f64>::zeros((4, 3));
 /// let net = |x: &Array2<f64>, _: Point<Time>, probes: &[Array2<f64>]| {
 ///     let products: Vec<_> = probes.iter().map(|probe| probe * 0.5).collect();
 ///     Ok::<_, Error>((Prediction::x0(x * 0.5), products))
 /// };
-/// let net = Hutchinson::rademacher(&x0, 8, &mut Noise::seeded(0), net)?;
+/// let net = Hutchinson::rademacher(&x0, 8, &mut SeededNoise::new(0), net)?;
 /// # let _ = net;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```

@@ -4,7 +4,7 @@ use ndarray::{Array, Dimension};
 
 use super::Nats;
 use crate::{
-    Error, Linear, LogVariance, NoiseLevel, Parameterization, Prediction, Spread, Variance,
+    Error, LinearMap, LogVariance, NoiseLevel, Parameterization, Prediction, UpdateNoise, Variance,
     gaussian_kl,
     noise::{NoiseSource, Scale},
     state::{Real, State, item_len},
@@ -36,7 +36,7 @@ pub(crate) fn check_shape<A, D: Dimension>(
     })
 }
 
-/// The sum of `f` over the elements of each item, `f` being told the number of the element.
+/// The sum of `f` over the elements of each item, `f` being given the number of the element.
 pub(crate) fn sum_items(
     items: usize,
     length: usize,
@@ -55,7 +55,7 @@ pub(super) fn per_item<A: Real, D: Dimension>(
     x_t: &Array<A, D>,
     prediction: &Prediction<Array<A, D>>,
     level: NoiseLevel,
-    spread: Spread,
+    spread: UpdateNoise,
     step: usize,
     f: impl Fn(Element) -> Result<f64, Error>,
 ) -> Result<Vec<f64>, Error> {
@@ -79,7 +79,7 @@ pub(super) fn per_item<A: Real, D: Dimension>(
             .as_mut()
             .and_then(Iterator::next)
             .map_or(0.0, |v| v.get());
-        let Linear { state, prediction } = to_x0;
+        let LinearMap { state, prediction } = to_x0;
         f(Element {
             x_0: x_0.get(),
             predicted: state * x_t.get() + prediction * p.get(),
@@ -94,8 +94,8 @@ pub(super) fn per_item<A: Real, D: Dimension>(
 }
 
 /// What the network says of the variance, where the spread needs it.
-pub(crate) fn learned<V>(prediction: &Prediction<V>, spread: Spread) -> Result<Option<&V>, Error> {
-    if let Spread::Std(_) = spread {
+pub(crate) fn learned<V>(prediction: &Prediction<V>, spread: UpdateNoise) -> Result<Option<&V>, Error> {
+    if let UpdateNoise::Std(_) = spread {
         return Ok(None);
     }
     let missing = Error::Missing {

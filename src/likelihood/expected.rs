@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::{BoundTerms, Continuous, Decoder, InNats, LogDensity, Nats, VariationalBound};
 use crate::{
-    Error, LogVariance, NoiseLevel, Spread, Variance, gaussian_kl,
+    Error, LogVariance, NoiseLevel, UpdateNoise, Variance, gaussian_kl,
     plan::{Affine, Moments},
 };
 
@@ -48,7 +48,7 @@ impl<T: Copy + Debug> VariationalBound<T, Continuous> {
         for step in &self.steps {
             let error = expected_error(data, network(step.point.level), step.point.level);
             let distance = step.posterior.clean * error.sqrt();
-            let model = fixed(step.spread)?.0;
+            let model = fixed(step.noise)?.0;
             steps.push(one(gaussian_kl(
                 distance,
                 step.posterior.variance(),
@@ -58,7 +58,7 @@ impl<T: Copy + Debug> VariationalBound<T, Continuous> {
         }
         let level = self.last.point.level;
         let error = expected_error(data, network(level), level).sqrt();
-        let (_, log_variance) = fixed(self.last.spread)?;
+        let (_, log_variance) = fixed(self.last.noise)?;
         let last = Continuous.log_likelihood(error, 0.0, log_variance)?;
         Ok(BoundTerms {
             prior: one(gaussian_kl(away, own, 0.0, prior)),
@@ -68,13 +68,13 @@ impl<T: Copy + Debug> VariationalBound<T, Continuous> {
     }
 }
 
-fn fixed(spread: Spread) -> Result<(Variance, LogVariance), Error> {
+fn fixed(spread: UpdateNoise) -> Result<(Variance, LogVariance), Error> {
     match spread {
-        Spread::Std(std) => {
+        UpdateNoise::Std(std) => {
             let variance = Variance::of_std(std);
             Ok((variance, variance.ln()))
         }
-        Spread::Learned | Spread::LearnedRange { .. } => Err(Error::Missing {
+        UpdateNoise::Learned | UpdateNoise::LearnedRange { .. } => Err(Error::Missing {
             what: "the variance of the network",
             needed_by: "the expected bound",
         }),

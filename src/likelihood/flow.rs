@@ -6,7 +6,7 @@ use ndarray::{Array, Dimension};
 
 use super::{elements::check_shape, runge_kutta::integrate};
 use crate::{
-    Denoiser, Error, Linear, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
+    Denoiser, Error, LinearMap, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
     Prediction, state::Real,
 };
 
@@ -216,7 +216,7 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
             }
         };
         let time = self.schedule.time_at(level.log_snr())?;
-        Ok(Point::new(self.schedule.told(time), level, self.cleanest))
+        Ok(Point::new(self.schedule.network_time(time), level, self.cleanest))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     flow_density::{estimates, priors},
 };
 use crate::{
-    Error, Noise, Parameterization, Plan,
+    Error, SeededNoise, Parameterization, Plan,
     solver::{Coordinates, Update},
     state::{Real, State, item_len},
 };
@@ -99,7 +99,7 @@ impl<'p, T: Copy + Debug> PlannedFlow<'p, T> {
         for planned in plan.stages() {
             let (stage, level) = (&planned.stage, planned.point.level);
             let updates = [&stage.renoise, &stage.commit, &stage.trial];
-            let draws = |update: &Update| update.spread.draws();
+            let draws = |update: &Update| update.noise.draws();
             if stage.renoise.is_some() || updates.into_iter().flatten().any(draws) {
                 return Err(lacking("a plan that draws nothing"));
             }
@@ -172,7 +172,7 @@ impl<'p, T: Copy + Debug> PlannedFlow<'p, T> {
         let mut gained = vec![vec![0.0; items]; sums];
         let mut history: VecDeque<Vec<Vec<f64>>> = VecDeque::new();
         // Nothing is drawn.
-        let mut noise = Noise::seeded(0);
+        let mut noise = SeededNoise::new(0);
         let mut run = self.plan.start_from(x.clone(), &mut noise)?;
         for carried in &self.stages {
             let (shown, at) = run.pending().ok_or(Error::Finished)?;

@@ -7,7 +7,7 @@ use super::{
     elements::{check_shape, checked, learned, sum_items},
 };
 use crate::{
-    Error, Prediction, Spread,
+    Error, Prediction, UpdateNoise,
     plan::PlannedStage,
     state::{Real, State, item_len},
 };
@@ -31,12 +31,12 @@ use crate::{
 /// Levine, 2024, section 4.3.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Plan, Prediction, likelihood::step_log_density};
+/// use gaussian_diffusion::{Grid, SeededNoise, Plan, Prediction, likelihood::step_log_density};
 /// use gaussian_diffusion::{schedule::Discrete, solver::Ddpm};
 /// use ndarray::Array2;
 /// let schedule = Discrete::cosine(100)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 4)?, &Ddpm::default())?;
-/// let mut noise = Noise::seeded(1);
+/// let mut noise = SeededNoise::new(1);
 /// let start: Array2<f64> = plan.prior((2, 3), &mut noise)?;
 /// let mut run = plan.start_from(start, &mut noise)?;
 /// for planned in plan.stages() {
@@ -71,17 +71,17 @@ pub fn step_log_density<T, A: Real, D: Dimension>(
             });
         }
     };
-    if commit.spread == Spread::NONE {
+    if commit.noise == UpdateNoise::NONE {
         return Ok(None);
     }
-    let variance = learned(prediction, commit.spread)?;
+    let variance = learned(prediction, commit.noise)?;
     if let Some(variance) = variance {
         check_shape("variance of the prediction", variance, x_t)?;
     }
     let newest = commit.model.first().copied().unwrap_or(0.0);
     let map = prediction.parameterization.to(stage.basis, point.level)?;
     let (own, model) = (commit.state + newest * map.state, newest * map.prediction);
-    let (offset, scale) = commit.spread.log_variance_map();
+    let (offset, scale) = commit.noise.log_variance_map();
     let mut elements = x_t.iter().zip(&prediction.value).zip(x_s);
     let mut said = variance.map(|variance| variance.iter());
     let sums = sum_items(x_t.items(), item_len(x_t), |_| {

@@ -4,7 +4,7 @@ use std::{f64::consts::FRAC_PI_2, ops::Range};
 
 use ndarray::{Array, Dimension};
 
-use super::{Interval, Noise, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
+use super::{Interval, SeededNoise, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error, NoiseLevel,
     state::{Assignment, NOISE_BLOCK, Real, Wide},
@@ -28,11 +28,11 @@ use crate::{
 /// (the virtual Brownian tree).
 ///
 /// ```
-/// use gaussian_diffusion::{Noise, NoiseLevel, noise::{BrownianPath, Interval, NoiseSource, Scale}};
+/// use gaussian_diffusion::{SeededNoise, NoiseLevel, noise::{BrownianPath, Interval, NoiseSource, Scale}};
 /// use ndarray::Array1;
 /// let [a, b, c] = [(0.6, 0.8), (0.8, 0.6), (1.0, 0.0)].map(|(a, s)| NoiseLevel::new(a, s).unwrap());
 /// let u = |level: NoiseLevel| level.sigma().atan2(level.alpha()) / std::f64::consts::FRAC_PI_2;
-/// let mut path = BrownianPath::new(Noise::seeded(5));
+/// let mut path = BrownianPath::new(SeededNoise::new(5));
 /// let mut increment = |from, to| {
 ///     let mut w = Array1::<f64>::zeros(1);
 ///     let scale = Scale::Same((u(from) - u(to)).sqrt());
@@ -45,12 +45,12 @@ use crate::{
 #[doc(alias("BrownianTreeNoiseSampler", "virtual Brownian tree"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrownianPath {
-    noise: Noise,
+    noise: SeededNoise,
 }
 
 impl BrownianPath {
     /// The paths of this seed, or of these seeds; independent draws go on from its count.
-    pub const fn new(noise: Noise) -> Self {
+    pub const fn new(noise: SeededNoise) -> Self {
         Self { noise }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub use brownian::BrownianPath;
-pub use seeded::Noise;
+pub use seeded::SeededNoise;
 pub use torch::{TorchCpu, TorchCuda};
 
 /// How strong the noise is.
@@ -54,7 +54,7 @@ pub struct Interval {
     pub to: NoiseLevel,
 }
 
-/// Where noise comes from: [`Noise`], which is keyed by seed, item and draw, or any
+/// Where noise comes from: [`SeededNoise`], which is keyed by seed, item and draw, or any
 /// [`rand::Rng`](crate::rand::Rng).
 ///
 /// # Laws
@@ -63,12 +63,12 @@ pub struct Interval {
 /// source in the same state adds the same.
 ///
 /// ```
-/// use gaussian_diffusion::{Noise, noise::{NoiseSource, Scale}};
+/// use gaussian_diffusion::{SeededNoise, noise::{NoiseSource, Scale}};
 /// use ndarray::Array2;
 /// let mut x = Array2::<f32>::zeros((2, 3));
-/// Noise::seeded(7).add(&mut x, Scale::Same(0.1), None)?;
+/// SeededNoise::new(7).add(&mut x, Scale::Same(0.1), None)?;
 /// let mut y = Array2::<f32>::zeros((1, 3));
-/// Noise::seeded(7).add(&mut y, Scale::Same(0.1), None)?;
+/// SeededNoise::new(7).add(&mut y, Scale::Same(0.1), None)?;
 /// assert_eq!(x.row(0), y.row(0));                 // an item does not depend on the batch
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```

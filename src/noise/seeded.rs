@@ -21,19 +21,19 @@ use crate::{
 /// release that changes them says so in the changelog.
 ///
 /// ```
-/// use gaussian_diffusion::{Noise, noise::{NoiseSource, Scale}};
+/// use gaussian_diffusion::{SeededNoise, noise::{NoiseSource, Scale}};
 /// use ndarray::Array1;
 /// let mut eight = Array1::<f64>::zeros(8);
-/// Noise::seeded(1).add(&mut eight, Scale::Same(1.0), None)?;
+/// SeededNoise::new(1).add(&mut eight, Scale::Same(1.0), None)?;
 /// // The last three items alone: the same numbers.
 /// let mut three = Array1::<f64>::zeros(3);
-/// Noise::seeded(1).from_item(5).add(&mut three, Scale::Same(1.0), None)?;
+/// SeededNoise::new(1).with_first_item(5).add(&mut three, Scale::Same(1.0), None)?;
 /// assert_eq!(eight.slice(ndarray::s![5..]), three);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("seed", "manual_seed", "generator"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Noise {
+pub struct SeededNoise {
     keys: Keys,
     draw: u64,
 }
@@ -65,9 +65,9 @@ impl Keys {
     }
 }
 
-impl Noise {
+impl SeededNoise {
     /// One seed for a batch of any size.
-    pub fn seeded(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             keys: Keys::Batch { seed, first: 0 },
             draw: 0,
@@ -86,7 +86,7 @@ impl Noise {
     ///
     /// With a seed for each item, drops the seeds before `first`.
     #[must_use]
-    pub fn from_item(mut self, first: u32) -> Self {
+    pub fn with_first_item(mut self, first: u32) -> Self {
         match &mut self.keys {
             Keys::Batch { first: old, .. } => *old = old.wrapping_add(first),
             Keys::Items(seeds) => {
@@ -99,7 +99,7 @@ impl Noise {
     /// Goes on from this draw, for a run that is resumed. Draws are counted below 2^62; those above share
     /// words with others.
     #[must_use]
-    pub fn at_draw(mut self, draw: u64) -> Self {
+    pub fn with_first_draw(mut self, draw: u64) -> Self {
         self.draw = draw;
         self
     }
@@ -126,7 +126,7 @@ impl Noise {
     }
 }
 
-impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for Noise {
+impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for SeededNoise {
     fn add(
         &mut self,
         x: &mut Array<A, D>,

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt::Debug};
 
 use super::Plan;
-use crate::{Error, NoiseLevel, Parameterization, Spread, Variance, solver::Update};
+use crate::{Error, NoiseLevel, Parameterization, UpdateNoise, Variance, solver::Update};
 
 /// What a network says of the data in one dimension: `x0 = slope * x + offset`.
 ///
@@ -195,7 +195,7 @@ impl<T: Copy + Debug> Plan<T> {
             let (stage, level) = (&planned.stage, planned.point.level);
             if let Some(renoise) = &stage.renoise {
                 state = combine(&[(renoise.state, &state)]);
-                sources.draw(renoise.spread, &mut state)?;
+                sources.draw(renoise.noise, &mut state)?;
             }
             let seen = trial.take().unwrap_or_else(|| state.clone());
             let data = x0(level, &seen, sources)?;
@@ -237,7 +237,7 @@ fn apply(
     let size = size(&parts);
     *x = combine(&parts);
     sources.round(x, size);
-    sources.draw(update.spread, x)
+    sources.draw(update.noise, x)
 }
 
 /// The independent normals in use.
@@ -276,11 +276,11 @@ impl Sources {
     }
 
     /// Adds the noise of an update.
-    fn draw(&mut self, spread: Spread, x: &mut Terms) -> Result<(), Error> {
-        match spread {
-            Spread::Std(0.0) => {}
-            Spread::Std(std) => self.add(x, std),
-            Spread::Learned | Spread::LearnedRange { .. } => {
+    fn draw(&mut self, noise: UpdateNoise, x: &mut Terms) -> Result<(), Error> {
+        match noise {
+            UpdateNoise::Std(0.0) => {}
+            UpdateNoise::Std(std) => self.add(x, std),
+            UpdateNoise::Learned | UpdateNoise::LearnedRange { .. } => {
                 return Err(Error::Missing {
                     what: "the variance of the network",
                     needed_by: "the law of the plan",

@@ -1,7 +1,7 @@
 //! What a plan refuses of a solver.
 
 use crate::{
-    Error, Spread,
+    Error, UpdateNoise,
     solver::{Stage, Update},
 };
 
@@ -16,7 +16,7 @@ pub(super) fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error
         let Some(Update {
             state,
             model,
-            spread,
+            noise,
         }) = update
         else {
             continue;
@@ -36,12 +36,12 @@ pub(super) fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error
                 "a finite number",
             ));
         }
-        match spread {
-            Spread::Std(std) if !(*std >= 0.0 && std.is_finite()) => {
+        match noise {
+            UpdateNoise::Std(std) if !(*std >= 0.0 && std.is_finite()) => {
                 let allowed = "a finite number from 0 on";
                 return Err(Error::range("deviation of an update", *std, allowed));
             }
-            Spread::Learned | Spread::LearnedRange { .. } if !may_learn => {
+            UpdateNoise::Learned | UpdateNoise::LearnedRange { .. } if !may_learn => {
                 return Err(Error::Missing {
                     what: "the variance of a prediction",
                     needed_by: "noise outside the commit of a stage",

@@ -29,14 +29,14 @@ pub use sampling::Observation;
 /// state. Printed with `{:#}` it is a table.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Noise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
+/// use gaussian_diffusion::{Grid, SeededNoise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
 /// use ndarray::Array2;
 ///
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 20)?, &Ddim::default())?;
 /// // A network that knows that all data is 0.5.
 /// let mut net = predicts::x0(|x: &Array2<f32>, _: Point<Step>| Array2::from_elem(x.dim(), 0.5));
-/// let mut noise = Noise::seeded(42);
+/// let mut noise = SeededNoise::new(42);
 /// let start = plan.prior((4, 2), &mut noise)?;
 /// let x0 = plan.sample(start, &mut net, &mut noise)?;
 /// assert!(x0.iter().all(|x| (x - 0.5).abs() < 1e-6));
@@ -80,7 +80,7 @@ impl<T> PlannedStage<T> {
             self.stage.trial.as_ref(),
             before_next,
         ];
-        updates.into_iter().flatten().any(|u| u.spread.draws())
+        updates.into_iter().flatten().any(|u| u.noise.draws())
     }
 }
 
@@ -114,10 +114,10 @@ impl<T: Copy + Debug> Plan<T> {
                         Some(next) => (next.level, next.time),
                         None => {
                             let level = grid.end();
-                            (level, told_at(schedule, level.log_snr())?)
+                            (level, network_time_at(schedule, level.log_snr())?)
                         }
                     },
-                    At::LogSnr(snr) => (schedule.level_at(snr)?, told_at(schedule, snr)?),
+                    At::LogSnr(snr) => (schedule.level_at(snr)?, network_time_at(schedule, snr)?),
                 };
                 let (from, to) = (path.from(), path.to());
                 let point = Point {
@@ -196,15 +196,15 @@ fn lay_out_noise<T>(step: &mut [PlannedStage<T>]) {
             .stage
             .commit
             .as_ref()
-            .is_some_and(|u| u.spread.draws())
+            .is_some_and(|u| u.noise.draws())
         {
             reached = Some(to);
         }
     }
 }
 
-/// What the network is told at a log-SNR; beyond the ends of its clock, the end.
-fn told_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Time, Error> {
+/// What the network is given at a log-SNR; beyond the ends of its clock, the end.
+fn network_time_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Time, Error> {
     let (noisiest, cleanest) = schedule.ends();
     let time = if snr <= schedule.level(noisiest)?.log_snr() {
         noisiest
@@ -213,5 +213,5 @@ fn told_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Ti
     } else {
         schedule.time_at(snr)?
     };
-    Ok(schedule.told(time))
+    Ok(schedule.network_time(time))
 }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::Plan;
 use crate::{
-    Error, Grid, LogSnr, NoiseLevel, Spread,
+    Error, Grid, LogSnr, NoiseLevel, UpdateNoise,
     schedule::NoiseSchedule,
     solver::{ReverseStep, Update},
 };
@@ -177,7 +177,7 @@ fn noising(from: NoiseLevel, to: NoiseLevel) -> Result<Update, Error> {
         });
     }
     let std = crate::Markov.forward_std(to, from)?;
-    Ok(Update::new(to.alpha() / from.alpha()).with_spread(Spread::Std(std)))
+    Ok(Update::new(to.alpha() / from.alpha()).with_noise(UpdateNoise::Std(std)))
 }
 
 /// The grid of a restart, which ends at `low`.

@@ -14,7 +14,7 @@ use crate::{
 /// One evaluation of a run, as an observer sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a, V, T> {
-    /// Where the run stands: its step, what the network was told, from which level to which.
+    /// Where the run stands: its step, what the network was given, from which level to which.
     pub at: Point<T>,
     /// What the network was shown.
     pub x: &'a V,
@@ -90,12 +90,12 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// ```
     /// use std::ops::ControlFlow;
-    /// use gaussian_diffusion::{Grid, Noise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
+    /// use gaussian_diffusion::{Grid, SeededNoise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
     /// use ndarray::Array1;
     /// let schedule = Discrete::cosine(1000)?;
     /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 10)?, &Ddim::default())?;
     /// let mut net = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.9);
-    /// let mut noise = Noise::seeded(3);
+    /// let mut noise = SeededNoise::new(3);
     /// let (mut previews, start) = (Vec::new(), plan.prior(4, &mut noise)?);
     /// plan.sample_observed(start, &mut net, &mut noise, |seen| {
     ///     previews.extend(seen.x0());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Plan;
-use crate::{Spread, solver::Update};
+use crate::{UpdateNoise, solver::Update};
 
 /// `{}` is one line; `{:#}` is the whole table, one row per evaluation.
 ///
@@ -32,7 +32,7 @@ impl<T: fmt::Debug> fmt::Display for Plan<T> {
         }
         write!(
             f,
-            "\n step          told      alpha      sigma   log-SNR  update"
+            "\n step          time      alpha      sigma   log-SNR  update"
         )?;
         for planned in &self.stages {
             let (point, stage) = (&planned.point, &planned.stage);
@@ -73,11 +73,11 @@ fn write_update(f: &mut fmt::Formatter<'_>, update: &Update, basis: &str) -> fmt
             write!(f, "[-{age}]")?;
         }
     }
-    match update.spread {
-        Spread::Std(0.0) => Ok(()),
-        Spread::Std(std) => write!(f, " + {std:.6} z"),
-        Spread::Learned => write!(f, " + learned z"),
-        Spread::LearnedRange { min, max } => {
+    match update.noise {
+        UpdateNoise::Std(0.0) => Ok(()),
+        UpdateNoise::Std(std) => write!(f, " + {std:.6} z"),
+        UpdateNoise::Learned => write!(f, " + learned z"),
+        UpdateNoise::LearnedRange { min, max } => {
             write!(f, " + ({:.6} to {:.6}) z", min.std(), max.std())
         }
     }

@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Run;
 use crate::{
-    Error, Linear, Point, Prediction, Spread,
+    Error, LinearMap, Point, Prediction, UpdateNoise,
     noise::{NoiseSource, Scale},
     plan::PlannedStage,
     solver::Update,
@@ -35,7 +35,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         let extras = [variance.as_ref(), shift.as_ref()];
         finite(extras.into_iter().flatten().all(State::is_finite), point)?;
         let std = match &stage.commit {
-            Some(commit) => deviation(commit.spread, variance, &self.state, point.step)?,
+            Some(commit) => deviation(commit.noise, variance, &self.state, point.step)?,
             None => None,
         };
         let map = parameterization.to(stage.basis, point.level)?;
@@ -62,7 +62,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     fn direct<N>(
         &mut self,
         mut value: V,
-        map: Linear,
+        map: LinearMap,
         std: Option<&V>,
         noise: &mut N,
     ) -> Result<Option<V>, Error>
@@ -70,14 +70,14 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         N: NoiseSource<V> + ?Sized,
     {
         let planned = self.planned().ok_or(Error::Finished)?;
-        let (own, newest, spread) = match &planned.stage.commit {
+        let (own, newest, drawn) = match &planned.stage.commit {
             Some(commit) => {
                 let newest = commit.model.first().copied().unwrap_or(0.0);
-                (commit.state, newest, commit.spread)
+                (commit.state, newest, commit.noise)
             }
-            None => (1.0, 0.0, Spread::NONE),
+            None => (1.0, 0.0, UpdateNoise::NONE),
         };
-        let scale = scale(spread, std)?;
+        let scale = scale(drawn, std)?;
         let terms = [(own + newest * map.state, 1)];
         let assignment = Assignment::new(0, newest * map.prediction, &terms);
         let assignment = assignment.with_noise(scale.is_some());
@@ -93,7 +93,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     fn keeping<N>(
         &mut self,
         mut value: V,
-        map: Option<Linear>,
+        map: Option<LinearMap>,
         std: Option<&V>,
         noise: &mut N,
     ) -> Result<Option<V>, Error>
@@ -115,7 +115,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     fn combine<N>(
         &mut self,
         value: &mut V,
-        map: Option<Linear>,
+        map: Option<LinearMap>,
         std: Option<&V>,
         planned: &PlannedStage<T>,
         noise: &mut N,
@@ -148,8 +148,8 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
             .as_ref()
             .map(|update| terms(update, Some((update.state, STATE))));
 
-        let spread = |update: &Option<Update>| update.as_ref().map_or(Spread::NONE, |u| u.spread);
-        let scales = [scale(spread(commit), std)?, scale(spread(trial), None)?];
+        let drawn = |update: &Option<Update>| update.as_ref().map_or(UpdateNoise::NONE, |u| u.noise);
+        let scales = [scale(drawn(commit), std)?, scale(drawn(trial), None)?];
         let noisy = scales.map(|scale| scale.is_some());
         let mut first: SmallVec<[Assignment<'_>; 3]> = SmallVec::new();
         if let Some((own, terms)) = &of_map {
@@ -220,8 +220,8 @@ where
     if let Some(before) = &planned.stage.renoise {
         state.combine(before.state, &[])?;
         // This noise is no part of the way down, whose increments it must not share.
-        if let Spread::Std(std) = before.spread
-            && before.spread.draws()
+        if let UpdateNoise::Std(std) = before.noise
+            && before.noise.draws()
         {
             noise.add(state, Scale::Same(std), None)?;
         }
@@ -231,15 +231,15 @@ where
 
 /// The deviation of every element, where the network gives it, in the shape of the state.
 fn deviation<V: State>(
-    spread: Spread,
+    drawn: UpdateNoise,
     variance: Option<V>,
     state: &V,
     step: usize,
 ) -> Result<Option<V>, Error> {
-    if matches!(spread, Spread::Std(_)) {
+    if matches!(drawn, UpdateNoise::Std(_)) {
         return Ok(None);
     }
-    let (offset, scale) = spread.log_variance_map();
+    let (offset, scale) = drawn.log_variance_map();
     let needed_by = "the learned variance of the sampler";
     let mut std = variance.ok_or(Error::Missing {
         what: "the variance of a prediction",
@@ -259,11 +259,11 @@ fn deviation<V: State>(
 }
 
 /// How strong the noise of an update is, if it has any.
-fn scale<V>(spread: Spread, std: Option<&V>) -> Result<Option<Scale<'_, V>>, Error> {
-    match (spread, std) {
+fn scale<V>(drawn: UpdateNoise, std: Option<&V>) -> Result<Option<Scale<'_, V>>, Error> {
+    match (drawn, std) {
         (_, Some(std)) => Ok(Some(Scale::PerElement(std))),
-        (Spread::Std(0.0), None) => Ok(None),
-        (Spread::Std(std), None) => Ok(Some(Scale::Same(std))),
+        (UpdateNoise::Std(0.0), None) => Ok(None),
+        (UpdateNoise::Std(std), None) => Ok(Some(Scale::Same(std))),
         (_, None) => Err(Error::Missing {
             what: "the variance of a prediction",
             needed_by: "noise outside the update of the state",

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use super::names::{Named, parse};
 use crate::{
     Clock, Error, Grid, NoiseSchedule, Sigma, Step,
-    grid::{AlignYourSteps, BongTangent, LinearQuadratic, LogitNormal, Node, SigmaCurve, VpCurve},
+    grid::{AlignYourSteps, BongTangent, LinearQuadratic, LogitNormalCurve, Node, SigmaCurve, VpCurve},
     sampler::on_steps::OnSteps,
 };
 
@@ -55,7 +55,7 @@ pub enum GridName {
     /// [`BongTangent`], from the largest to the smallest sigma; along time on a schedule that starts without
     /// signal.
     BongTangent,
-    /// [`LogitNormal`] for a sequence of 1024.
+    /// [`LogitNormalCurve`] for a sequence of 1024.
     LogitNormal,
     /// [`Grid::beta_steps`]: quantiles of training steps, as ComfyUI has them.
     Beta,
@@ -224,7 +224,7 @@ where
 }
 
 /// The same grid on another clock.
-pub(super) fn retold<T, U>(
+pub(super) fn on_clock<T, U>(
     grid: &Grid<T>,
     own: impl Fn(T) -> Result<U, Error>,
 ) -> Result<Grid<U>, Error>

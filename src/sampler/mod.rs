@@ -218,7 +218,7 @@ impl Sampler {
         }
         if self.solver.discards_penultimate() {
             crate::time::check_steps(n)?;
-            return self.grid.grid(schedule, n + 1)?.discarding_penultimate();
+            return self.grid.grid(schedule, n + 1)?.without_penultimate();
         }
         self.grid.grid(schedule, n)
     }

@@ -1,6 +1,6 @@
 //! A schedule of any clock, seen as one on training steps.
 
-use super::grid_name::retold;
+use super::grid_name::on_clock;
 use crate::{Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Step};
 
 /// A schedule whose clock counts training steps, which its type does not tell.
@@ -25,7 +25,7 @@ impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
 
     /// A grid of these steps on the schedule's own clock.
     pub fn own(&self, grid: Grid<Step>) -> Result<Grid<S::Time>, Error> {
-        retold(&grid, |step| self.time(step))
+        on_clock(&grid, |step| self.time(step))
     }
 
     fn time(&self, step: Step) -> Result<S::Time, Error> {
@@ -63,8 +63,8 @@ impl<S: NoiseSchedule<Time: Clock> + ?Sized> NoiseSchedule for OnSteps<'_, S> {
         self.schedule.level_at(snr)
     }
 
-    fn told(&self, t: Step) -> Step {
-        let told = self.time(t).map(|time| self.schedule.told(time));
-        told.ok().and_then(Clock::as_step).unwrap_or(t)
+    fn network_time(&self, t: Step) -> Step {
+        let time = self.time(t).map(|time| self.schedule.network_time(time));
+        time.ok().and_then(Clock::as_step).unwrap_or(t)
     }
 }

@@ -251,7 +251,7 @@ impl SolverName {
     {
         let plus_plus = DpmSolver::plus_plus;
         let single = SingleStep::plus_plus;
-        let unipc = || Ok::<_, Error>(UniPc::new(3)?.lowering_final_orders());
+        let unipc = || Ok::<_, Error>(UniPc::new(3)?.with_lower_final_orders());
         Ok(match self {
             Self::Euler | Self::Ddim => Box::new(Ddim::default()),
             Self::EulerAncestral => Box::new(Ancestral::new(Ddim::default(), 1.0)?),
@@ -262,12 +262,12 @@ impl SolverName {
             Self::DpmPlusPlus2SAncestral => Box::new(Ancestral::new(single(2)?, 1.0)?),
             Self::DpmPlusPlus2M => Box::new(plus_plus(2)?),
             Self::DpmPlusPlusSde => Box::new(DpmSde::new(1.0)?),
-            Self::DpmPlusPlus2MSde => Box::new(plus_plus(2)?.with_eta(1.0)?),
-            Self::DpmPlusPlus2MSdeHeun => Box::new(plus_plus(2)?.heun().with_eta(1.0)?),
+            Self::DpmPlusPlus2MSde => Box::new(plus_plus(2)?.with_tau(1.0)?),
+            Self::DpmPlusPlus2MSdeHeun => Box::new(plus_plus(2)?.with_exact_integrals().with_tau(1.0)?),
             Self::DpmPlusPlus3MSde | Self::DpmPlusPlus3MSdeWhole => {
-                Box::new(plus_plus(3)?.heun().with_eta(1.0)?)
+                Box::new(plus_plus(3)?.with_exact_integrals().with_tau(1.0)?)
             }
-            Self::DpmFast => Box::new(Ancestral::new(SingleStep::fast(n)?, 1.0)?.floored()),
+            Self::DpmFast => Box::new(Ancestral::new(SingleStep::fast(n)?, 1.0)?.with_floor()),
             Self::DpmAdaptive => {
                 return Err(Error::Missing {
                     what: "a fixed number of steps",
@@ -275,7 +275,7 @@ impl SolverName {
                 });
             }
             Self::Plms => Box::new(Pndm::plms()),
-            Self::UniPc | Self::UniPcBh1 => Box::new(unipc()?.bh1()),
+            Self::UniPc | Self::UniPcBh1 => Box::new(unipc()?.with_bh1()),
             Self::UniPcBh2 => Box::new(unipc()?),
             Self::Ddpm => Box::new(Ddpm::default()),
             Self::Lcm => Box::new(Consistency::default()),
@@ -283,14 +283,14 @@ impl SolverName {
             Self::Ipndm => Box::new(LinearMultistep::ipndm(4)?),
             Self::Deis => Box::new(ExponentialAdams::deis(3)?),
             Self::ResMultistep => Box::new(ExponentialAdams::new(2, Coordinates::Data)?),
-            Self::Res2S => Box::new(single(2)?.exact()),
+            Self::Res2S => Box::new(single(2)?.with_exact_integrals()),
             Self::GradientEstimation => Box::new(LinearMultistep::gradient_estimation(2.0)?),
             Self::ErSde => Box::new(ErSde::new(3)?),
-            Self::Seeds2 => Box::new(single(2)?.with_eta(1.0)?),
-            Self::Seeds3 => Box::new(single(3)?.with_eta(1.0)?),
-            Self::ExponentialHeun => Box::new(single(2)?.with_fraction(1.0)?.exact()),
+            Self::Seeds2 => Box::new(single(2)?.with_tau(1.0)?),
+            Self::Seeds3 => Box::new(single(3)?.with_tau(1.0)?),
+            Self::ExponentialHeun => Box::new(single(2)?.with_fraction(1.0)?.with_exact_integrals()),
             Self::ExponentialHeunSde => {
-                Box::new(single(2)?.with_fraction(1.0)?.exact().with_eta(1.0)?)
+                Box::new(single(2)?.with_fraction(1.0)?.with_exact_integrals().with_tau(1.0)?)
             }
             Self::SaSolver => {
                 let (from, to) = schedule.ends();
@@ -298,8 +298,8 @@ impl SolverName {
                     let level = schedule.level(from.toward(to, share))?;
                     Ok::<_, Error>(level.log_snr())
                 };
-                let solver = SaSolver::new(3, 4)?.with_tau(1.0)?.lowering_final_orders();
-                Box::new(solver.within(snr(0.2)?, snr(0.8)?)?)
+                let solver = SaSolver::new(3, 4)?.with_tau(1.0)?.with_lower_final_orders();
+                Box::new(solver.with_noise_between(snr(0.2)?, snr(0.8)?)?)
             }
         })
     }

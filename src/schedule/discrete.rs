@@ -2,7 +2,7 @@
 
 use super::{NoiseSchedule, Respacing, check_reach};
 use crate::{
-    Error, LogSnr, Markov, ModelVariance, NoiseLevel, Spread, Step, Variance, simd::vectorized,
+    Error, LogSnr, Markov, ModelVariance, NoiseLevel, UpdateNoise, Step, Variance, simd::vectorized,
 };
 
 /// A variance-preserving schedule on training steps, given by its betas.
@@ -161,7 +161,7 @@ impl Discrete {
     /// The process on a subsequence of the steps: same marginals, fewer and longer steps.
     ///
     /// The betas are `1 - alpha_bar_t / alpha_bar_s` of kept neighbours. Steps of the result count
-    /// from 0 again; a network is [told](NoiseSchedule::told) the original ones.
+    /// from 0 again; a network is [given](NoiseSchedule::network_time) the original ones.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl Discrete {
     /// let full = Discrete::cosine(1000)?;
     /// let short = full.respaced(&Respacing::parse("ddim50", 1000)?)?;
     /// assert_eq!(short.len(), 50);
-    /// assert_eq!(short.told(Step::new(49)), Step::new(980));
+    /// assert_eq!(short.network_time(Step::new(49)), Step::new(980));
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn respaced(&self, respacing: &Respacing) -> Result<Self, Error> {
@@ -377,10 +377,10 @@ impl Discrete {
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("posterior_log_variance_clipped"))]
-    pub fn model_variance(&self, choice: ModelVariance, t: Step) -> Result<Spread, Error> {
+    pub fn model_variance(&self, choice: ModelVariance, t: Step) -> Result<UpdateNoise, Error> {
         let index = self.whole(t)?;
         let previous = (index == 0).then(|| self.levels.get(1).map(|&one| (one, self.levels[0])));
-        choice.spread(
+        choice.update_noise(
             self.levels[index],
             self.level_before(t)?,
             previous.flatten(),
@@ -494,7 +494,7 @@ impl NoiseSchedule for Discrete {
         NoiseLevel::variance_preserving(snr)
     }
 
-    fn told(&self, t: Step) -> Step {
+    fn network_time(&self, t: Step) -> Step {
         let (Some(original), Ok((low, high, fraction))) = (&self.original, self.split(t.get()))
         else {
             return t;

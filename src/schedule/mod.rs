@@ -73,7 +73,7 @@ pub use vp_linear::{SubVp, VpLinear};
 /// ```
 #[doc(alias("scheduler"))]
 pub trait NoiseSchedule {
-    /// The clock: what a network trained on this schedule is told.
+    /// The clock: what a network trained on this schedule is given.
     type Time: Copy + Debug;
 
     /// The noise level at a time.
@@ -103,10 +103,10 @@ pub trait NoiseSchedule {
         self.level(self.time_at(snr)?)
     }
 
-    /// What the network is told at `t`: `t` itself, but for a schedule on a subsequence of steps,
+    /// What the network is given at `t`: `t` itself, but for a schedule on a subsequence of steps,
     /// whose network knows the original ones.
     #[doc(alias("timestep_map"))]
-    fn told(&self, t: Self::Time) -> Self::Time {
+    fn network_time(&self, t: Self::Time) -> Self::Time {
         t
     }
 }
@@ -132,8 +132,8 @@ macro_rules! forward_schedule {
                 (**self).level_at(snr)
             }
 
-            fn told(&self, t: Self::Time) -> Self::Time {
-                (**self).told(t)
+            fn network_time(&self, t: Self::Time) -> Self::Time {
+                (**self).network_time(t)
             }
         }
     )*};

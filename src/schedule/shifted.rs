@@ -86,8 +86,8 @@ impl<S: NoiseSchedule> NoiseSchedule for Shifted<S> {
         self.inner.level_at(snr)
     }
 
-    fn told(&self, t: S::Time) -> S::Time {
-        self.inner.told(t)
+    fn network_time(&self, t: S::Time) -> S::Time {
+        self.inner.network_time(t)
     }
 }
 

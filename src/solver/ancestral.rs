@@ -1,12 +1,12 @@
 //! Ancestral sampling with any deterministic solver.
 
 use super::{At, Coordinates, Path, ReverseStep, Stage, Update, exponential::inner};
-use crate::{Error, Generalized, LogSnr, NoiseLevel, Posterior, Sigma, Spread};
+use crate::{Error, NonMarkovian, LogSnr, NoiseLevel, Posterior, Sigma, UpdateNoise};
 
 /// How far below its target an ancestral step goes before noise takes it back up.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Descent {
-    /// As far as the posterior of [`Generalized`] with this eta draws noise: in `rho = sigma / alpha`,
+    /// As far as the posterior of [`NonMarkovian`] with this eta draws noise: in `rho = sigma / alpha`,
     /// `rho_down^2 = rho_t^2 (1 - eta^2 (1 - rho_t^2 / rho_s^2))`.
     Posterior(f64),
     /// A share of the way in the time `u = sigma / (alpha + sigma)` of the rectified flow:
@@ -32,8 +32,8 @@ impl Descent {
             Self::Posterior(0.0) | Self::Flow(0.0) => return Ok(None),
             Self::Posterior(eta) => {
                 // The part of the target's noise that the posterior's step does not draw anew.
-                let bridge = Generalized::new(*eta)?.bridge(from, to)?;
-                bridge.state * from.sigma() / to.alpha()
+                let q = NonMarkovian::new(*eta)?.coefficients(from, to)?;
+                q.state * from.sigma() / to.alpha()
             }
             Self::Flow(eta) => {
                 let flow = Coordinates::Flow;
@@ -147,7 +147,7 @@ impl<S: ReverseStep> Ancestral<S> {
 
     /// Never goes below the end of the run, as DPM-Solver-fast of k-diffusion does.
     #[must_use]
-    pub fn floored(mut self) -> Self {
+    pub fn with_floor(mut self) -> Self {
         self.floored = true;
         self
     }
@@ -179,7 +179,7 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
         let kept = up * down.sigma();
         let std = ((to.sigma() - kept) * (to.sigma() + kept)).max(0.0).sqrt();
         if let Some(commit) = stages.last_mut().and_then(|stage| stage.commit.as_mut()) {
-            let upward = Update::new(up).with_spread(Spread::Std(std * self.noise));
+            let upward = Update::new(up).with_noise(UpdateNoise::Std(std * self.noise));
             *commit = commit.clone().then(&upward);
         }
         Ok(stages)

@@ -1,7 +1,7 @@
 //! Noise before a step.
 
 use super::{At, Path, ReverseStep, Stage, Update, exponential::inner};
-use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, Spread};
+use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
 
 /// Churn: each step of a solver starts from a noisier level, reached with fresh noise.
 ///
@@ -23,7 +23,7 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, Spread};
 /// use gaussian_diffusion::{Grid, Plan, Sigma, schedule::Edm, solver::{Churn, RungeKutta}};
 /// let schedule = Edm::default();
 /// let solver = Churn::new(RungeKutta::heun(), 40.0)?
-///     .within(Sigma::new(0.05)?, Sigma::new(50.0)?)?
+///     .with_noise_between(Sigma::new(0.05)?, Sigma::new(50.0)?)?
 ///     .with_noise_factor(1.003)?;
 /// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 18)?, &solver)?;
 /// assert_eq!(plan.evaluations(), 35);
@@ -67,7 +67,7 @@ impl<S: ReverseStep> Churn<S> {
     /// # Errors
     ///
     /// If `min` is above `max`.
-    pub fn within(mut self, min: Sigma, max: Sigma) -> Result<Self, Error> {
+    pub fn with_noise_between(mut self, min: Sigma, max: Sigma) -> Result<Self, Error> {
         if min > max {
             let allowed = format!("up to {}", max.get());
             return Err(Error::range("min sigma of churn", min.get(), allowed));
@@ -89,16 +89,16 @@ impl<S: ReverseStep> Churn<S> {
     /// Asks the network before the noise is added, and takes the noise it answers for the noise after.
     ///
     /// Euler's method in diffusers does this. It does not keep the deviation of the forward process:
-    /// the defect of a run closes as 1/n; that of the [data kept](Self::asking_before_for) is none.
+    /// the defect of a run closes as 1/n; that of the [data kept](Self::with_evaluation_before) is none.
     /// For solvers of one evaluation a step.
     #[must_use]
     pub fn asking_before(self) -> Self {
-        self.asking_before_for(Parameterization::Noise)
+        self.with_evaluation_before(Parameterization::Noise)
     }
 
     /// The same for what the network answers in these terms, such as the data.
     #[must_use]
-    pub fn asking_before_for(mut self, kept: Parameterization) -> Self {
+    pub fn with_evaluation_before(mut self, kept: Parameterization) -> Self {
         self.asks_before = Some(kept);
         self
     }
@@ -119,7 +119,7 @@ impl<S: ReverseStep> ReverseStep for Churn<S> {
         let kept = state * from.sigma();
         let variance = (above.sigma() - kept) * (above.sigma() + kept);
         let std = self.noise * variance.max(0.0).sqrt();
-        let renoise = Update::new(state).with_spread(Spread::Std(std));
+        let renoise = Update::new(state).with_noise(UpdateNoise::Std(std));
         let mut stages = self.inner.stages(&path.leaving(above))?;
         if let Some(kept) = self.asks_before {
             return asked_before(stages, &renoise, above, kept);

@@ -1,7 +1,7 @@
 //! Sampling that forgets: each step takes the data prediction and noises it anew.
 
 use super::{At, Path, ReverseStep, Stage, Update};
-use crate::{Error, Parameterization, Sigma, Spread};
+use crate::{Error, Parameterization, Sigma, UpdateNoise};
 
 /// Multistep consistency sampling: `x_t = alpha_t x_0 + sigma_t z` with the predicted `x_0`.
 ///
@@ -81,7 +81,7 @@ impl ReverseStep for Consistency {
         let std = ((to.sigma() - left) * (to.sigma() + left)).max(0.0).sqrt();
         let update = Update::new(0.0)
             .with_model([to.alpha()])
-            .with_spread(Spread::Std(self.noise * std));
+            .with_noise(UpdateNoise::Std(self.noise * std));
         Ok(vec![
             Stage::new(At::From, Parameterization::X0).with_commit(update),
         ])

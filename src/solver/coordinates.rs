@@ -1,7 +1,7 @@
 //! Coordinates in which the flow of a point of data is a straight line.
 
 use super::{At, Path, Stage, Update};
-use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, Spread};
+use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
 
 /// A way to draw the probability flow: `y = x / scale` against a clock `u`, with `dy/du` a prediction.
 ///
@@ -102,7 +102,7 @@ impl Coordinates {
         let to = path.to();
         let update = Update::new(0.0)
             .with_model([to.alpha()])
-            .with_spread(Spread::Std(noise * to.sigma()));
+            .with_noise(UpdateNoise::Std(noise * to.sigma()));
         vec![Stage::new(At::From, Parameterization::X0).with_commit(update)]
     }
 

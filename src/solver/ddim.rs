@@ -1,9 +1,9 @@
 //! Denoising diffusion implicit models.
 
 use super::{At, Path, ReverseStep, Stage, Update};
-use crate::{Error, Generalized, Parameterization, Posterior, Spread};
+use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 
-/// DDIM: the [`Generalized`] posterior of some `eta` with the predicted data in place of the data.
+/// DDIM: the [`NonMarkovian`] posterior of some `eta` with the predicted data in place of the data.
 ///
 /// `x_s = alpha_s x0 + sqrt(sigma_s^2 - std^2) eps + std z`, where `x0` and `eps` are what one
 /// prediction says of both, and `std^2 = eta^2 sigma_s^2 (1 - SNR_t / SNR_s)`.
@@ -26,14 +26,14 @@ use crate::{Error, Generalized, Parameterization, Posterior, Spread};
 #[doc(alias("DDIMScheduler"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ddim {
-    posterior: Generalized,
+    posterior: NonMarkovian,
 }
 
 impl Default for Ddim {
     /// `eta = 0`.
     fn default() -> Self {
         Self {
-            posterior: Generalized::DETERMINISTIC,
+            posterior: NonMarkovian::DETERMINISTIC,
         }
     }
 }
@@ -44,7 +44,7 @@ impl Ddim {
     /// If eta is negative, NaN or infinite.
     pub fn new(eta: f64) -> Result<Self, Error> {
         Ok(Self {
-            posterior: Generalized::new(eta)?,
+            posterior: NonMarkovian::new(eta)?,
         })
     }
 }
@@ -53,11 +53,11 @@ impl ReverseStep for Ddim {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
         if !path.is_inverted() {
-            let bridge = self.posterior.bridge(from, to)?;
+            let q = self.posterior.coefficients(from, to)?;
             return Ok(vec![Stage::from_posterior(
-                bridge,
+                q,
                 to,
-                Spread::Std(bridge.std),
+                UpdateNoise::Std(q.std),
             )]);
         }
         super::check_descent(path, self.posterior.eta())?;

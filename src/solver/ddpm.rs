@@ -39,9 +39,9 @@ impl Ddpm {
 impl ReverseStep for Ddpm {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        let bridge = Markov.bridge(from, to)?;
-        let spread = self.variance.spread(from, to, path.previous())?;
-        Ok(vec![Stage::from_posterior(bridge, to, spread)])
+        let q = Markov.coefficients(from, to)?;
+        let noise = self.variance.update_noise(from, to, path.previous())?;
+        Ok(vec![Stage::from_posterior(q, to, noise)])
     }
 
     fn name(&self) -> &str {

@@ -1,9 +1,9 @@
 //! DPM++ SDE: a stochastic step with one evaluation inside.
 
 use super::{At, Path, ReverseStep, Stage, Update, exponential::inner};
-use crate::{Error, Generalized, Parameterization, Posterior, Spread};
+use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 
-/// DPM++ SDE of k-diffusion: the step of the [`Generalized`] posterior with a prediction from inside.
+/// DPM++ SDE of k-diffusion: the step of the [`NonMarkovian`] posterior with a prediction from inside.
 ///
 /// With the posterior of DDIM's eta, at a fraction `r` of the step in log-SNR:
 ///
@@ -31,7 +31,7 @@ use crate::{Error, Generalized, Parameterization, Posterior, Spread};
 #[doc(alias("dpmpp_sde", "DPMSolverSDEScheduler", "DPM++ SDE"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DpmSde {
-    posterior: Generalized,
+    posterior: NonMarkovian,
     fraction: f64,
     noise: f64,
 }
@@ -47,7 +47,7 @@ impl DpmSde {
             return Err(Error::range("eta", eta, "0 to 1"));
         }
         Ok(Self {
-            posterior: Generalized::new(eta)?,
+            posterior: NonMarkovian::new(eta)?,
             fraction: 0.5,
             noise: 1.0,
         })
@@ -83,20 +83,20 @@ impl DpmSde {
 impl ReverseStep for DpmSde {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        let whole = self.posterior.bridge(from, to)?;
-        let noise = |std| Spread::Std(self.noise * std);
+        let whole = self.posterior.coefficients(from, to)?;
+        let noise = |std| UpdateNoise::Std(self.noise * std);
         if !(inner(from) && inner(to)) {
             return Ok(vec![Stage::from_posterior(whole, to, noise(whole.std))]);
         }
         let snr = from.log_snr().toward(to.log_snr(), self.fraction);
-        let part = self.posterior.bridge(from, path.level_at(snr)?)?;
+        let part = self.posterior.coefficients(from, path.level_at(snr)?)?;
         let trial = Update::new(part.state)
             .with_model([part.clean])
-            .with_spread(noise(part.std));
+            .with_noise(noise(part.std));
         let newest = 0.5 / self.fraction;
         let commit = Update::new(whole.state)
             .with_model([newest, 1.0 - newest].map(|w| w * whole.clean))
-            .with_spread(noise(whole.std));
+            .with_noise(noise(whole.std));
         Ok(vec![
             Stage::new(At::From, Parameterization::X0).with_trial(trial),
             Stage::new(At::LogSnr(snr), Parameterization::X0).with_commit(commit),

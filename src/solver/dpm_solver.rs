@@ -76,7 +76,7 @@ impl DpmSolver {
     ///
     /// If the order is not 1 to 3.
     pub fn noise(order: usize) -> Result<Self, Error> {
-        Self::new(order, Coordinates::Ratio)
+        Self::new(order, Coordinates::Noise)
     }
 
     fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
@@ -95,7 +95,7 @@ impl DpmSolver {
     /// Heun's rule, which integrates the first difference exactly, for steps of order 2.
     #[doc(alias("solver_type"))]
     #[must_use]
-    pub fn heun(mut self) -> Self {
+    pub fn with_exact_integrals(mut self) -> Self {
         self.slope = Slope::Exact;
         self
     }
@@ -126,7 +126,7 @@ impl DpmSolver {
     /// order 1 and the one before it at most 2.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -136,7 +136,7 @@ impl DpmSolver {
     /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
     /// the final one.
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }
@@ -144,7 +144,7 @@ impl DpmSolver {
     /// Makes the last step one of order 1, wherever it ends.
     #[doc(alias("euler_at_final"))]
     #[must_use]
-    pub fn ending_with_euler(mut self) -> Self {
+    pub fn with_euler_last_step(mut self) -> Self {
         self.euler_final = true;
         self
     }

@@ -1,7 +1,7 @@
 //! Extended reverse-time solvers.
 
 use super::{At, Coordinates, Path, ReverseStep, Stage, Update, exponential::inner, interpolation};
-use crate::{Error, NoiseLevel, Spread};
+use crate::{Error, NoiseLevel, UpdateNoise};
 
 /// ER-SDE-Solver of orders 1 to 3 with the authors' fifth noise scale.
 ///
@@ -104,7 +104,7 @@ impl ReverseStep for ErSde {
             .sqrt();
         let update = Update::new(to.alpha() / from.alpha() * kept)
             .with_model(interpolation::weights(&places, &moments))
-            .with_spread(Spread::Std(self.noise * to.alpha() * std));
+            .with_noise(UpdateNoise::Std(self.noise * to.alpha() * std));
         let stage = Stage::new(At::From, Coordinates::Data.basis());
         Ok(vec![stage.with_commit(update)])
     }

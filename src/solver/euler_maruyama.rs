@@ -1,7 +1,7 @@
 //! The reverse stochastic equation by its simplest method.
 
 use super::{At, Coordinates, Path, ReverseStep, Stage, Update, exponential::inner};
-use crate::{Error, Parameterization, Spread};
+use crate::{Error, Parameterization, UpdateNoise};
 
 /// Euler-Maruyama on the reverse stochastic equation, in `x / alpha` against `rho^2`.
 ///
@@ -61,7 +61,7 @@ impl ReverseStep for EulerMaruyama {
         let std = self.eta * from.noise_to_signal() * passed.sqrt();
         let update = Update::new(to.alpha() / from.alpha() * (1.0 - drift))
             .with_model([to.alpha() * drift])
-            .with_spread(Spread::Std(to.alpha() * std));
+            .with_noise(UpdateNoise::Std(to.alpha() * std));
         Ok(vec![
             Stage::new(At::From, Parameterization::X0).with_commit(update),
         ])

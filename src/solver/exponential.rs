@@ -5,7 +5,7 @@ use super::{
     interpolation::{exponential_moments, integral, weights},
     stage::At,
 };
-use crate::{Error, NoiseLevel, Spread};
+use crate::{Error, NoiseLevel, UpdateNoise};
 
 /// Distance `lambda_t - lambda_s` in half log-SNR.
 pub(super) fn distance(from: NoiseLevel, to: NoiseLevel) -> f64 {
@@ -62,7 +62,7 @@ impl Exponential {
         let (h, stretch) = (distance(self.from, self.to), 1.0 + self.eta);
         let (whole, exponent) = match self.coordinates {
             Coordinates::Data => (self.to.alpha() * stretch * h, -stretch * h),
-            Coordinates::Ratio => (-self.to.sigma() * stretch * h, h),
+            Coordinates::Noise => (-self.to.sigma() * stretch * h, h),
             Coordinates::Flow => return self.flow_moments(count, h),
         };
         let mut moments = exponential_moments(count, exponent);
@@ -112,7 +112,7 @@ impl Exponential {
         };
         Update::new(scale * kept)
             .with_model(weights(&places, moments))
-            .with_spread(Spread::Std(self.to.sigma() * drawn.max(0.0).sqrt()))
+            .with_noise(UpdateNoise::Std(self.to.sigma() * drawn.max(0.0).sqrt()))
     }
 
     /// The step with the newest predictions of a rule with one evaluation a step.

@@ -65,7 +65,7 @@ impl ExponentialAdams {
     ///
     /// If the order is not 1 to 8.
     pub fn deis(order: usize) -> Result<Self, Error> {
-        let mut solver = Self::new(order, Coordinates::Ratio)?;
+        let mut solver = Self::new(order, Coordinates::Noise)?;
         solver.name = format!("DEIS {order}");
         Ok(solver)
     }
@@ -74,7 +74,7 @@ impl ExponentialAdams {
     /// order 1 and the one before it at most 2, as diffusers does.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -84,7 +84,7 @@ impl ExponentialAdams {
     /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
     /// the final one.
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }

@@ -1,7 +1,7 @@
 //! The mean of the last step.
 
 use super::{Path, ReverseStep, Stage};
-use crate::{Error, Spread};
+use crate::{Error, UpdateNoise};
 
 /// A solver whose last step draws no noise, wherever it ends.
 ///
@@ -12,11 +12,11 @@ use crate::{Error, Spread};
 /// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, appendix G.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Plan, Spread, schedule::Edm, solver::{Ddpm, FinalMean}};
+/// use gaussian_diffusion::{Grid, Plan, UpdateNoise, schedule::Edm, solver::{Ddpm, FinalMean}};
 /// let schedule = Edm::default();
 /// let grid = Grid::karras(&schedule, 6)?.without_final_step()?;
 /// let plan = Plan::new(&schedule, &grid, &FinalMean::new(Ddpm::default()))?;
-/// let draws = |i: usize| plan.stages()[i].stage.commit.as_ref().unwrap().spread != Spread::NONE;
+/// let draws = |i: usize| plan.stages()[i].stage.commit.as_ref().unwrap().noise != UpdateNoise::NONE;
 /// assert!(draws(3) && !draws(4));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -41,7 +41,7 @@ impl<S: ReverseStep> ReverseStep for FinalMean<S> {
         if path.index() + 1 == path.steps()
             && let Some(commit) = stages.last_mut().and_then(|stage| stage.commit.as_mut())
         {
-            commit.spread = Spread::NONE;
+            commit.noise = UpdateNoise::NONE;
         }
         Ok(stages)
     }

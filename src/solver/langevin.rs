@@ -1,7 +1,7 @@
 //! Langevin correctors.
 
 use super::{At, Path, ReverseStep, Stage, Update, exponential::inner};
-use crate::{Error, Parameterization, Spread};
+use crate::{Error, Parameterization, UpdateNoise};
 
 /// Predictor-corrector sampling: Langevin steps at the level that each step of a solver reaches.
 ///
@@ -78,7 +78,7 @@ impl<S: ReverseStep> Langevin<S> {
     /// This is the order of the pipeline of diffusers.
     #[doc(alias("ScoreSdeVePipeline"))]
     #[must_use]
-    pub fn before_steps(mut self) -> Self {
+    pub fn with_corrections_first(mut self) -> Self {
         self.before = true;
         self
     }
@@ -98,7 +98,7 @@ impl<S: ReverseStep> ReverseStep for Langevin<S> {
         let length = 2.0 * self.snr * self.snr;
         let update = Update::new(1.0)
             .with_model([-length * level.sigma()])
-            .with_spread(Spread::Std((2.0 * length).sqrt() * level.sigma()));
+            .with_noise(UpdateNoise::Std((2.0 * length).sqrt() * level.sigma()));
         let correction = Stage::new(at, Parameterization::Noise).with_commit(update);
         let place = if self.before { 0 } else { stages.len() };
         stages.splice(place..place, std::iter::repeat_n(correction, self.steps));

@@ -64,7 +64,7 @@ impl LinearMultistep {
         super::check_order(order, 8)?;
         Ok(Self {
             order,
-            coordinates: Coordinates::Ratio,
+            coordinates: Coordinates::Noise,
             rule: Rule::Readings,
             analytic_start: false,
         })
@@ -103,7 +103,7 @@ impl LinearMultistep {
 
     /// The same method in other coordinates.
     #[must_use]
-    pub const fn in_coordinates(mut self, coordinates: Coordinates) -> Self {
+    pub const fn with_coordinates(mut self, coordinates: Coordinates) -> Self {
         self.coordinates = coordinates;
         self
     }
@@ -146,7 +146,7 @@ impl ReverseStep for LinearMultistep {
         let whole = c.distance(from, to);
         // The slope that an analytic start keeps is the state there, which has a place in `Flow` alone.
         let known = |level: &NoiseLevel| match (self.analytic_start && level.is_noise(), c) {
-            (true, Coordinates::Ratio) => self.rule != Rule::Readings,
+            (true, Coordinates::Noise) => self.rule != Rule::Readings,
             (true, Coordinates::Data) => false,
             _ => c.reaches(*level),
         };

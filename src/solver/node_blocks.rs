@@ -61,7 +61,7 @@ impl NodeBlocks {
     /// If the order is not 1 to 3.
     pub fn noise(order: usize) -> Result<Self, Error> {
         Ok(Self {
-            coordinates: Coordinates::Ratio,
+            coordinates: Coordinates::Noise,
             ..Self::plus_plus(order)?
         })
     }
@@ -69,7 +69,7 @@ impl NodeBlocks {
     /// Heun's rule: the polynomial through all predictions of a block, integrated exactly.
     #[doc(alias("solver_type"))]
     #[must_use]
-    pub fn heun(mut self) -> Self {
+    pub fn with_exact_integrals(mut self) -> Self {
         self.slope = Slope::Exact;
         self
     }
@@ -94,7 +94,7 @@ impl NodeBlocks {
     /// Cuts the last block, if it is full, so that the run ends with a step of order 1.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -104,7 +104,7 @@ impl NodeBlocks {
     ///
     /// A run to the data has none.
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }

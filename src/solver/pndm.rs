@@ -65,14 +65,14 @@ impl Pndm {
     ///
     /// A run to the data has none.
     #[must_use]
-    pub const fn before_an_empty_step(mut self) -> Self {
+    pub const fn with_empty_last_step(mut self) -> Self {
         self.empty_step = true;
         self
     }
 
     /// The stages of half a Runge-Kutta step: three slopes, or the fourth.
     fn warm_up(path: &Path<'_>, is_second_half: bool) -> Vec<Stage> {
-        let basis = Coordinates::Ratio.basis();
+        let basis = Coordinates::Noise.basis();
         let level = |i: usize| path.levels().get(i).copied().unwrap_or(path.to());
         let index = path.index();
         if is_second_half {
@@ -107,7 +107,7 @@ impl Pndm {
 
 /// `y_t = y_s + h * sum of weight * slope` in `sigma / alpha`.
 fn update(from: NoiseLevel, to: NoiseLevel, weights: &[f64]) -> Update {
-    let c = Coordinates::Ratio;
+    let c = Coordinates::Noise;
     let scale = c.way(from, to);
     let model: Vec<_> = weights.iter().map(|w| scale * w).collect();
     Update::new(c.scale(to) / c.scale(from)).with_model(model)
@@ -124,12 +124,12 @@ impl ReverseStep for Pndm {
         let steps = path.steps() + usize::from(self.empty_step);
         let has_start = steps > steps_of_start || is_start && inner(path.end());
         let (true, Some(index)) = (has_start, path.index().checked_sub(skipped)) else {
-            return Ok(Coordinates::Ratio.straight_stage(path));
+            return Ok(Coordinates::Noise.straight_stage(path));
         };
         if self.warm_up && index < WARM_UP {
             return Ok(Self::warm_up(path, index % 2 == 1));
         }
-        let basis = Coordinates::Ratio.basis();
+        let basis = Coordinates::Noise.basis();
         if index == 0 {
             return Ok(vec![
                 Stage::new(At::From, basis).with_trial(update(from, to, &[1.0])),

@@ -55,7 +55,7 @@ impl RungeKutta {
     /// Heun's method, in `sigma / alpha`.
     pub const fn heun() -> Self {
         Self {
-            coordinates: Coordinates::Ratio,
+            coordinates: Coordinates::Noise,
             second: Second::Fraction(1.0),
         }
     }
@@ -63,7 +63,7 @@ impl RungeKutta {
     /// The midpoint rule, in `sigma / alpha`.
     pub const fn midpoint() -> Self {
         Self {
-            coordinates: Coordinates::Ratio,
+            coordinates: Coordinates::Noise,
             second: Second::Fraction(0.5),
         }
     }
@@ -71,7 +71,7 @@ impl RungeKutta {
     /// DPM2 of k-diffusion.
     pub const fn dpm2() -> Self {
         Self {
-            coordinates: Coordinates::Ratio,
+            coordinates: Coordinates::Noise,
             second: Second::GeometricMean,
         }
     }
@@ -90,14 +90,14 @@ impl RungeKutta {
             ));
         }
         Ok(Self {
-            coordinates: Coordinates::Ratio,
+            coordinates: Coordinates::Noise,
             second: Second::Fraction(fraction),
         })
     }
 
     /// The same method in other coordinates: `Flow` for the Heun of flow matching.
     #[must_use]
-    pub const fn in_coordinates(mut self, coordinates: Coordinates) -> Self {
+    pub const fn with_coordinates(mut self, coordinates: Coordinates) -> Self {
         self.coordinates = coordinates;
         self
     }

@@ -80,7 +80,7 @@ impl SaSolver {
     #[doc(alias("noise_prediction"))]
     #[must_use]
     pub fn of_noise(mut self) -> Self {
-        self.coordinates = Coordinates::Ratio;
+        self.coordinates = Coordinates::Noise;
         self
     }
 
@@ -102,7 +102,7 @@ impl SaSolver {
     /// # Errors
     ///
     /// If `from` is above `to`.
-    pub fn within(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
+    pub fn with_noise_between(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
         if from > to {
             let allowed = format!("up to {}", to.get());
             return Err(Error::range(
@@ -129,7 +129,7 @@ impl SaSolver {
     /// Lowers the orders to the number of steps left.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -139,7 +139,7 @@ impl SaSolver {
     ///
     /// The empty step counts where orders are lowered. A run to the data has none.
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }
@@ -222,7 +222,7 @@ impl ReverseStep for SaSolver {
         }
         // What predictor and corrector share, the scaling and the noise, is done to the state at once;
         // each adds its predictions to that.
-        let shared = Update::new(step.state).with_spread(step.spread);
+        let shared = Update::new(step.state).with_noise(step.noise);
         let predicted = Update::new(1.0).with_model(step.model);
         let mut stages = vec![
             stage

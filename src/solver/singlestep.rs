@@ -31,7 +31,7 @@ use crate::{Error, NoiseLevel};
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::SingleStep};
 /// let grid = Grid::uniform_time(&Cosine, 10)?;
-/// let plan = Plan::new(&Cosine, &grid, &SingleStep::noise(3)?)?;
+/// let plan = Plan::new(&Cosine, &grid, &SingleStep::new(3, Coordinates::Noise)?)?;
 /// assert_eq!(plan.evaluations(), 26);            // the steps from noise and to the data have one
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -63,7 +63,7 @@ impl SingleStep {
     ///
     /// If the order is not 1 to 3.
     pub fn noise(order: usize) -> Result<Self, Error> {
-        Self::with_orders(vec![order], Coordinates::Ratio)
+        Self::with_orders(vec![order], Coordinates::Noise)
     }
 
     /// DPM-Solver-fast for so many evaluations: steps of order 3, and lower ones at the end to use up
@@ -86,7 +86,7 @@ impl SingleStep {
         if evaluations == 0 {
             return Err(Error::range("number of evaluations", 0.0, "1 or more"));
         }
-        Self::with_orders(orders, Coordinates::Ratio)
+        Self::with_orders(orders, Coordinates::Noise)
     }
 
     /// How many steps DPM-Solver-fast makes with so many evaluations.
@@ -208,7 +208,7 @@ impl SingleStep {
     /// Integrates the line through both predictions of a step of order 2 exactly, as RES does.
     #[doc(alias("RES 2S", "refined exponential solver"))]
     #[must_use]
-    pub fn exact(mut self) -> Self {
+    pub fn with_exact_integrals(mut self) -> Self {
         self.slope = Slope::Exact;
         self
     }

@@ -1,8 +1,8 @@
 //! What a step consists of.
 
-use crate::{Bridge, LogSnr, NoiseLevel, Parameterization, Spread};
+use crate::{PosteriorCoefficients, LogSnr, NoiseLevel, Parameterization, UpdateNoise};
 
-/// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + spread * z`.
+/// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + noise * z`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -12,7 +12,7 @@ pub struct Update {
     /// Coefficients of the predictions, the newest first.
     pub model: Vec<f64>,
     /// Deviation of the noise that is added.
-    pub spread: Spread,
+    pub noise: UpdateNoise,
 }
 
 impl Update {
@@ -21,7 +21,7 @@ impl Update {
         Self {
             state,
             model: Vec::new(),
-            spread: Spread::NONE,
+            noise: UpdateNoise::NONE,
         }
     }
 
@@ -34,8 +34,8 @@ impl Update {
 
     /// The same with noise.
     #[must_use]
-    pub fn with_spread(mut self, spread: Spread) -> Self {
-        self.spread = spread;
+    pub fn with_noise(mut self, noise: UpdateNoise) -> Self {
+        self.noise = noise;
         self
     }
 }
@@ -52,15 +52,15 @@ impl Update {
         for (own, c) in self.model.iter_mut().zip(&next.model) {
             *own += c;
         }
-        if let (Spread::Std(first), Spread::Std(second)) = (self.spread, next.spread) {
-            self.spread = Spread::Std((first * next.state).hypot(second));
+        if let (UpdateNoise::Std(first), UpdateNoise::Std(second)) = (self.noise, next.noise) {
+            self.noise = UpdateNoise::Std((first * next.state).hypot(second));
         }
         self
     }
 
     /// Multiplies a fixed deviation.
     pub(super) fn scale_noise(&mut self, factor: f64) {
-        if let Spread::Std(std) = &mut self.spread {
+        if let UpdateNoise::Std(std) = &mut self.noise {
             *std *= factor;
         }
     }
@@ -99,7 +99,7 @@ pub struct Stage {
     pub at: At,
     /// In which terms the updates take its prediction.
     pub basis: Parameterization,
-    /// `x <- state * x + spread * z` before the network is asked; takes no predictions.
+    /// `x <- state * x + noise * z` before the network is asked; takes no predictions.
     pub renoise: Option<Update>,
     /// The update of the state.
     pub commit: Option<Update>,
@@ -142,12 +142,12 @@ impl Stage {
 
     /// The step of a posterior with the predicted data in place of the data.
     ///
-    /// A step to the clean level draws nothing, whatever the spread.
-    pub fn from_posterior(bridge: Bridge, to: NoiseLevel, spread: Spread) -> Self {
-        let spread = if to.is_clean() { Spread::NONE } else { spread };
-        let update = Update::new(bridge.state)
-            .with_model([bridge.clean])
-            .with_spread(spread);
+    /// A step to the clean level draws nothing, whatever the noise.
+    pub fn from_posterior(q: PosteriorCoefficients, to: NoiseLevel, noise: UpdateNoise) -> Self {
+        let noise = if to.is_clean() { UpdateNoise::NONE } else { noise };
+        let update = Update::new(q.state)
+            .with_model([q.clean])
+            .with_noise(noise);
         Self::new(At::From, Parameterization::X0).with_commit(update)
     }
 }

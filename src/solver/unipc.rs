@@ -67,13 +67,13 @@ impl UniPc {
     #[doc(alias("predict_x0"))]
     #[must_use]
     pub fn of_noise(mut self) -> Self {
-        self.coordinates = Coordinates::Ratio;
+        self.coordinates = Coordinates::Noise;
         self
     }
 
     /// With `B(h) = h`.
     #[must_use]
-    pub fn bh1(mut self) -> Self {
+    pub fn with_bh1(mut self) -> Self {
         self.free = Slope::Interval;
         self
     }
@@ -81,7 +81,7 @@ impl UniPc {
     /// Lowers the order to the number of steps left: the last has order 1, the one before it 2.
     #[doc(alias("lower_order_final"))]
     #[must_use]
-    pub fn lowering_final_orders(mut self) -> Self {
+    pub fn with_lower_final_orders(mut self) -> Self {
         self.ending.lowers = true;
         self
     }
@@ -95,12 +95,12 @@ impl UniPc {
     /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
     /// let schedule = Discrete::stable_diffusion()?;
     /// let grid = Grid::karras(&schedule, 8)?.without_final_step()?;
-    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.before_an_empty_step())?;
+    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.with_empty_last_step())?;
     /// assert_eq!((plan.steps(), plan.evaluations()), (7, 8));
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[must_use]
-    pub fn before_an_empty_step(mut self) -> Self {
+    pub fn with_empty_last_step(mut self) -> Self {
         self.ending.empty_step = true;
         self
     }
@@ -108,7 +108,7 @@ impl UniPc {
     /// Leaves the results of these steps, counted from 0, as they were predicted.
     #[doc(alias("disable_corrector"))]
     #[must_use]
-    pub fn without_correcting(mut self, steps: impl Into<Vec<usize>>) -> Self {
+    pub fn without_corrector_at(mut self, steps: impl Into<Vec<usize>>) -> Self {
         self.uncorrected = steps.into();
         self
     }

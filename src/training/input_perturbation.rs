@@ -1,4 +1,4 @@
-//! Noised data that is a little noisier than the network is told.
+//! Noised data that is a little noisier than the network is given.
 
 use crate::{
     Error, ForwardProcess,
@@ -18,11 +18,11 @@ use crate::{
 /// Calderara, Cucchiara, 2023 (strength 0.1).
 ///
 /// ```
-/// use gaussian_diffusion::{ForwardProcess, Noise, Parameterization, Time, schedule::Cosine};
+/// use gaussian_diffusion::{ForwardProcess, SeededNoise, Parameterization, Time, schedule::Cosine};
 /// use gaussian_diffusion::training::InputPerturbation;
 /// use ndarray::Array2;
 /// let (x0, t) = (Array2::<f64>::ones((4, 2)), Time::new(0.5)?);
-/// let (xt, eps) = InputPerturbation::new(0.1)?.draw_jump(&Cosine, &x0, t, &mut Noise::seeded(0))?;
+/// let (xt, eps) = InputPerturbation::new(0.1)?.draw_jump(&Cosine, &x0, t, &mut SeededNoise::new(0))?;
 /// let target = Cosine.target(Parameterization::Velocity, &x0, t, &eps)?;
 /// # assert_ne!(xt, Cosine.jump(&x0, t, &eps)?);
 /// # Ok::<(), gaussian_diffusion::Error>(())

@@ -3,8 +3,8 @@
 use ndarray::{Array, Array1, Dimension};
 
 use crate::{
-    Error, Linear, Markov, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization, Posterior,
-    Prediction, Spread, Step, Variance,
+    Error, LinearMap, Markov, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization, Posterior,
+    Prediction, UpdateNoise, Step, Variance,
     forward::{PerItem, neighbours, per_item},
     gaussian_kl,
     likelihood::{BitsPerDim, Decoder, elements},
@@ -133,7 +133,7 @@ impl<C: Decoder> HybridLoss<C> {
         let variance = match self.variance {
             ModelVariance::FixedSmall | ModelVariance::FixedLarge => None,
             ModelVariance::Learned | ModelVariance::LearnedRange => {
-                elements::learned(prediction, Spread::Learned)?
+                elements::learned(prediction, UpdateNoise::Learned)?
             }
         };
         if let Some(variance) = variance {
@@ -214,16 +214,16 @@ impl<C: Decoder> HybridLoss<C> {
             Some(Ok(one)) => Some((one, level)),
             _ => None,
         };
-        let bridge = Markov.bridge(level, to)?;
+        let q = Markov.coefficients(level, to)?;
         Ok(Place {
             step: t.index().unwrap_or(0),
             level,
             last,
-            clean: bridge.clean,
-            variance: bridge.variance(),
+            clean: q.clean,
+            variance: q.variance(),
             log_variance: self
                 .variance
-                .spread(level, to, previous)?
+                .update_noise(level, to, previous)?
                 .log_variance_map(),
             target: prediction.parameterization.components(level)?,
             to_x0: prediction
@@ -247,5 +247,5 @@ struct Place {
     log_variance: (f64, f64),
     /// The target as coefficients of `x_0` and of `eps`.
     target: (f64, f64),
-    to_x0: Linear,
+    to_x0: LinearMap,
 }

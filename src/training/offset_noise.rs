@@ -20,10 +20,10 @@ use crate::{
 /// Source: Diffusion with Offset Noise, Guttenberg, 2023 (strength 0.1).
 ///
 /// ```
-/// use gaussian_diffusion::{ForwardProcess, Noise, Time, schedule::Cosine, training::OffsetNoise};
+/// use gaussian_diffusion::{ForwardProcess, SeededNoise, Time, schedule::Cosine, training::OffsetNoise};
 /// use ndarray::Array4;
 /// let x0 = Array4::<f32>::zeros((2, 3, 8, 8));
-/// let mut noise = OffsetNoise::new(Noise::seeded(0), 0.1)?;
+/// let mut noise = OffsetNoise::new(SeededNoise::new(0), 0.1)?;
 /// let (xt, eps) = Cosine.draw_jump(&x0, Time::new(0.5)?, &mut noise)?;
 /// # assert_eq!(xt.shape(), eps.shape());
 /// # Ok::<(), gaussian_diffusion::Error>(())

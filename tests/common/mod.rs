@@ -19,17 +19,17 @@ pub fn single_steps() -> Vec<Solver> {
         Box::new(RungeKutta::dpm2()),
         Box::new(SingleStep::fast(20).unwrap()),
     ];
-    for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
-        all.push(Box::new(RungeKutta::heun().in_coordinates(c)));
-        all.push(Box::new(RungeKutta::midpoint().in_coordinates(c)));
+    for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
+        all.push(Box::new(RungeKutta::heun().with_coordinates(c)));
+        all.push(Box::new(RungeKutta::midpoint().with_coordinates(c)));
         all.push(Box::new(ExponentialAdams::new(1, c).unwrap()));
     }
     for order in 1..=3 {
         all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::noise(order).unwrap()));
+        all.push(Box::new(SingleStep::new(order, Coordinates::Noise).unwrap()));
     }
     all.push(Box::new(DpmSolver::plus_plus(1).unwrap()));
-    all.push(Box::new(DpmSolver::noise(1).unwrap()));
+    all.push(Box::new(DpmSolver::new(1, Coordinates::Noise).unwrap()));
     all.push(Box::new(NodeBlocks::plus_plus(1).unwrap()));
     all
 }
@@ -42,23 +42,23 @@ pub fn multi_steps() -> Vec<Solver> {
         Box::new(LinearMultistep::ipndm(4).unwrap()),
         Box::new(LinearMultistep::gradient_estimation(2.0).unwrap()),
         Box::new(UniPc::new(1).unwrap()),
-        Box::new(UniPc::new(2).unwrap().without_correcting(vec![2, 3])),
+        Box::new(UniPc::new(2).unwrap().without_corrector_at(vec![2, 3])),
         Box::new(SaSolver::new(1, 1).unwrap().with_tau(0.0).unwrap()),
         Box::new(SaSolver::new(3, 0).unwrap().with_tau(0.0).unwrap()),
         Box::new(SaSolver::new(3, 4).unwrap().with_tau(0.0).unwrap()),
     ];
     for order in 2..=3 {
-        for c in [Coordinates::Ratio, Coordinates::Flow, Coordinates::Data] {
+        for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
             let lms = LinearMultistep::lms(order).unwrap();
-            all.push(Box::new(lms.in_coordinates(c)));
+            all.push(Box::new(lms.with_coordinates(c)));
             all.push(Box::new(ExponentialAdams::new(order, c).unwrap()));
         }
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
-        all.push(Box::new(DpmSolver::noise(order).unwrap()));
+        all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap()));
         all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::noise(order).unwrap()));
+        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap()));
-        all.push(Box::new(UniPc::new(order).unwrap().of_noise()));
+        all.push(Box::new(UniPc::new(order).unwrap().with_coordinates(Coordinates::Noise)));
     }
     all
 }
@@ -76,8 +76,8 @@ pub fn stochastic_single_steps() -> Vec<Solver> {
         Box::new(Ancestral::with_descent(RungeKutta::heun(), Descent::Flow(0.5)).unwrap()),
         Box::new(Churn::new(Ddim::default(), 5.0).unwrap()),
         Box::new(Churn::new(RungeKutta::heun(), 5.0).unwrap()),
-        Box::new(SingleStep::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
-        Box::new(SingleStep::plus_plus(3).unwrap().with_eta(0.5).unwrap()),
+        Box::new(SingleStep::plus_plus(2).unwrap().with_tau(1.0).unwrap()),
+        Box::new(SingleStep::plus_plus(3).unwrap().with_tau(0.5).unwrap()),
         Box::new(SaSolver::new(1, 0).unwrap()),
         Box::new(Langevin::new(Ddim::default(), 0.1, 2).unwrap()),
     ]
@@ -86,7 +86,7 @@ pub fn stochastic_single_steps() -> Vec<Solver> {
 /// Those that draw noise and keep predictions.
 pub fn stochastic_multi_steps() -> Vec<Solver> {
     vec![
-        Box::new(DpmSolver::plus_plus(2).unwrap().with_eta(1.0).unwrap()),
+        Box::new(DpmSolver::plus_plus(2).unwrap().with_tau(1.0).unwrap()),
         Box::new(ErSde::new(3).unwrap()),
         Box::new(SaSolver::new(1, 1).unwrap()),
         Box::new(SaSolver::new(2, 0).unwrap()),

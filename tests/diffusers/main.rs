@@ -7,9 +7,9 @@ mod replay;
 use std::collections::VecDeque;
 
 use gaussian_diffusion::{
-    Denoiser, Error, Generalized, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
+    Denoiser, Error, NonMarkovian, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
     Plan, Point, Prediction, ReverseStep, Sigma, Step,
-    config::{Clipping, SchedulerConfig, SequenceLength, Told},
+    config::{Clipping, SchedulerConfig, SequenceLength, Timestep},
     predicts,
     schedule::Discrete,
     solver::{Ddim, Ddpm},
@@ -27,7 +27,7 @@ fn cases() -> Vec<Value> {
     reference("diffusers.json")
 }
 
-/// Runs, calls, predicted data and the greatest difference of what networks were told and shown.
+/// Runs, calls, predicted data and the greatest difference of what networks were given and shown.
 fn hold(cases: &[Value], without: &[&str]) -> (usize, usize, usize, f64) {
     let (mut calls, mut x0s, mut greatest) = (0, 0, 0.0_f64);
     let (mut failed, mut without_value) = (Vec::new(), Vec::new());
@@ -90,10 +90,10 @@ fn jumps_are_those_of_diffusers() {
     for case in &cases[95..] {
         let n = case["steps"].as_u64().unwrap() as usize;
         let plan = config(case).unwrap().plan(n).unwrap();
-        let told = plan.stages().iter().map(|stage| stage.point.time.0);
+        let time = plan.stages().iter().map(|stage| stage.point.time.0);
         let asked = case["asked"].as_array().unwrap().iter();
         let asked: Vec<_> = asked.map(|t| t.as_f64().unwrap()).collect();
-        assert_eq!(told.collect::<Vec<_>>(), asked, "{n}");
+        assert_eq!(time.collect::<Vec<_>>(), asked, "{n}");
         assert!(plan.defect().unwrap() < 1e-12);
     }
 }
@@ -148,7 +148,7 @@ fn clipping_that_keeps_the_noise_is_the_ddim_step_with_raw_noise() {
     let net = predicts::noise(|x: &Array2<f64>, _: Point<Step>| x.mapv(predicted));
     let mut net = Denoiser::<_, Step>::clipped(net, -1.0, 1.0)
         .unwrap()
-        .keeping_noise(Generalized::new(eta).unwrap());
+        .keeping_noise(NonMarkovian::new(eta).unwrap());
     let (x, end, from, to) = run_by_hand(&schedule, Ddim::new(eta).unwrap(), &mut net);
     let (bar_t, bar_s) = (from.alpha().powi(2), to.alpha().powi(2));
     let std = eta * ((1.0 - bar_s) / (1.0 - bar_t)).sqrt() * (1.0 - bar_t / bar_s).sqrt();
@@ -186,8 +186,8 @@ fn read(file: Value) -> Result<SchedulerConfig, Error> {
     SchedulerConfig::from_json(&file.to_string())
 }
 
-/// What the network is told over `n` steps.
-fn told(config: &SchedulerConfig, n: usize) -> Vec<f64> {
+/// What the network is given over `n` steps.
+fn times(config: &SchedulerConfig, n: usize) -> Vec<f64> {
     let grid = config.grid(n).unwrap();
     grid.nodes().iter().map(|node| node.time.0).collect()
 }
@@ -230,7 +230,7 @@ fn stable_diffusion_xl_and_2_1() {
         "skip_prk_steps",
     ];
     assert_eq!(xl.ignored(), unused);
-    assert_eq!(told(&xl, 4), [751.0, 501.0, 251.0, 1.0]);
+    assert_eq!(times(&xl, 4), [751.0, 501.0, 251.0, 1.0]);
     assert!(xl.grid(4).unwrap().end().is_clean());
     assert_eq!(xl.start_std(4).unwrap(), 1.0);
 
@@ -239,10 +239,10 @@ fn stable_diffusion_xl_and_2_1() {
         "prediction_type": "v_prediction", "set_alpha_to_one": false, "steps_offset": 1}))
     .unwrap();
     assert_eq!(v.prediction(), Parameterization::Velocity);
-    assert_eq!(told(&v, 2), [501.0, 1.0]);
+    assert_eq!(times(&v, 2), [501.0, 1.0]);
 }
 
-/// `k u / (1 + (k - 1) u)` on the evenly spaced times, told a thousand times it.
+/// `k u / (1 + (k - 1) u)` on the evenly spaced times, given a thousand times it.
 #[test]
 fn stable_diffusion_3_and_flux() {
     let sd3 =
@@ -254,7 +254,7 @@ fn stable_diffusion_3_and_flux() {
         1500.0 * (1.0 + last) / (2.0 + last),
         3000.0 * last / (1.0 + 2.0 * last),
     ];
-    for (found, expected) in told(&sd3, 3).into_iter().zip(expected) {
+    for (found, expected) in times(&sd3, 3).into_iter().zip(expected) {
         assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
     }
     let flux = read(
@@ -271,7 +271,7 @@ fn stable_diffusion_3_and_flux() {
         o.sigmas = Some(vec![1.0, 0.75, 0.5, 0.25]);
     });
     let k = 1.15_f64.exp();
-    for (found, u) in told(&flux, 4).into_iter().zip([1.0, 0.75, 0.5, 0.25]) {
+    for (found, u) in times(&flux, 4).into_iter().zip([1.0, 0.75, 0.5, 0.25]) {
         let expected = 1000.0 * k * u / (1.0 + (k - 1.0) * u);
         assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
     }
@@ -405,7 +405,7 @@ fn every_class_has_a_plan_of_its_defaults() {
             );
             // A network in the file's terms runs.
             let mut net = network(&config, false);
-            let mut noise = gaussian_diffusion::Noise::seeded(1);
+            let mut noise = gaussian_diffusion::SeededNoise::new(1);
             let start = plan.prior((2, 3), &mut noise).unwrap();
             let end = plan
                 .sample(start, &mut net, &mut noise)
@@ -419,7 +419,7 @@ fn every_class_has_a_plan_of_its_defaults() {
 fn defaults_are_those_of_the_class() {
     let level = |class: &str, t: f64| {
         let config = read(json!({ "_class_name": class })).unwrap();
-        config.schedule().level(Told(t)).unwrap()
+        config.schedule().level(Timestep(t)).unwrap()
     };
     let ddpm = Discrete::ddpm(1000).unwrap().level_at_step(999).unwrap();
     assert_eq!(level("EulerDiscreteScheduler", 999.0), ddpm);
@@ -660,7 +660,7 @@ fn what_is_read_back_is_checked() {
     let message = |change: fn(&mut Value)| {
         let mut value = serde_json::to_value(&plan).unwrap();
         change(&mut value);
-        serde_json::from_value::<Plan<Told>>(value)
+        serde_json::from_value::<Plan<Timestep>>(value)
             .unwrap_err()
             .to_string()
     };

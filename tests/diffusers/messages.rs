@@ -2,7 +2,7 @@
 
 use gaussian_diffusion::{
     Error, Grid,
-    config::{SchedulerConfig, Told, classes},
+    config::{SchedulerConfig, Timestep, classes},
 };
 use serde_json::{Value, json};
 
@@ -247,9 +247,9 @@ fn a_grid_of_the_class_is_run_as_it_is() {
 fn a_grid_of_ones_own_has_its_solver() {
     let config = read(&json!({"_class_name": "TCDScheduler"})).unwrap();
     let list = vec![999.0, 850.0, 500.0, 240.0, 80.0, 7.0];
-    let times: Vec<_> = list.iter().copied().map(Told).collect();
+    let times: Vec<_> = list.iter().copied().map(Timestep).collect();
     let end = config.schedule();
-    let end = gaussian_diffusion::NoiseSchedule::level(end, Told(0.0)).unwrap();
+    let end = gaussian_diffusion::NoiseSchedule::level(end, Timestep(0.0)).unwrap();
     let grid = Grid::at(config.schedule(), &times)
         .unwrap()
         .ending_at(end)
@@ -260,7 +260,7 @@ fn a_grid_of_ones_own_has_its_solver() {
     // Blocks, lower orders and the share of churn are those of the grid's own number of steps.
     let singlestep =
         read(&json!({"_class_name": "DPMSolverSinglestepScheduler", "solver_order": 3})).unwrap();
-    let times = [900.0, 640.0, 333.0, 100.0, 20.0].map(Told);
+    let times = [900.0, 640.0, 333.0, 100.0, 20.0].map(Timestep);
     let grid = Grid::at(singlestep.schedule(), &times).unwrap();
     let same = singlestep
         .clone()

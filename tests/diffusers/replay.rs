@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use gaussian_diffusion::{
     Denoiser, Error, Grid, NoiseLevel, NoiseSchedule, Parameterization, Plan, Sigma,
-    config::{Clipping, Configured, SchedulerConfig, SequenceLength, Told},
+    config::{Clipping, Configured, SchedulerConfig, SequenceLength, Timestep},
     noise::{Interval, NoiseSource, Scale},
     solver::Ddim,
 };
@@ -84,8 +84,8 @@ pub fn config(case: &Value) -> Result<SchedulerConfig, Error> {
 
 type Answer = Result<(Array2<f64>, Option<Array2<f64>>), Error>;
 
-fn answer(x: f64, told: f64) -> f64 {
-    0.8 * x.tanh() + 0.2 * (2.0 * x + told / 1000.0).cos()
+fn answer(x: f64, time: f64) -> f64 {
+    0.8 * x.tanh() + 0.2 * (2.0 * x + time / 1000.0).cos()
 }
 
 pub fn network(
@@ -93,20 +93,20 @@ pub fn network(
     learned: bool,
 ) -> Configured<impl FnMut(&Array2<f64>, f64) -> Answer> {
     let is_score = config.prediction() == Parameterization::Score;
-    config.denoiser_with_variance(move |x: &Array2<f64>, told: f64| {
+    config.denoiser_with_variance(move |x: &Array2<f64>, time: f64| {
         if is_score {
             // A score of the size of one.
-            let value = x.mapv(|x| answer(x / told, told) / told);
+            let value = x.mapv(|x| answer(x / time, time) / time);
             return Ok((value, None));
         }
-        let value = x.mapv(|x| answer(x, told));
+        let value = x.mapv(|x| answer(x, time));
         Ok((value, learned.then(|| x.mapv(|x| 0.3 * (x + 0.5).sin()))))
     })
 }
 
 /// One plan for the whole run, or one a step where diffusers steps to a neighbour that its own list
 /// does not have.
-fn plans(case: &Value, config: &SchedulerConfig, n: usize) -> Result<Vec<Plan<Told>>, Error> {
+fn plans(case: &Value, config: &SchedulerConfig, n: usize) -> Result<Vec<Plan<Timestep>>, Error> {
     let guessed = case["notes"].as_array().is_some_and(|notes| {
         let is = |note: &Value| note.as_str().unwrap().starts_with("neighbour_guessed");
         notes.iter().any(is)
@@ -117,10 +117,10 @@ fn plans(case: &Value, config: &SchedulerConfig, n: usize) -> Result<Vec<Plan<To
     }
     let grid = config.grid(n)?;
     let stride = (1000 / n) as f64;
-    let pair = |time: Told| {
+    let pair = |time: Timestep| {
         let to = match time.0 - stride {
             s if s < 0.0 => NoiseLevel::CLEAN,
-            s => config.schedule().level(Told(s))?,
+            s => config.schedule().level(Timestep(s))?,
         };
         let one = Grid::at(config.schedule(), &[time])?.ending_at(to)?;
         Plan::new(config.schedule(), &one, &Ddim::default())
@@ -143,13 +143,13 @@ pub fn scale(class: &str, level: NoiseLevel) -> f64 {
 pub struct Outcome {
     pub calls: usize,
     pub x0s: usize,
-    /// The largest difference of what the network was told and shown.
+    /// The largest difference of what the network was given and shown.
     pub greatest: f64,
     pub failed: Vec<String>,
     pub without_value: bool,
 }
 
-/// Runs a case again: what it is told and shown, every sample, and the predicted data.
+/// Runs a case again: what it is given and shown, every sample, and the predicted data.
 pub fn replay(case: &Value) -> Result<Outcome, Error> {
     let class = case["scheduler"].as_str().unwrap();
     let n = case["steps"].as_u64().unwrap() as usize;
@@ -180,8 +180,8 @@ pub fn replay(case: &Value) -> Result<Outcome, Error> {
                 out.failed.push("asks more".to_owned());
                 return Ok(out);
             };
-            let told = call["timestep"].as_f64().unwrap();
-            let mut worst = (at.time.0 - told).abs() / told.abs().max(1.0);
+            let time = call["timestep"].as_f64().unwrap();
+            let mut worst = (at.time.0 - time).abs() / time.abs().max(1.0);
             let answer = {
                 let mut shown = None;
                 let mut spy = config.denoiser_with_variance(|x: &Array2<f64>, _| {
@@ -194,7 +194,7 @@ pub fn replay(case: &Value) -> Result<Outcome, Error> {
             };
             if !(worst <= 1e-9) {
                 let at = at.step;
-                out.failed.push(format!("told or shown at {at}: {worst:e}"));
+                out.failed.push(format!("time or shown at {at}: {worst:e}"));
             }
             out.greatest = out.greatest.max(worst);
             let keeps = class.starts_with("DDIM") || class == "RePaintScheduler";

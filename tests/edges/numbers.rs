@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Bridge, Clock, Error, Generalized, Grid, LogSnr, LogVariance, Markov, ModelVariance,
-    NoiseLevel, NoiseSchedule, Parameterization, Plan, Posterior, Sigma, Spread, Step, Time,
+    PosteriorCoefficients, Clock, Error, NonMarkovian, Grid, LogSnr, LogVariance, Markov, ModelVariance,
+    NoiseLevel, NoiseSchedule, Parameterization, Plan, Posterior, Sigma, UpdateNoise, Step, Time,
     Variance,
     forward::Transition,
     gaussian_kl,
@@ -148,9 +148,9 @@ proptest! {
             sound(from)?;
             for &to in &other {
                 prop_assert!(!(from.is_noisier_than(to) && to.is_noisier_than(from)));
-                prop_assert_eq!(from.is_noisier_than(to), Markov.bridge(from, to).is_ok());
+                prop_assert_eq!(from.is_noisier_than(to), Markov.coefficients(from, to).is_ok());
                 for eta in [eta, 0.0, 1.0] {
-                    let Ok(q) = Generalized::new(eta).and_then(|family| family.bridge(from, to)) else {
+                    let Ok(q) = NonMarkovian::new(eta).and_then(|family| family.coefficients(from, to)) else {
                         continue;
                     };
                     finite(&[q.state, q.clean, q.std], &(eta, from, to))?;
@@ -160,7 +160,7 @@ proptest! {
                     finite(&[transition.scale, transition.std], &(from, to))?;
                 }
                 for previous in [None, Some((to, from)), Some((from, to))] {
-                    if let Ok(Spread::Std(std)) = ModelVariance::FixedSmall.spread(from, to, previous) {
+                    if let Ok(UpdateNoise::Std(std)) = ModelVariance::FixedSmall.update_noise(from, to, previous) {
                         finite(&[std], &(from, to))?;
                     }
                 }
@@ -171,7 +171,7 @@ proptest! {
     #[test]
     fn conversions(a in wild(), b in wild(), state in wild(), clean in wild()) {
         use Parameterization::{Flow, Mean, Noise, Score, Velocity, X0};
-        let q = Bridge { state, clean, std: 0.0 };
+        let q = PosteriorCoefficients { state, clean, std: 0.0 };
         for level in levels(a, b) {
             for one in [Noise, X0, Velocity, Score, Flow, Mean(q)] {
                 if let Ok((clean, noise)) = one.components(level) {

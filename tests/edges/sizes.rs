@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Denoiser, Error, Grid, LogSnr, Markov, ModelVariance, Noise, NoiseLevel, NoiseSchedule,
+    Denoiser, Error, Grid, LogSnr, Markov, ModelVariance, SeededNoise, NoiseLevel, NoiseSchedule,
     Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, Sigma, Step,
     grid::Karras,
     noise::{NoiseSource, Scale},
@@ -125,17 +125,17 @@ fn whole_steps_end_where_f64s_do() {
 
 #[test]
 fn counters_of_the_noise_wrap() {
-    let mut noise = Noise::seeded(u64::MAX)
-        .from_item(u32::MAX)
-        .from_item(u32::MAX)
-        .at_draw(u64::MAX);
+    let mut noise = SeededNoise::new(u64::MAX)
+        .with_first_item(u32::MAX)
+        .with_first_item(u32::MAX)
+        .with_first_draw(u64::MAX);
     let mut x = Array1::<f64>::zeros(5);
     noise.add(&mut x, Scale::Same(1.0), None).unwrap();
     noise.add(&mut x, Scale::Same(1.0), None).unwrap();
     assert_eq!(noise.draws(), 1);
     assert!(x.iter().all(|x| x.is_finite()));
     let mut none = Array2::<f64>::zeros((0, 3));
-    Noise::per_item([])
+    SeededNoise::per_item([])
         .add(&mut none, Scale::PerItem(&[]), None)
         .unwrap();
 }
@@ -161,7 +161,7 @@ where
         &Ddpm::new(ModelVariance::FixedLarge),
     ] {
         let plan = Plan::new(schedule, grid, solver).unwrap();
-        let mut noise = Noise::seeded(2);
+        let mut noise = SeededNoise::new(2);
         let start = plan.prior(3, &mut noise).unwrap();
         let end = plan
             .sample(start, &mut knowing(|_| Parameterization::X0), &mut noise)
@@ -278,7 +278,7 @@ where
     ] {
         let plan = Plan::new(schedule, grid, solver).unwrap();
         let run = |terms: &dyn Fn(Point<S::Time>) -> Parameterization| {
-            let mut noise = Noise::seeded(5);
+            let mut noise = SeededNoise::new(5);
             plan.sample(array![0.3, -1.2], &mut knowing(terms), &mut noise)
         };
         for terms in [X0, Velocity, Flow] {
@@ -288,7 +288,7 @@ where
                 "{terms:?} {end}"
             );
         }
-        let end = run(&|at| Mean(Markov.bridge(at.from, at.to).unwrap())).unwrap();
+        let end = run(&|at| Mean(Markov.coefficients(at.from, at.to).unwrap())).unwrap();
         assert!(end.iter().all(|x| (x - 0.25).abs() < 1e-12), "{end}");
         for terms in [Eps, Score] {
             assert!(

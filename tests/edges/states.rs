@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Grid, Noise, Plan, Point, State, Step,
+    Grid, SeededNoise, Plan, Point, State, Step,
     noise::{NoiseSource, Scale},
     predicts,
     schedule::Discrete,
@@ -256,7 +256,7 @@ fn noise_and_losses_do_not_see_the_layout() {
         let mut first: Option<(ArrayD<f64>, Vec<f64>)> = None;
         for (i, y) in layouts::<f64>(shape, 0).into_iter().enumerate() {
             let mut found = y.clone();
-            let mut noise = Noise::seeded(9);
+            let mut noise = SeededNoise::new(9);
             noise.add(&mut found, Scale::Same(0.3), None).unwrap();
             noise.add(&mut found, Scale::PerItem(&list), None).unwrap();
             let scale = &scales[(i + 1) % scales.len()];
@@ -302,7 +302,7 @@ fn runs_of_every_shape_and_layout() {
                         false => said,
                     }
                 });
-                plan.sample(start, &mut network, &mut Noise::seeded(3))
+                plan.sample(start, &mut network, &mut SeededNoise::new(3))
                     .unwrap()
             };
             let starts = layouts::<f32>(shape, 4).into_iter().map(|mut x| {
@@ -330,7 +330,7 @@ fn static_dimensions() {
             let grid = Grid::every(&schedule).unwrap();
             Plan::new(&schedule, &grid, &Ddpm::default()).unwrap()
         };
-        let mut noise = Noise::seeded(1);
+        let mut noise = SeededNoise::new(1);
         let start: Array<f64, D> = plan.prior(shape, &mut noise).unwrap();
         let mut network = predicts::x0(|x: &Array<f64, D>, _: Point<Step>| x.mapv(|_| 0.25));
         let end = plan.sample(start, &mut network, &mut noise).unwrap();

@@ -1,7 +1,7 @@
 //! What is made of numbers: levels, times, variances, schedules, grids.
 
 use gaussian_diffusion::{
-    Bridge, Error, Generalized, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel,
+    PosteriorCoefficients, Error, NonMarkovian, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel,
     NoiseSchedule, Parameterization, Posterior, Prediction, Sigma, Step, Time, Variance,
     grid::{Karras, Node},
     schedule::{
@@ -50,22 +50,22 @@ fn posteriors_and_variances_of_steps() {
     let standing = format!("step[1] has log-SNR {down} after {down}, allowed: strictly one way");
     let most = 1.0 / (1.0 - (0.6_f64 * 0.6 / (0.8 * 0.8)).powi(2)).sqrt();
     refused! {
-        Generalized::new(NAN) => "eta is NaN, allowed: a finite number from 0 on";
-        Generalized::new(-0.1) => "eta is -0.1, allowed: a finite number from 0 on";
+        NonMarkovian::new(NAN) => "eta is NaN, allowed: a finite number from 0 on";
+        NonMarkovian::new(-0.1) => "eta is -0.1, allowed: a finite number from 0 on";
         Ddim::new(INF) => "eta is inf, allowed: a finite number from 0 on";
-        Generalized::new(2.0).unwrap().bridge(noisy, NoiseLevel::CLEAN) => "eta is 2, allowed: 0 to 1 for this step";
-        Markov.bridge(clean, noisy) => backwards;
-        Markov.bridge(noisy, noisy) => standing;
+        NonMarkovian::new(2.0).unwrap().coefficients(noisy, NoiseLevel::CLEAN) => "eta is 2, allowed: 0 to 1 for this step";
+        Markov.coefficients(clean, noisy) => backwards;
+        Markov.coefficients(noisy, noisy) => standing;
         Markov.variance(clean, noisy) => backwards;
         Markov.log_variance(clean, noisy) => backwards;
         Markov.forward_std(clean, noisy) => backwards;
-        ModelVariance::Learned.spread(clean, noisy, None) => backwards;
-        Markov.bridge(NoiseLevel::CLEAN, NoiseLevel::CLEAN) => "step[1] has log-SNR inf after inf, allowed: strictly one way";
-        Markov.bridge(NoiseLevel::NOISE, NoiseLevel::NOISE) => "step[1] has log-SNR -inf after -inf, allowed: strictly one way";
+        ModelVariance::Learned.update_noise(clean, noisy, None) => backwards;
+        Markov.coefficients(NoiseLevel::CLEAN, NoiseLevel::CLEAN) => "step[1] has log-SNR inf after inf, allowed: strictly one way";
+        Markov.coefficients(NoiseLevel::NOISE, NoiseLevel::NOISE) => "step[1] has log-SNR -inf after -inf, allowed: strictly one way";
     }
-    let found = message(Generalized::new(1e200).unwrap().bridge(noisy, clean));
+    let found = message(NonMarkovian::new(1e200).unwrap().coefficients(noisy, clean));
     assert!(found.ends_with("for this step"), "{found}");
-    let found = message(Generalized::new(1.5).unwrap().bridge(noisy, clean));
+    let found = message(NonMarkovian::new(1.5).unwrap().coefficients(noisy, clean));
     let limit: f64 = found
         .trim_start_matches("eta is 1.5, allowed: 0 to ")
         .trim_end_matches(" for this step")
@@ -77,12 +77,12 @@ fn posteriors_and_variances_of_steps() {
 #[test]
 fn conversions_without_a_value() {
     use Parameterization::{Flow, Mean, Noise, Score, Velocity, X0};
-    let broken = Bridge {
+    let broken = PosteriorCoefficients {
         state: NAN,
         clean: 1.0,
         std: 0.0,
     };
-    let blind = Bridge {
+    let blind = PosteriorCoefficients {
         state: 0.5,
         clean: 0.0,
         std: 0.0,
@@ -113,7 +113,7 @@ fn conversions_without_a_value() {
         Prediction::noise(array![1.0]).to(X0, &array![1.0], pure) => none("a noise", pure);
         Prediction::noise(array![1.0, 2.0]).to(X0, &array![1.0], here) => "x has shape [1], expected [2]";
         blind.mean(&array![1.0], &array![1.0, 2.0]) => "x_0 has shape [2], expected [1]";
-        blind.sample(&array![1.0], &array![1.0, 2.0], &mut gaussian_diffusion::Noise::seeded(0)) => "x_0 has shape [2], expected [1]";
+        blind.sample(&array![1.0], &array![1.0, 2.0], &mut gaussian_diffusion::SeededNoise::new(0)) => "x_0 has shape [2], expected [1]";
     }
 }
 
@@ -296,7 +296,7 @@ fn grids() {
         Grid::at(&table, &steps(&[10])) => "step is 10, allowed: 0 to 9";
         Grid::at_log_snrs(&table, &[snr(99.0)]) => format!("log-SNR is 99, allowed: {} to {}", snr_of(9), snr_of(0));
         one.clone().ending_at(node.level) => order(1, node.level.log_snr().get(), node.level.log_snr().get());
-        one.telling(&[]) => "times to tell has 0 entries for a batch of 1";
+        one.with_times(&[]) => "times to tell has 0 entries for a batch of 1";
         Grid::leading(&table, 0, 0) => no_steps;
         Grid::leading(&table, 11, 0) => "number of steps is 11, allowed: 1 to 10, the steps of the schedule";
         Grid::leading(&table, 10, 1) => "step is 10, allowed: 0 to 9";

@@ -1,9 +1,9 @@
 //! What is made of arrays: plans, runs, states, noise, the forward process, mixtures.
 
 use gaussian_diffusion::{
-    Bridge, Denoiser, Error, ForwardProcess, GaussianMixture, Grid, Markov, ModelVariance, Noise,
+    PosteriorCoefficients, Denoiser, Error, ForwardProcess, GaussianMixture, Grid, Markov, ModelVariance, SeededNoise,
     NoiseLevel, Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, Run, Sampler,
-    Spread, State, Step,
+    UpdateNoise, State, Step,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete},
@@ -49,10 +49,10 @@ fn plans_that_no_run_could_carry_out() {
         plan(stage().with_renoise(update())) => "number of predictions in an update is 1, allowed: 0 to 0, those that are kept";
         plan(stage().with_commit(update().with_model([NAN]))) => "coefficient of an update is NaN, allowed: a finite number";
         plan(stage().with_commit(Update::new(INF))) => "coefficient of an update is inf, allowed: a finite number";
-        plan(stage().with_trial(update().with_spread(Spread::Std(-1.0)))) => "deviation of an update is -1, allowed: a finite number from 0 on";
-        plan(stage().with_renoise(Update::new(1.0).with_spread(Spread::Std(NAN)))) => "deviation of an update is NaN, allowed: a finite number from 0 on";
-        plan(stage().with_trial(update().with_spread(Spread::Learned))) => outside;
-        plan(stage().with_renoise(Update::new(1.0).with_spread(Spread::Learned))) => outside;
+        plan(stage().with_trial(update().with_noise(UpdateNoise::Std(-1.0)))) => "deviation of an update is -1, allowed: a finite number from 0 on";
+        plan(stage().with_renoise(Update::new(1.0).with_noise(UpdateNoise::Std(NAN)))) => "deviation of an update is NaN, allowed: a finite number from 0 on";
+        plan(stage().with_trial(update().with_noise(UpdateNoise::Learned))) => outside;
+        plan(stage().with_renoise(Update::new(1.0).with_noise(UpdateNoise::Learned))) => outside;
         Plan::new(&Cosine, &grid, &Fixed(vec![Stage::new(At::LogSnr(snr(700.0)), Parameterization::X0)], 1)).map(|_| ()) => "log-SNR is 700, allowed: -690 to 690, or infinite";
         Plan::new(&table, &up, &Ddim::new(0.5).unwrap()).map(|_| ()) => "eta is 0.5, allowed: 0 on an inverted grid";
         Plan::new(&table, &up, &Ddpm::default()).map(|_| ()) => format!("step[1] has log-SNR {first} after inf, allowed: strictly one way");
@@ -121,7 +121,7 @@ fn bad_answers(x: &Batch, step: usize) -> Vec<(Prediction<Batch>, String)> {
         (
             Prediction::new(
                 good,
-                Parameterization::Mean(Bridge {
+                Parameterization::Mean(PosteriorCoefficients {
                     state: 0.0,
                     clean: 0.0,
                     std: 0.0,
@@ -134,19 +134,19 @@ fn bad_answers(x: &Batch, step: usize) -> Vec<(Prediction<Batch>, String)> {
 
 /// Two predictions a step, and noise everywhere: a trial point, a commit and a renoise.
 fn everything() -> Fixed {
-    let spread = Spread::Std(0.1);
+    let spread = UpdateNoise::Std(0.1);
     let first = Stage::new(At::From, Parameterization::Noise)
-        .with_renoise(Update::new(0.9).with_spread(spread))
-        .with_commit(Update::new(0.8).with_spread(spread))
-        .with_trial(Update::new(0.7).with_model([0.2]).with_spread(spread));
+        .with_renoise(Update::new(0.9).with_noise(spread))
+        .with_commit(Update::new(0.8).with_noise(spread))
+        .with_trial(Update::new(0.7).with_model([0.2]).with_noise(spread));
     let second = Stage::new(At::From, Parameterization::X0)
-        .with_commit(Update::new(0.9).with_model([0.3, -0.2]).with_spread(spread));
+        .with_commit(Update::new(0.9).with_model([0.3, -0.2]).with_noise(spread));
     Fixed(vec![first, second], 2)
 }
 
 /// Fails at one of its draws, and else is the noise it holds.
 struct Failing {
-    noise: Noise,
+    noise: SeededNoise,
     left: usize,
 }
 
@@ -197,12 +197,12 @@ fn a_run_loses_nothing_by_a_bad_answer() {
     let start = Array2::from_shape_fn((2, 3), |(i, j)| 0.3 * i as f64 - 0.2 * j as f64);
     for (solver, learned) in solvers {
         let plan = Plan::new(&schedule, &grid, solver).unwrap();
-        let mut noise = Noise::seeded(8);
+        let mut noise = SeededNoise::new(8);
         let mut calm = plan.start_from(start.clone(), &mut noise).unwrap();
         while calm.pending().is_some() {
             calm.supply(answer(&calm, learned), &mut noise).unwrap();
         }
-        let mut noise = Noise::seeded(8);
+        let mut noise = SeededNoise::new(8);
         let mut run = plan.start_from(start.clone(), &mut noise).unwrap();
         while let Some((x, at)) = run.pending() {
             let (seen, state, draws) = (bits(x), bits(run.state()), noise.draws());
@@ -296,7 +296,7 @@ fn a_run_that_advances_ends_with_the_first_error() {
     let start = Array2::from_shape_fn((2, 3), |(i, j)| 0.3 * i as f64 - 0.2 * j as f64);
     for (solver, learned) in solvers {
         let plan = Plan::new(&schedule, &grid, solver).unwrap();
-        let (mut a, mut b) = (Noise::seeded(8), Noise::seeded(8));
+        let (mut a, mut b) = (SeededNoise::new(8), SeededNoise::new(8));
         let mut supplied = plan.start_from(start.clone(), &mut a).unwrap();
         let mut advanced = plan.start_from(start.clone(), &mut b).unwrap();
         let mut given_back = 0;
@@ -345,7 +345,7 @@ fn a_refused_answer_draws_nothing() {
             .plan(&schedule, 4)
             .unwrap();
         let mut source = Failing {
-            noise: Noise::seeded(1),
+            noise: SeededNoise::new(1),
             left: usize::MAX,
         };
         let start = Array2::from_elem((2, 3), 0.1);
@@ -365,7 +365,7 @@ fn a_refused_answer_draws_nothing() {
         }
     }
     // A sweep without noise is no draw.
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     let silent = Assignment::new(0, 0.5, &[]);
     let mut x = Array2::<f64>::ones((2, 3));
     noise
@@ -378,7 +378,7 @@ fn a_refused_answer_draws_nothing() {
 fn jumps_into_arrays_of_another_shape() {
     let schedule = Discrete::cosine(50).unwrap();
     let (x0, wide) = (Array2::<f64>::ones((2, 3)), Array2::<f64>::ones((2, 4)));
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     let mut into = |x_t: &Batch, eps: &Batch, t: &[Step]| {
         let (mut x_t, mut eps) = (x_t.clone(), eps.clone());
         let result = schedule.draw_jump_into(&x0, t, &mut noise, &mut x_t, &mut eps);
@@ -411,7 +411,7 @@ fn sweeps_of_states_that_are_not_there() {
         sweep(&[&z], &[Assignment::new(0, 1.0, &[(1.0, 3)])]) => "number of a state in an assignment is 3, allowed: below 3, and not the target";
         sweep(&[&z], &[Assignment::new(1, 1.0, &[(1.0, 1)])]) => "number of a state in an assignment is 1, allowed: below 3, and not the target";
         sweep(&[&wide], &[Assignment::new(1, 1.0, &[(1.0, 2)])]) => "array has shape [2, 4], expected [2, 3]";
-        Noise::seeded(1).sweep(&mut [&mut z.clone()], &[], &[noisy, noisy], Scale::Same(1.0), None) => "number of noisy assignments of a sweep is 2, allowed: 0 or 1";
+        SeededNoise::new(1).sweep(&mut [&mut z.clone()], &[], &[noisy, noisy], Scale::Same(1.0), None) => "number of noisy assignments of a sweep is 2, allowed: 0 or 1";
     }
     assert_eq!((x, y), (z.clone(), z));
 }
@@ -422,7 +422,7 @@ fn samples_from_broken_networks() {
     let grid = Grid::trailing(&schedule, 5).unwrap();
     let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
     let start: Batch = Array2::ones((2, 3));
-    let mut noise = Noise::seeded(0);
+    let mut noise = SeededNoise::new(0);
     let mut sample =
         |network: &mut dyn Denoiser<Batch, Step>| plan.sample(start.clone(), network, &mut noise);
     let mut asked = 0;
@@ -435,8 +435,8 @@ fn samples_from_broken_networks() {
             asked += 1;
             if asked == 3 { Err(Error::network("device lost")) } else { Ok(Prediction::x0(x.clone())) }
         })) => "the network failed: device lost";
-        plan.sample(array![[1.0, NAN]], &mut predicts::x0(|x: &Batch, _| x.clone()), &mut Noise::seeded(0)) => "the start of the run holds a NaN or an infinity at step 0";
-        plan.prior::<f64, _, _>((3, 2), &mut Noise::per_item([1, 2])) => "seeds has 2 entries for a batch of 3";
+        plan.sample(array![[1.0, NAN]], &mut predicts::x0(|x: &Batch, _| x.clone()), &mut SeededNoise::new(0)) => "the start of the run holds a NaN or an infinity at step 0";
+        plan.prior::<f64, _, _>((3, 2), &mut SeededNoise::per_item([1, 2])) => "seeds has 2 entries for a batch of 3";
     }
     let source = Error::network("device lost");
     assert!(std::error::Error::source(&source).is_some());
@@ -454,7 +454,7 @@ fn states_noise_and_losses() {
     let dynamic = x.clone().into_dyn();
     let combine = |own, terms: &[(f64, &Array2<f64>)]| x.clone().combine(own, terms);
     let items = |own: &[f64], terms: &[(&[f64], &Array2<f64>)]| x.clone().combine_items(own, terms);
-    let add = |mut noise: Noise, scale| noise.add(&mut x.clone(), scale, None);
+    let add = |mut noise: SeededNoise, scale| noise.add(&mut x.clone(), scale, None);
     refused! {
         combine(1.0, &[(1.0, &x), (0.0, &wide)]) => "array has shape [2, 3], expected [2, 2]";
         combine(1.0, &[(1.0, &x.select(ndarray::Axis(0), &[1]))]) => "array has shape [1, 2], expected [2, 2]";
@@ -465,15 +465,15 @@ fn states_noise_and_losses() {
         items(&two, &[(&two, &wide)]) => "array has shape [2, 3], expected [2, 2]";
         items(&[], &[]) => "coefficients has 0 entries for a batch of 2";
         ndarray::arr0(1.0).combine_items(&two, &[]) => "coefficients has 2 entries for a batch of 1";
-        add(Noise::seeded(0), Scale::PerItem(&one)) => "noise scales has 1 entries for a batch of 2";
-        add(Noise::seeded(0), Scale::PerElement(&wide)) => "noise scale has shape [2, 3], expected [2, 2]";
-        add(Noise::per_item([1]), Scale::Same(1.0)) => "seeds has 1 entries for a batch of 2";
-        add(Noise::per_item([1, 2, 3]).from_item(9), Scale::Same(1.0)) => "seeds has 0 entries for a batch of 2";
+        add(SeededNoise::new(0), Scale::PerItem(&one)) => "noise scales has 1 entries for a batch of 2";
+        add(SeededNoise::new(0), Scale::PerElement(&wide)) => "noise scale has shape [2, 3], expected [2, 2]";
+        add(SeededNoise::per_item([1]), Scale::Same(1.0)) => "seeds has 1 entries for a batch of 2";
+        add(SeededNoise::per_item([1, 2, 3]).with_first_item(9), Scale::Same(1.0)) => "seeds has 0 entries for a batch of 2";
         squared_error(&x, &wide) => "target has shape [2, 3], expected [2, 2]";
         squared_error(&dynamic, &flat) => "target has shape [4], expected [2, 2]";
     }
     // What is refused changes nothing, and no draw is counted.
-    let mut noise = Noise::per_item([1]);
+    let mut noise = SeededNoise::per_item([1]);
     let mut y = x.clone();
     assert!(noise.add(&mut y, Scale::Same(1.0), None).is_err());
     assert!(y.combine(0.0, &[(1.0, &x), (1.0, &wide)]).is_err());
@@ -487,14 +487,14 @@ fn the_forward_process() {
     let (x, wide) = (array![[1.0], [2.0]], array![[1.0, 2.0]]);
     let t = Step::new(3);
     let three = [t; 3];
-    let mut noise = Noise::per_item([1]);
+    let mut noise = SeededNoise::per_item([1]);
     let lengths = "times has 3 entries for a batch of 2";
     let shape = "eps has shape [1, 2], expected [2, 1]";
     let seeds = "seeds has 1 entries for a batch of 2";
     let snr_of = |i: usize| schedule.levels()[i].log_snr().get();
     let mean = Parameterization::Mean(
         Markov
-            .bridge(schedule.levels()[3], schedule.levels()[2])
+            .coefficients(schedule.levels()[3], schedule.levels()[2])
             .unwrap(),
     );
     let clean = "a conversion of a score prediction has no value at alpha = 1, sigma = 0";
@@ -505,7 +505,7 @@ fn the_forward_process() {
         schedule.jump(&x, &three, &x) => lengths;
         schedule.jump(&x, &[], &x) => "times has 0 entries for a batch of 2";
         schedule.jump(&x, t, &wide) => shape;
-        schedule.draw_jump(&x, &three, &mut Noise::seeded(0)) => lengths;
+        schedule.draw_jump(&x, &three, &mut SeededNoise::new(0)) => lengths;
         schedule.draw_jump(&x, t, &mut noise) => seeds;
         schedule.between(&x, t, Step::new(2), &x) => format!("step[1] has log-SNR {} after {}, allowed: strictly one way", snr_of(3), snr_of(2));
         schedule.between(&x, Step::new(2), t, &wide) => shape;

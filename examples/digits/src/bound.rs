@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gaussian_diffusion::{
-    Denoiser, Grid, ModelVariance, Noise, Step,
+    Denoiser, Grid, ModelVariance, SeededNoise, Step,
     likelihood::{BoundTerms, Estimate, LogProbability, Nats, VariationalBound},
     schedule::Discrete,
 };
@@ -23,7 +23,7 @@ pub fn report(
     network: &Network,
     schedule: &Discrete,
     digits: &Digits,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<()> {
     println!(
         "\nvariational bound of {} held-out digits given their class, in bits per pixel of {} levels",
@@ -71,7 +71,7 @@ fn terms<N: Denoiser<Array2<f32>, Step>>(
     schedule: &Discrete,
     variance: ModelVariance,
     digits: &Digits,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<BoundTerms<LogProbability>> {
     let bound = VariationalBound::new(&Grid::every(schedule)?, variance, levels()?)?;
     Ok(bound.evaluate(&digits.pixels, network, &mut noise.clone())?)

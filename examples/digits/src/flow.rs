@@ -12,7 +12,7 @@
 use std::f64::consts::{E, TAU};
 
 use gaussian_diffusion::{
-    Denoiser, ForwardProcess, Grid, ModelVariance, Noise, Point, Step,
+    Denoiser, ForwardProcess, Grid, ModelVariance, SeededNoise, Point, Step,
     likelihood::{
         Divergence, Estimate, Exact, Hutchinson, LogProbability, Nats, ProbabilityFlow,
         VariationalBound,
@@ -39,7 +39,7 @@ pub fn report(
     network: &Network,
     schedule: &Discrete,
     digits: &Digits,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<()> {
     println!("\nthe same by the probability flow");
     println!("divergence       digits           total   integration  evaluations");
@@ -50,7 +50,7 @@ pub fn report(
         let products = |x: &Array2<f32>, at: Point<Step>, probes: &[Array2<f32>]| {
             asked.products(x, at, probes)
         };
-        let mut probes = noise.clone().at_draw(1 << 41);
+        let mut probes = noise.clone().with_first_draw(1 << 41);
         let mut net = Hutchinson::rademacher(&digits.pixels, PROBES, &mut probes, products)?;
         print(name, asked.clone(), &mut net, schedule, digits, noise)?;
     }
@@ -80,9 +80,9 @@ fn print<N: Divergence<Array2<f32>, Step>>(
     network: &mut N,
     schedule: &Discrete,
     digits: &Digits,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<()> {
-    // What the noise of the first step makes of the digits, and what is told of them again.
+    // What the noise of the first step makes of the digits, and what is given of them again.
     let (x_1, _) = schedule.draw_jump(&digits.pixels, Step::new(0), &mut noise.clone())?;
     let grid = Grid::every(schedule)?;
     let bound = VariationalBound::new(&grid, ModelVariance::LearnedRange, levels()?)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gaussian_diffusion::{
-    Grid, ModelVariance, Noise, Plan, Step,
+    Grid, ModelVariance, SeededNoise, Plan, Step,
     editing::{Inpaint, Known},
     schedule::Discrete,
     solver::Ddpm,
@@ -37,7 +37,7 @@ pub fn report(
     schedule: &Discrete,
     trained_on: &Digits,
     held_out: &Digits,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<()> {
     let count = COPIES * DIGITS.min(held_out.len());
     let originals: Vec<usize> = (0..count).map(|i| i / COPIES).collect();
@@ -83,11 +83,11 @@ fn complete(
     plan: &Plan<Step>,
     network: &Network,
     digits: &Array2<f32>,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<Array2<f32>> {
     let mut network = Asked::new(network, vec![None; digits.nrows()]).guided(1.0)?;
     let known = Known::new(digits.clone(), upper(digits.dim()))?;
-    let mut inpaint = Inpaint::new(known, noise.clone().at_draw(1 << 41));
+    let mut inpaint = Inpaint::new(known, noise.clone().with_first_draw(1 << 41));
     let mut noise = noise.clone();
     let start = plan.prior(digits.dim(), &mut noise)?;
     Ok(plan.sample_edited(start, &mut network, &mut inpaint, &mut noise)?)
@@ -122,7 +122,7 @@ mod tests {
         let grid = Grid::trailing(&schedule, 4).unwrap();
         let plan = Plan::new(&schedule, &grid, &Ddpm::new(ModelVariance::LearnedRange)).unwrap();
         let digits = Array2::from_shape_fn((2, PIXELS), |(_, j)| (j as f32).sin());
-        let completed = complete(&plan, &network(1), &digits, &Noise::seeded(1)).unwrap();
+        let completed = complete(&plan, &network(1), &digits, &SeededNoise::new(1)).unwrap();
         let pair = |j: usize| [completed[[0, j]], completed[[1, j]]];
         for j in 0..PIXELS / 2 {
             assert_eq!(pair(j), [digits[[0, j]]; 2]);

@@ -31,7 +31,7 @@ use std::{error::Error, fs, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gaussian_diffusion::{
-    Grid, ModelVariance, Noise, Plan,
+    Grid, ModelVariance, SeededNoise, Plan,
     schedule::Discrete,
     solver::{Ddim, Ddpm},
 };
@@ -42,7 +42,7 @@ use options::Options;
 use sample::draw;
 use weights::Weights;
 
-/// Held-out digits whose likelihood is told: each is shown to the network thousands of times.
+/// Held-out digits whose likelihood is given: each is shown to the network thousands of times.
 const LIKELIHOOD_OF: usize = 100;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -86,7 +86,7 @@ fn run(options: &Options) -> Outcome<()> {
         None => trained(options, &schedule, &train)?,
     };
     // From a draw on that training does not come to, so that loaded weights give the same samples.
-    let noise = Noise::seeded(options.seed).at_draw(1 << 40);
+    let noise = SeededNoise::new(options.seed).with_first_draw(1 << 40);
     report::losses(&network, &schedule, &train, &held_out, &noise)?;
 
     // The classes go round, and the noise of an item does not depend on the other items: the first

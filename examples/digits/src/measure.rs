@@ -1,7 +1,7 @@
 //! How good the drawn digits are.
 
 use gaussian_diffusion::{
-    Noise,
+    SeededNoise,
     noise::{NoiseSource, Scale},
 };
 use nalgebra::{DMatrix, DVector};
@@ -43,7 +43,7 @@ impl Fit {
     }
 
     /// Draws from the Gaussian, one in each row.
-    pub fn draw(&self, count: usize, noise: &mut Noise) -> Outcome<Array2<f32>> {
+    pub fn draw(&self, count: usize, noise: &mut SeededNoise) -> Outcome<Array2<f32>> {
         let size = self.mean.len();
         let mut z = Array2::<f64>::zeros((count, size));
         noise.add(&mut z, Scale::Same(1.0), None)?;
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn equal_gaussians_have_distance_0() {
-        let mut noise = Noise::seeded(1);
+        let mut noise = SeededNoise::new(1);
         let mut x = Array2::<f32>::zeros((50, 8));
         noise.add(&mut x, Scale::Same(1.0), None).unwrap();
         let fit = Fit::of(&x);
@@ -210,7 +210,7 @@ mod tests {
             mean: DVector::from_row_slice(&[1.0, -1.0]),
             covariance: DMatrix::from_row_slice(2, 2, &[2.0, 1.0, 1.0, 1.0]),
         };
-        let drawn = fit.draw(20_000, &mut Noise::seeded(5)).unwrap();
+        let drawn = fit.draw(20_000, &mut SeededNoise::new(5)).unwrap();
         assert!(Fit::of(&drawn).frechet(&fit) < 2e-3);
     }
 

@@ -15,7 +15,7 @@ const WIDTH: usize = 256;
 const BLOCKS: usize = 3;
 /// Angles whose sine and cosine tell the network its time.
 const ANGLES: usize = 32;
-/// What the network is told besides the noisy digit: the time and the class.
+/// What the network is given besides the noisy digit: the time and the class.
 const TOLD: usize = 2 * ANGLES + CLASSES;
 
 /// The class that is asked for; `None` leaves it to the network.
@@ -44,7 +44,7 @@ impl Network {
         let layer = |name: &str| weights.layer(name);
         let block = |i: usize| -> Result<Block> {
             Ok(Block {
-                told: layer(&format!("{i}.told"))?,
+                told: layer(&format!("{i}.network_time"))?,
                 widen: layer(&format!("{i}.widen"))?,
                 back: layer(&format!("{i}.back"))?,
             })
@@ -67,7 +67,7 @@ impl Network {
             ("leave".to_owned(), WIDTH, 2 * PIXELS, 0.0),
         ];
         for i in 0..BLOCKS {
-            layers.push((format!("{i}.told"), WIDTH, WIDTH, 1.0));
+            layers.push((format!("{i}.network_time"), WIDTH, WIDTH, 1.0));
             layers.push((format!("{i}.widen"), WIDTH, WIDTH, 1.0));
             layers.push((format!("{i}.back"), WIDTH, WIDTH, 0.3));
         }
@@ -77,10 +77,10 @@ impl Network {
     /// The answer for each item, as a tensor that gradients flow through: first the velocity, then
     /// what is said of the variance.
     pub fn forward(&self, x: &Tensor, times: &[Step], classes: &[Class]) -> Result<Tensor> {
-        let told = self.told.forward(&tensor(&told(times, classes))?)?.silu()?;
+        let told = self.network_time.forward(&tensor(&told(times, classes))?)?.silu()?;
         let mut h = self.enter.forward(x)?;
         for block in &self.blocks {
-            let inner = (block.widen.forward(&normalized(&h)?)? + block.told.forward(&told)?)?;
+            let inner = (block.widen.forward(&normalized(&h)?)? + block.network_time.forward(&told)?)?;
             h = (h + block.back.forward(&inner.silu()?)?)?;
         }
         self.leave.forward(&normalized(&h)?.silu()?)
@@ -107,7 +107,7 @@ pub fn prediction(answer: &Tensor) -> Result<Prediction<Array2<f32>>> {
 
 /// Sines and cosines of the time, from less than one to many turns over all steps, and a 1 at the
 /// place of the class, if there is one.
-fn told(times: &[Step], classes: &[Class]) -> Array2<f32> {
+fn network_time(times: &[Step], classes: &[Class]) -> Array2<f32> {
     let mut told = Array2::zeros((times.len(), TOLD));
     for ((mut row, time), class) in told.rows_mut().into_iter().zip(times).zip(classes) {
         for k in 0..ANGLES {
@@ -131,7 +131,7 @@ fn normalized(h: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 pub mod tests {
     use gaussian_diffusion::{
-        Noise,
+        SeededNoise,
         noise::{NoiseSource, Scale},
     };
 
@@ -141,7 +141,7 @@ pub mod tests {
     pub fn network(seed: u64) -> Network {
         let weights = Weights::seeded(&Network::layers(), seed).unwrap();
         let mut values = weights.values().unwrap();
-        let mut noise = Noise::seeded(seed);
+        let mut noise = SeededNoise::new(seed);
         for value in values.iter_mut().filter(|v| v.dim() == (2 * PIXELS, WIDTH)) {
             noise.add(value, Scale::Same(0.1), None).unwrap();
         }

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::BufWriter, path::Path};
 
-use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+use gaussian_diffusion::{ForwardProcess, SeededNoise, Step, schedule::Discrete};
 use ndarray::{Array2, ArrayView1};
 
 use crate::{
@@ -23,7 +23,7 @@ pub fn forward(
     path: &Path,
     schedule: &Discrete,
     digits: &Digits,
-    noise: &mut Noise,
+    noise: &mut SeededNoise,
 ) -> Outcome<()> {
     let last = schedule.len() - 1;
     let times: Vec<Step> = (0..10).map(|i| Step::new(i * last / 9)).collect();

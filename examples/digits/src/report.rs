@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gaussian_diffusion::{Noise, schedule::Discrete};
+use gaussian_diffusion::{SeededNoise, schedule::Discrete};
 use ndarray::Array2;
 
 use crate::{
@@ -20,7 +20,7 @@ pub fn losses(
     schedule: &Discrete,
     trained_on: &Digits,
     held_out: &Digits,
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<()> {
     let loss = |digits| train::mean_loss(network, schedule, digits, &mut noise.clone());
     println!(
@@ -38,7 +38,7 @@ pub fn quality(
     held_out: &Digits,
     asked: &[usize],
     runs: &[&Drawn],
-    mut noise: Noise,
+    mut noise: SeededNoise,
 ) -> Outcome<()> {
     let neighbours = Neighbours(trained_on);
     let truth = Fit::of(&held_out.pixels);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gaussian_diffusion::{Denoiser, Noise, Plan, Step};
+use gaussian_diffusion::{Denoiser, SeededNoise, Plan, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, Axis, Slice};
 
@@ -58,7 +58,7 @@ pub fn draw(
     network: &Network,
     classes: &[Class],
     guidance: f64,
-    noise: &mut Noise,
+    noise: &mut SeededNoise,
 ) -> Outcome<Drawn> {
     let mut denoiser = Asked::new(network, classes.to_vec()).guided(guidance)?;
     let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len}, {eta} left")?;
@@ -117,9 +117,9 @@ mod tests {
         let plan = Plan::new(&schedule, &grid, &solver).unwrap();
         let network = network(1);
         let classes = [3, 1, 4, 1, 5].map(Some);
-        let drawn = draw(&plan, &network, &classes, 2.0, &mut Noise::seeded(2)).unwrap();
+        let drawn = draw(&plan, &network, &classes, 2.0, &mut SeededNoise::new(2)).unwrap();
 
-        let mut noise = Noise::seeded(2);
+        let mut noise = SeededNoise::new(2);
         let start = plan.prior((5, PIXELS), &mut noise).unwrap();
         let mut net = Asked::new(&network, classes.to_vec()).guided(2.0).unwrap();
         let frames = &drawn.frames;

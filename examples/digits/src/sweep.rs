@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gaussian_diffusion::{Noise, Plan, Step};
+use gaussian_diffusion::{SeededNoise, Plan, Step};
 use ndarray::Array2;
 
 use crate::{
@@ -22,7 +22,7 @@ pub fn draws(
     plan: &Plan<Step>,
     network: &Network,
     asked: &[usize],
-    noise: &Noise,
+    noise: &SeededNoise,
 ) -> Outcome<Vec<Array2<f32>>> {
     let classes: Vec<Class> = asked.iter().copied().map(Some).collect();
     let draw = |scale| Ok(draw(plan, network, &classes, scale, &mut noise.clone())?.pixels);

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use gaussian_diffusion::{
-    ForwardProcess, ModelVariance, Noise, NoiseSchedule, Parameterization, Step,
+    ForwardProcess, ModelVariance, SeededNoise, NoiseSchedule, Parameterization, Step,
     rand::{Rng, SeedableRng, rngs::StdRng},
     schedule::Discrete,
     training::{Ema, HybridLoss, HybridTerms, squared_error},
@@ -35,7 +35,7 @@ pub fn train(
     seed: u64,
 ) -> Outcome<()> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut noise = Noise::seeded(seed);
+    let mut noise = SeededNoise::new(seed);
     let (weight, mut times) = (recipe.weight()?, recipe.times(schedule.len())?);
     // 0.001 times the sum over all steps, as in the paper, is this much of their mean.
     let bound = schedule.len() as f64 / 1000.0;
@@ -124,7 +124,7 @@ pub fn mean_loss(
     network: &Network,
     schedule: &Discrete,
     digits: &Digits,
-    noise: &mut Noise,
+    noise: &mut SeededNoise,
 ) -> Outcome<f64> {
     const TIMES: usize = 10;
     let mut sum = 0.0;
@@ -155,7 +155,7 @@ mod tests {
                 labels: (0..20).map(|i| i % 2).collect(),
             };
         let network = network(1);
-        let loss = || mean_loss(&network, &schedule, &digits, &mut Noise::seeded(3)).unwrap();
+        let loss = || mean_loss(&network, &schedule, &digits, &mut SeededNoise::new(3)).unwrap();
         let before = loss();
         train(&network, &schedule, &digits, &Recipe::of(30), 1).unwrap();
         assert!(loss() < 0.8 * before, "{} {before}", loss());

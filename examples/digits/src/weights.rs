@@ -8,7 +8,7 @@ use std::{
 use candle_core::{Device, Result, Tensor, Var, safetensors};
 use candle_nn::Linear;
 use gaussian_diffusion::{
-    Noise,
+    SeededNoise,
     noise::{NoiseSource, Scale},
 };
 use ndarray::Array2;
@@ -25,7 +25,7 @@ pub struct Weights(BTreeMap<String, Var>);
 impl Weights {
     /// Untrained. They come from the crate's noise, so that a seed fixes them.
     pub fn seeded(layers: &[Layer], seed: u64) -> Outcome<Self> {
-        let mut noise = Noise::seeded(seed);
+        let mut noise = SeededNoise::new(seed);
         let mut tensors = HashMap::new();
         for (name, shape, std) in shapes(layers) {
             let mut values = Array2::zeros(shape);

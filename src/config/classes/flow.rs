@@ -20,7 +20,7 @@ const MATCHING: Class = Class {
     name: "",
     keys: &[FLOW, DYNAMIC, SEQUENCE, FLOW_ENDS, CURVES],
     betas: &[],
-    told: "`num_train_timesteps` times the time",
+    time: "`num_train_timesteps` times the time",
     schedule: Kind::flow,
     spacing: Family::Whole,
     end: End::Data,
@@ -64,7 +64,7 @@ pub(super) const FLOW_MATCH_HEUN: Class = Class {
     keys: &[FLOW],
     solver: |_, _| {
         Ok(Box::new(
-            RungeKutta::heun().in_coordinates(Coordinates::Flow),
+            RungeKutta::heun().with_coordinates(Coordinates::Flow),
         ))
     },
     arguments: &[],
@@ -128,7 +128,7 @@ fn ancestral(ask: &Ask<'_>) -> Result<Solver, Error> {
 pub(super) const MINI_MAX_H3: Class = Class {
     name: "MiniMaxH3Scheduler",
     keys: &[&[("shift", Number(12.0))]],
-    told: "one less the time",
+    time: "one less the time",
     schedule: |_| {
         Ok(Kind::Flow {
             at_data: 1.0,

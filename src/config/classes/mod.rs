@@ -14,10 +14,10 @@ use super::{
     grid::{Ask, Walk},
     keys::{Group, Keys},
     network::Network,
-    schedule::{Kind, Told},
+    schedule::{Kind, Timestep},
     words::BetaSchedule,
 };
-use crate::{Error, Generalized, Grid, solver::ReverseStep};
+use crate::{Error, NonMarkovian, Grid, solver::ReverseStep};
 
 pub(super) type Solver = Box<dyn ReverseStep>;
 
@@ -30,9 +30,9 @@ pub(super) struct Class {
     pub keys: &'static [Group],
     /// The words of `beta_schedule`.
     pub betas: &'static [(&'static str, BetaSchedule)],
-    /// What the network is told, for people.
-    pub told: &'static str,
-    /// The noise levels, on the clock of what the network is told.
+    /// What the network is given, for people.
+    pub time: &'static str,
+    /// The noise levels, on the clock of what the network is given.
     pub schedule: fn(&Keys) -> Result<Kind, Error>,
     /// How the classes on training steps space them.
     pub spacing: Family,
@@ -41,13 +41,13 @@ pub(super) struct Class {
     /// What it does to the steps of its family, as they are without.
     pub quirks: Quirks,
     /// The levels of a run.
-    pub grid: fn(&Ask<'_>) -> Result<Walk<Told>, Error>,
+    pub grid: fn(&Ask<'_>) -> Result<Walk<Timestep>, Error>,
     /// The step between two of them.
-    pub solver: fn(&Ask<'_>, &Stretch<'_>) -> Result<Solver, Error>,
+    pub solver: fn(&Ask<'_>, &GuidanceInterval<'_>) -> Result<Solver, Error>,
     /// What the network is shown, and what its answer stands for.
     pub network: fn(&Keys) -> Result<Network, Error>,
     /// The posterior for which clipped data leaves the predicted noise as it was.
-    pub keeps_noise: fn(&Ask<'_>) -> Result<Option<Generalized>, Error>,
+    pub keeps_noise: fn(&Ask<'_>) -> Result<Option<NonMarkovian>, Error>,
     /// The size of the noise that a run starts with.
     pub start: Start,
     /// The arguments of its calls that it reads.
@@ -67,7 +67,7 @@ pub(super) enum Family {
     /// curves run between the ends of these.
     Sigma,
     /// DPM-Solver, UniPC, DEIS, SA-Solver: `n + 1` whole steps less the last; curves run between the
-    /// ends of the table; told whole steps.
+    /// ends of the table; given whole steps.
     Multistep,
 }
 
@@ -98,7 +98,7 @@ pub(super) enum Start {
 /// What single classes do to the rules of their family.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Quirks {
-    /// The network is told the nearest whole step of a Karras curve.
+    /// The network is given the nearest whole step of a Karras curve.
     pub rounds_karras: bool,
     /// Steps of the cosine betas are truncated where those of others are rounded.
     pub truncates_cosine: bool,
@@ -134,15 +134,15 @@ pub(super) enum Argument {
 }
 
 /// The steps that a solver is for, of a list that may begin before them.
-pub(super) struct Stretch<'a> {
-    pub grid: &'a Grid<Told>,
+pub(super) struct GuidanceInterval<'a> {
+    pub grid: &'a Grid<Timestep>,
     /// Whether the list ends with a step from the last sigma to itself, which no grid has.
     pub empty_step: bool,
     /// Steps of the list before the first of these.
     pub before: usize,
 }
 
-impl Stretch<'_> {
+impl GuidanceInterval<'_> {
     /// Steps of the whole list.
     pub fn total(&self) -> usize {
         self.before + self.len()

@@ -1,7 +1,7 @@
 //! The multi-step classes, which also know one another's words.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Solver, Start, Stretch,
+    Argument, Class, End, Family, Quirks, Solver, Start, GuidanceInterval,
     groups::{
         BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL,
         FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
@@ -27,7 +27,7 @@ const MULTISTEP: Class = Class {
     name: "",
     keys: &[],
     betas: BETA_SCHEDULES,
-    told: "a whole step",
+    time: "a whole step",
     schedule: Kind::steps_or_flow,
     spacing: Family::Multistep,
     end: End::FinalSigmas,
@@ -123,7 +123,7 @@ fn order(keys: &Keys) -> Result<usize, Error> {
     keys.count_in("solver_order", 1..=3)
 }
 
-fn dpm_solver(ask: &Ask<'_>, stretch: &Stretch<'_>) -> Result<Solver, Error> {
+fn dpm_solver(ask: &Ask<'_>, stretch: &GuidanceInterval<'_>) -> Result<Solver, Error> {
     let algorithm = ask.keys.word("algorithm_type", Algorithm::WORDS)?;
     check_end(ask.keys, algorithm)?;
     dpm_solver_of(ask, stretch, algorithm)
@@ -132,28 +132,28 @@ fn dpm_solver(ask: &Ask<'_>, stretch: &Stretch<'_>) -> Result<Solver, Error> {
 /// The multi-step DPM-Solver of the keys.
 pub(super) fn dpm_solver_of(
     ask: &Ask<'_>,
-    stretch: &Stretch<'_>,
+    stretch: &GuidanceInterval<'_>,
     algorithm: Algorithm,
 ) -> Result<Solver, Error> {
     let (keys, order) = (ask.keys, order(ask.keys)?);
     let mut solver = match algorithm.of_data {
         true => DpmSolver::plus_plus(order)?,
-        false => DpmSolver::noise(order)?,
+        false => DpmSolver::new(order, Coordinates::Noise)?,
     };
     if algorithm.is_stochastic {
-        solver = solver.with_eta(1.0)?;
+        solver = solver.with_tau(1.0)?;
     }
     if keys.word("solver_type", SLOPES)? {
-        solver = solver.heun();
+        solver = solver.with_exact_integrals();
     }
     if keys.flag("lower_order_final")? && stretch.total() < LONG {
-        solver = solver.lowering_final_orders();
+        solver = solver.with_lower_final_orders();
     }
     if keys.flag("euler_at_final")? {
-        solver = solver.ending_with_euler();
+        solver = solver.with_euler_last_step();
     }
     if stretch.empty_step {
-        solver = solver.before_an_empty_step();
+        solver = solver.with_empty_last_step();
     }
     Ok(Box::new(solver))
 }
@@ -182,25 +182,25 @@ pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
         let order = order(keys)?;
         let mut solver = match algorithm {
             Algorithm::DATA => NodeBlocks::plus_plus(order)?,
-            Algorithm::DATA_SDE => NodeBlocks::plus_plus(order)?.with_eta(1.0)?,
-            Algorithm::NOISE => NodeBlocks::noise(order)?,
+            Algorithm::DATA_SDE => NodeBlocks::plus_plus(order)?.with_tau(1.0)?,
+            Algorithm::NOISE => NodeBlocks::new(order, Coordinates::Noise)?,
             _ => {
                 let allowed = "dpmsolver, dpmsolver++, sde-dpmsolver++ or deis";
                 return Err(keys.refuse("algorithm_type", allowed));
             }
         };
         if keys.word("solver_type", SLOPES)? {
-            solver = solver.heun();
+            solver = solver.with_exact_integrals();
         }
         if stretch.empty_step {
-            solver = solver.before_an_empty_step();
+            solver = solver.with_empty_last_step();
         }
         // diffusers turns the switch on where the orders would not fit the steps or the end.
         let lowers = keys.flag("lower_order_final")?
             || keys.word("final_sigmas_type", FINAL_SIGMAS)?
             || !stretch.total().is_multiple_of(order);
         if lowers {
-            solver = solver.lowering_final_orders();
+            solver = solver.with_lower_final_orders();
         }
         Ok(Box::new(solver.after_steps(stretch.before)))
     },
@@ -255,16 +255,16 @@ pub(super) const UNI_PC: Class = Class {
         let order = keys.count("solver_order")?;
         let mut solver = keys.blame("solver_order", UniPc::new(order))?;
         if keys.word("solver_type", FIRST)? {
-            solver = solver.bh1();
+            solver = solver.with_bh1();
         }
         if !keys.flag("predict_x0")? {
-            solver = solver.of_noise();
+            solver = solver.with_coordinates(Coordinates::Noise);
         }
         if stretch.empty_step {
-            solver = solver.before_an_empty_step();
+            solver = solver.with_empty_last_step();
         }
         if keys.flag("lower_order_final")? {
-            solver = solver.lowering_final_orders();
+            solver = solver.with_lower_final_orders();
         }
         let whole =
             |value: &serde_json::Value| value.as_u64().and_then(|i| usize::try_from(i).ok());
@@ -277,7 +277,7 @@ pub(super) const UNI_PC: Class = Class {
             .iter()
             .filter_map(|step| step.checked_sub(stretch.before));
         Ok(Box::new(
-            solver.without_correcting(later.collect::<Vec<_>>()),
+            solver.without_corrector_at(later.collect::<Vec<_>>()),
         ))
     },
     arguments: &[Argument::Mu, Argument::Sigmas],
@@ -320,10 +320,10 @@ pub(super) const DEIS: Class = Class {
         keys.word("solver_type", TYPES)?;
         let mut solver = ExponentialAdams::deis(order(keys)?)?;
         if stretch.empty_step {
-            solver = solver.before_an_empty_step();
+            solver = solver.with_empty_last_step();
         }
         if keys.flag("lower_order_final")? && stretch.total() < LONG {
-            solver = solver.lowering_final_orders();
+            solver = solver.with_lower_final_orders();
         }
         Ok(Box::new(solver))
     },
@@ -360,17 +360,17 @@ pub(super) const SA_SOLVER: Class = Class {
         let corrector = keys.count_in("corrector_order", 0..=8)?;
         let mut solver = SaSolver::new(predictor, corrector)?;
         if keys.word("algorithm_type", ALGORITHMS)? {
-            solver = solver.of_noise();
+            solver = solver.with_coordinates(Coordinates::Noise);
         }
         if stretch.empty_step {
-            solver = solver.before_an_empty_step();
+            solver = solver.with_empty_last_step();
         }
         if keys.flag("lower_order_final")? {
-            solver = solver.lowering_final_orders();
+            solver = solver.with_lower_final_orders();
         }
         // Noise is added at the steps from 200 to 800.
-        Ok(Box::new(match ask.schedule.levels_told(200.0, 800.0)? {
-            Some((from, to)) => solver.within(from, to)?,
+        Ok(Box::new(match ask.schedule.levels_time(200.0, 800.0)? {
+            Some((from, to)) => solver.with_noise_between(from, to)?,
             None => solver.with_tau(0.0)?,
         }))
     },

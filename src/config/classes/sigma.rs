@@ -27,7 +27,7 @@ const IN_SIGMA: Class = Class {
     name: "",
     keys: &[BETAS, LATENT, CURVES, LINSPACE],
     betas: BETA_SCHEDULES,
-    told: "a step, also fractional",
+    time: "a step, also fractional",
     schedule: Kind::steps,
     spacing: Family::Sigma,
     end: End::Data,
@@ -80,7 +80,7 @@ pub(super) const EULER: Class = Class {
             ("timestep_type", Word("discrete")),
         ],
     ],
-    told: "a step, also fractional; `ln(sigma) / 4` with continuous times",
+    time: "a step, also fractional; `ln(sigma) / 4` with continuous times",
     schedule: |keys| {
         let steps = Kind::steps(keys)?;
         Ok(match is_continuous(keys)? {
@@ -105,7 +105,7 @@ pub(super) const EULER: Class = Class {
 /// Euler's steps with the churn of the call.
 pub(super) fn churned(
     ask: &Ask<'_>,
-    stretch: &super::Stretch<'_>,
+    stretch: &super::GuidanceInterval<'_>,
     what: Parameterization,
 ) -> Result<super::Solver, Error> {
     let options = ask.options;
@@ -123,10 +123,10 @@ pub(super) fn churned(
     )?;
     let factor = options.noise_factor;
     let churn = named(ask, "noise_factor", churn.with_noise_factor(factor))?;
-    let churn = churn.asking_before_for(kept);
+    let churn = churn.with_evaluation_before(kept);
     Ok(match options.churn_range {
         None => Box::new(churn),
-        Some((min, max)) => Box::new(named(ask, "churn_range", churn.within(min, max))?),
+        Some((min, max)) => Box::new(named(ask, "churn_range", churn.with_noise_between(min, max))?),
     })
 }
 

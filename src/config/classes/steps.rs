@@ -1,14 +1,14 @@
 //! The classes that take whole training steps, one evaluation each.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Solver, Start, Stretch,
+    Argument, Class, End, Family, Quirks, Solver, Start, GuidanceInterval,
     groups::{
         ALPHA_TO_ONE, BETA_SCHEDULES, BETAS, CLIP, COSINE_ALONE, LATENT, LEADING, NO_CLIP, SCALED,
         SIGMOID_AND_LAPLACE_TOO, SIGMOID_TOO, THRESHOLD, ZERO_SNR,
     },
 };
 use crate::{
-    Error, Generalized, ModelVariance, Parameterization, Step,
+    Error, NonMarkovian, ModelVariance, Parameterization, Step,
     config::{
         grid::{Ask, steps},
         keys::Default::{Flag, Null, Number, Word},
@@ -25,7 +25,7 @@ const ON_STEPS: Class = Class {
     name: "",
     keys: &[BETAS],
     betas: BETA_SCHEDULES,
-    told: "a whole step",
+    time: "a whole step",
     schedule: Kind::steps,
     spacing: Family::Whole,
     end: End::Data,
@@ -111,9 +111,9 @@ pub(super) const UN_CLIP: Class = Class {
 };
 
 /// DDIM's posterior of the `eta` of the call.
-fn generalized(ask: &Ask<'_>) -> Result<Option<Generalized>, Error> {
+fn generalized(ask: &Ask<'_>) -> Result<Option<NonMarkovian>, Error> {
     let eta = ask.options.eta.unwrap_or(0.0);
-    Ok(Some(named_eta(ask, Generalized::new(eta))?))
+    Ok(Some(named_eta(ask, NonMarkovian::new(eta))?))
 }
 
 fn named_eta<T>(ask: &Ask<'_>, part: Result<T, Error>) -> Result<T, Error> {
@@ -148,7 +148,7 @@ pub(super) const DDIM_INVERSE: Class = Class {
     keys: &[BETAS, CLIP, LEADING, ALPHA_TO_ONE, ZERO_SNR],
     end: End::AlphaToOne,
     grid: steps::inverted,
-    keeps_noise: |_| Ok(Some(Generalized::DETERMINISTIC)),
+    keeps_noise: |_| Ok(Some(NonMarkovian::DETERMINISTIC)),
     ..ON_STEPS
 };
 
@@ -171,9 +171,9 @@ pub(super) const COG_VIDEO_X_DDIM: Class = Class {
 pub(super) const COG_VIDEO_X_DPM: Class = Class {
     name: "CogVideoXDPMScheduler",
     solver: |_, stretch| {
-        let solver = DpmSolver::plus_plus(2)?.with_eta(1.0)?.ending_with_euler();
+        let solver = DpmSolver::plus_plus(2)?.with_tau(1.0)?.with_euler_last_step();
         Ok(Box::new(match stretch.empty_step {
-            true => solver.before_an_empty_step(),
+            true => solver.with_empty_last_step(),
             false => solver,
         }))
     },
@@ -198,7 +198,7 @@ pub(super) const PNDM: Class = Class {
             false => Pndm::runge_kutta(),
         };
         Ok(Box::new(match stretch.empty_step {
-            true => solver.before_an_empty_step(),
+            true => solver.with_empty_last_step(),
             false => solver,
         }))
     },
@@ -225,7 +225,7 @@ pub(super) const RE_PAINT: Class = Class {
     network: |_| Ok(Network::Plain(Parameterization::Noise, 1.0)),
     keeps_noise: |ask| {
         let eta = ask.keys.number("eta")?;
-        Ok(Some(ask.keys.blame("eta", Generalized::new(eta))?))
+        Ok(Some(ask.keys.blame("eta", NonMarkovian::new(eta))?))
     },
     arguments: &[Argument::Jumps],
     ..ON_STEPS
@@ -275,7 +275,7 @@ pub(super) const TCD: Class = Class {
 };
 
 /// Each step goes to the level of `(1 - eta) t`, rounded down, and noise takes it up to that of `t`.
-fn tcd(ask: &Ask<'_>, stretch: &Stretch<'_>) -> Result<Solver, Error> {
+fn tcd(ask: &Ask<'_>, stretch: &GuidanceInterval<'_>) -> Result<Solver, Error> {
     let eta = ask.options.eta.unwrap_or(0.3);
     if !(0.0..=1.0).contains(&eta) {
         return Err(ask.keys.error("eta", format!("{eta:?}"), "0 to 1"));

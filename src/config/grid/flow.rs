@@ -6,7 +6,7 @@ use crate::{
     config::{
         betas,
         keys::Keys,
-        schedule::{Kind, Told},
+        schedule::{Kind, Timestep},
         words::{Curve, Words},
     },
     grid::{Karras, Node},
@@ -21,7 +21,7 @@ const BELOW_ONE: f64 = 1e-6;
 #[derive(Clone, Copy, PartialEq)]
 enum TimeShift {
     Exponential,
-    Linear,
+    LinearMap,
 }
 
 const TIME_SHIFTS: Words<TimeShift> = &[
@@ -30,16 +30,16 @@ const TIME_SHIFTS: Words<TimeShift> = &[
 ];
 
 impl Ask<'_> {
-    /// What the network of the class is told at these times.
-    fn told_times(&self, walk: &Walk<Time>) -> Result<Walk<Told>, Error> {
+    /// What the network of the class is given at these times.
+    fn told_times(&self, walk: &Walk<Time>) -> Result<Walk<Timestep>, Error> {
         let (at_data, at_noise) = match self.schedule.kind {
             Kind::Flow { at_data, at_noise } => (at_data, at_noise),
             _ => (0.0, 1.0),
         };
         let is_whole = self.keys.is_multistep();
         walk.map(|t| {
-            let told = at_data + (at_noise - at_data) * t.get();
-            Told(if is_whole { told.floor() } else { told })
+            let time = at_data + (at_noise - at_data) * t.get();
+            Timestep(if is_whole { time.floor() } else { time })
         })
     }
 
@@ -146,7 +146,7 @@ fn to_terminal(keys: &Keys, times: &mut [f64]) -> Result<(), Error> {
 }
 
 /// Even times or those of the options, shifted by the key.
-pub(in super::super) fn map(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn map(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let factor = fixed(ask.keys, "shift")?;
     let grid = match ask.given()? {
         Some(grid) => grid,
@@ -156,7 +156,7 @@ pub(in super::super) fn map(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// The same, but for the times of the options, which are taken as they are.
-pub(in super::super) fn mini_max(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn mini_max(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     match ask.given()? {
         Some(grid) => ask.told_times(&Walk::of(grid)),
         None => map(ask),
@@ -164,7 +164,7 @@ pub(in super::super) fn mini_max(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// The grid of LTX: that of flow matching, or the times of the options as they are.
-pub(in super::super) fn ltx(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn ltx(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     match ask.given()? {
         Some(grid) => ask.told_times(&Walk::of(grid)),
         None => matching(ask),
@@ -172,7 +172,7 @@ pub(in super::super) fn ltx(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// The grid of the flow-matching classes.
-pub(in super::super) fn matching(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn matching(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let keys = ask.keys;
     let factor = ask.factor("shift")?;
     let terminal = terminal(keys)?;
@@ -220,7 +220,7 @@ fn refuse_curve(keys: &Keys, curve: Curve) -> Error {
 }
 
 /// The grid of a multi-step class with `use_flow_sigmas`.
-pub(in super::super) fn multistep(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn multistep(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, n) = (ask.keys, ask.n);
     keys.spacing()?;
     if let Some(list) = &ask.options.timesteps {
@@ -262,7 +262,7 @@ pub(in super::super) fn multistep(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// The grid of UniPC with `use_flow_sigmas`.
-pub(in super::super) fn unipc(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn unipc(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, n) = (ask.keys, ask.n);
     keys.spacing()?;
     let given = ask.given()?;

@@ -5,7 +5,7 @@ pub(super) mod ratios;
 pub(super) mod steps;
 
 use super::{
-    Options, Schedule, Told,
+    Options, Schedule, Timestep,
     classes::Argument,
     keys::Keys,
     words::{Curve, FINAL_SIGMAS},
@@ -51,10 +51,10 @@ impl<T: Copy + std::fmt::Debug> Walk<T> {
         })
     }
 
-    fn map(&self, told: impl Fn(T) -> Told) -> Result<Walk<Told>, Error> {
+    fn map(&self, time: impl Fn(T) -> Timestep) -> Result<Walk<Timestep>, Error> {
         let node = |node: &Node<T>| Node {
             level: node.level,
-            time: told(node.time),
+            time: time(node.time),
         };
         let nodes = self.grid.nodes().iter().map(node).collect();
         Ok(Walk {
@@ -65,7 +65,7 @@ impl<T: Copy + std::fmt::Debug> Walk<T> {
 }
 
 /// The grid of the class.
-pub(super) fn walk(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(super) fn walk(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, options, n) = (ask.keys, ask.options, ask.n);
     if !(1..=16_777_216).contains(&n) {
         return Err(keys.refuse_steps(n, "1 to 16777216"));

@@ -8,7 +8,7 @@ use crate::{
     config::{
         betas,
         keys::Keys,
-        schedule::{Kind, Told},
+        schedule::{Kind, Timestep},
         words::Words,
     },
     grid::{Karras, PolyExponential},
@@ -19,7 +19,7 @@ use crate::{
 const SIGMA_SCHEDULES: Words<bool> = &[("karras", true), ("exponential", false)];
 
 /// The grid of Euler with continuous times, as of EDM.
-pub(in super::super) fn continuous(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn continuous(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, schedule, n) = (ask.keys, ask.schedule, ask.n);
     if let Some(list) = &ask.options.timesteps {
         let allowed = "none with continuous times";
@@ -51,7 +51,7 @@ pub(in super::super) fn continuous(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// The grid of the classes of EDM.
-pub(in super::super) fn edm(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn edm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let grid = sigmas(ask, ask.n)?;
     match ends_clean(ask.keys)? {
         true => Ok(Walk::of(grid)),
@@ -60,7 +60,7 @@ pub(in super::super) fn edm(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// `n` sigmas between those of the keys.
-fn sigmas(ask: &Ask<'_>, n: usize) -> Result<Grid<Told>, Error> {
+fn sigmas(ask: &Ask<'_>, n: usize) -> Result<Grid<Timestep>, Error> {
     let keys = ask.keys;
     let (max, min) = Kind::ends(keys)?;
     let (max, min) = (Sigma::new(max)?, Sigma::new(min)?);
@@ -77,7 +77,7 @@ fn sigmas(ask: &Ask<'_>, n: usize) -> Result<Grid<Told>, Error> {
 }
 
 /// The grid of consistency models: every so many of the sigmas they were trained on, to the least.
-pub(in super::super) fn consistency(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn consistency(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, n) = (ask.keys, ask.n);
     let trained = keys.count_in("num_train_timesteps", 1..=16_777_216)?;
     if n > trained {
@@ -90,9 +90,9 @@ pub(in super::super) fn consistency(ask: &Ask<'_>) -> Result<Walk<Told>, Error> 
     Ok(Walk::of(Grid::new(nodes.collect(), end)?))
 }
 
-/// The grid of the variance-exploding equation: even in `ln sigma`. The network is told the sigmas of
+/// The grid of the variance-exploding equation: even in `ln sigma`. The network is given the sigmas of
 /// times that stop at `sampling_eps` instead of 0, which are a little larger.
-pub(in super::super) fn variance_exploding(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn variance_exploding(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, n) = (ask.keys, ask.n);
     let within = |last| (0.0..1.0).contains(&last);
     let last = keys.number_if("sampling_eps", within, "0 or more and below 1")?;
@@ -101,13 +101,13 @@ pub(in super::super) fn variance_exploding(ask: &Ask<'_>) -> Result<Walk<Told>, 
         return Err(keys.refuse_steps(n, "2 or more"));
     }
     let curve = PolyExponential::new(Sigma::new(max)?, Sigma::new(min)?, 1.0)?;
-    let told = |i: usize| {
+    let time = |i: usize| {
         let time = 1.0 - (1.0 - last) * (i as f64 / (n - 1) as f64);
-        Told(min * (max / min).powf(time))
+        Timestep(min * (max / min).powf(time))
     };
-    let told: Vec<_> = (0..n).map(told).collect();
+    let time: Vec<_> = (0..n).map(time).collect();
     let grid = Grid::at_sigmas(ask.schedule, &crate::grid::SigmaCurve::sigmas(&curve, n)?)?;
-    Ok(Walk::of(grid.telling(&told)?))
+    Ok(Walk::of(grid.with_times(&time)?))
 }
 
 /// The list in `trained_betas`, which for iPNDM are sigmas.
@@ -122,9 +122,9 @@ pub(in super::super) fn quarter_sigmas(keys: &Keys) -> Result<Option<Vec<f64>>, 
 
 /// The grid of iPNDM: `sigma = sin^2` of even angles, or the list in `trained_betas`, which has one
 /// more number than the run has steps.
-pub(in super::super) fn quarter(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn quarter(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, schedule, n) = (ask.keys, ask.schedule, ask.n);
-    let at = |sigma: f64| Told(FRAC_2_PI * sigma.asin());
+    let at = |sigma: f64| Timestep(FRAC_2_PI * sigma.asin());
     let Some(sigmas) = quarter_sigmas(keys)? else {
         let sigma = |i: usize| (FRAC_PI_2 * (1.0 - i as f64 / n as f64)).sin().powi(2);
         let nodes: Vec<_> = (0..n).map(|i| at(sigma(i))).collect();
@@ -143,20 +143,20 @@ pub(in super::super) fn quarter(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
 }
 
 /// Even times, to the data.
-pub(in super::super) fn wuerstchen(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn wuerstchen(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let n = ask.n;
-    let told = |i: usize| Told((n - i) as f64 / n as f64);
-    let grid = Grid::at(ask.schedule, &(0..n).map(told).collect::<Vec<_>>())?;
-    Ok(Walk::of(grid.ending_at(ask.schedule.level(Told(0.0))?)?))
+    let time = |i: usize| Timestep((n - i) as f64 / n as f64);
+    let grid = Grid::at(ask.schedule, &(0..n).map(time).collect::<Vec<_>>())?;
+    Ok(Walk::of(grid.ending_at(ask.schedule.level(Timestep(0.0))?)?))
 }
 
 /// From a quarter turn evenly, but for two steps, which stop at 1.3.
-pub(in super::super) fn trigflow(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn trigflow(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let n = ask.n;
-    let told = |i: usize| match (n, i) {
-        (2, 1) => Told(1.3),
-        _ => Told(FRAC_PI_2 * ((n - i) as f64 / n as f64)),
+    let time = |i: usize| match (n, i) {
+        (2, 1) => Timestep(1.3),
+        _ => Timestep(FRAC_PI_2 * ((n - i) as f64 / n as f64)),
     };
-    let nodes: Vec<_> = (0..n).map(told).collect();
+    let nodes: Vec<_> = (0..n).map(time).collect();
     Ok(Walk::of(Grid::at(ask.schedule, &nodes)?))
 }

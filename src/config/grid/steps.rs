@@ -6,7 +6,7 @@ use crate::{
     config::{
         classes::{End, Family},
         keys::Keys,
-        schedule::Told,
+        schedule::Timestep,
         table::Table,
         words::{Curve, Spacing, Words},
     },
@@ -17,7 +17,7 @@ use crate::{
 /// `interpolation_type`.
 #[derive(Clone, Copy, PartialEq)]
 enum Interpolation {
-    Linear,
+    LinearMap,
     LogLinear,
 }
 
@@ -40,16 +40,16 @@ impl Ask<'_> {
         })
     }
 
-    /// What the network of the class is told at these steps.
-    pub fn told(&self, walk: &Walk<Step>) -> Result<Walk<Told>, Error> {
-        walk.map(|step| self.schedule.told(Told(step.get())))
+    /// What the network of the class is given at these steps.
+    pub fn network_time(&self, walk: &Walk<Step>) -> Result<Walk<Timestep>, Error> {
+        walk.map(|step| self.schedule.network_time(Timestep(step.get())))
     }
 }
 
 /// The rule of the families: the steps of the spacing, or a curve.
-pub(in super::super) fn plain(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn plain(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (grid, is_curved) = by_family(ask)?;
-    ask.told(&ended(ask, grid, is_curved)?)
+    ask.network_time(&ended(ask, grid, is_curved)?)
 }
 
 /// The nodes, to the data, and whether they are those of a curve.
@@ -66,7 +66,7 @@ fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
                 keys.class.quirks.rounds_karras && keys.curve()? == Some(Curve::Karras);
             (
                 if is_rounded {
-                    grid.telling_rounded()
+                    grid.with_rounded_times()
                 } else {
                     grid
                 },
@@ -101,7 +101,7 @@ fn curve_between(
 }
 
 /// The rule of Euler, whose sigmas may be even in their logarithm.
-pub(in super::super) fn euler(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn euler(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, table) = (ask.keys, ask.table()?);
     let spaced = spaced(ask, table)?;
     if !is_log_linear(keys)? || keys.curve()?.is_some() {
@@ -110,17 +110,17 @@ pub(in super::super) fn euler(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
     // The times of the spacing, and sigmas of which there is one more than of these.
     let (max, min) = ends(table)?;
     let curve = PolyExponential::new(Sigma::new(max)?, Sigma::new(min)?, 1.0)?;
-    let told: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
+    let time: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
     let grid = along(table, ask.n + 1, &curve)?.without_final_step()?;
     // What the list has beyond these is no step.
-    ask.told(&Walk {
-        grid: grid.telling(&told)?,
+    ask.network_time(&Walk {
+        grid: grid.with_times(&time)?,
         empty_step: true,
     })
 }
 
 /// Every so many of the original steps of LCM.
-pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, table) = (ask.keys, ask.table()?);
     let key = "original_inference_steps";
     let original = keys.count_in(key, 1..=table.len())?;
@@ -140,28 +140,28 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
             Grid::lcm(table, ask.n, original, strength)?
         }
     };
-    ask.told(&match keys.class.end {
+    ask.network_time(&match keys.class.end {
         End::FirstStep => Walk::of(grid.ending_at(table.least()?)?),
         _ => Walk::of(grid),
     })
 }
 
 /// `n` steps from the last to the first.
-pub(in super::super) fn linspace(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn linspace(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let table = ask.table()?;
     limit(ask, table.len())?;
-    ask.told(&Walk::of(Grid::linspace(table, ask.n)?))
+    ask.network_time(&Walk::of(Grid::linspace(table, ask.n)?))
 }
 
 /// Multiples of the stride.
-pub(in super::super) fn leading(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn leading(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let table = ask.table()?;
     limit(ask, table.len())?;
-    ask.told(&Walk::of(Grid::leading(table, ask.n, 0)?))
+    ask.network_time(&Walk::of(Grid::leading(table, ask.n, 0)?))
 }
 
-/// The grid up to the noisiest step, of which the network is told the time that a step goes to.
-pub(in super::super) fn inverted(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+/// The grid up to the noisiest step, of which the network is given the time that a step goes to.
+pub(in super::super) fn inverted(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     if ask.keys.spacing()? == Spacing::Linspace {
         return Err(ask.keys.refuse("timestep_spacing", "leading or trailing"));
     }
@@ -169,15 +169,15 @@ pub(in super::super) fn inverted(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
     let walk = ended(ask, grid, false)?;
     let nodes = walk.grid.nodes().iter();
     let times: Vec<_> = nodes.rev().map(|node| node.time).collect();
-    ask.told(&Walk::of(walk.grid.inverted().telling(&times)?))
+    ask.network_time(&Walk::of(walk.grid.inverted().with_times(&times)?))
 }
 
 /// The grid with the middles of its first three steps, which a Runge-Kutta start asks about.
-pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (grid, _) = by_family(ask)?;
     let walk = ended(ask, grid, false)?;
     if ask.keys.flag("skip_prk_steps")? {
-        return ask.told(&walk);
+        return ask.network_time(&walk);
     }
     let (table, grid) = (ask.table()?, &walk.grid);
     let half = table.len() / ask.n / 2;
@@ -186,7 +186,7 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Told>, Error>
     let reached: Vec<_> = times.iter().skip(1).copied().chain(ends).collect();
     // Less would be the start alone, of which the solver makes Euler's steps.
     if reached.len() < 3 || half == 0 {
-        return ask.told(&walk);
+        return ask.network_time(&walk);
     }
     let mut nodes = Vec::with_capacity(grid.len() + 3);
     for (i, node) in grid.nodes().iter().enumerate() {
@@ -197,20 +197,20 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Told>, Error>
             nodes.push(Node { level, time });
         }
     }
-    ask.told(&Walk {
+    ask.network_time(&Walk {
         grid: Grid::new(nodes, grid.end())?,
         ..walk
     })
 }
 
-/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, told where it is.
-pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
+/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, given where it is.
+pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, table, n) = (ask.keys, ask.table()?, ask.n);
     let reached = reached(keys, table)?;
     let spacing = keys.spacing()?;
     let kind = keys.curve()?;
     if let Some(kind) = kind {
-        return ask.told(&curved_upwards(ask, table, kind)?);
+        return ask.network_time(&curved_upwards(ask, table, kind)?);
     }
     // Upwards, an end may come twice: the last node and where the run goes to.
     let (down, is_there) = match spacing {
@@ -225,7 +225,7 @@ pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Told>, Error> {
         }
     };
     let nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
-    ask.told(&match is_there {
+    ask.network_time(&match is_there {
         true => Walk::repeating_the_last(ask, &Grid::new(nodes, NoiseLevel::NOISE)?)?,
         false => Walk::of(Grid::new(nodes, reached.most()?)?),
     })
@@ -258,7 +258,7 @@ fn curved_upwards(ask: &Ask<'_>, table: &Table, kind: Curve) -> Result<Walk<Step
     Walk::repeating_the_last(ask, &grid)
 }
 
-/// The nodes of a curve. Beyond the ends of the schedule the network is told these.
+/// The nodes of a curve. Beyond the ends of the schedule the network is given these.
 fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
     let (least, most) = (
         table.most()?.log_snr().get(),
@@ -417,7 +417,7 @@ pub(super) fn spaced(ask: &Ask<'_>, table: &Table) -> Result<Grid<Step>, Error> 
         _ => Grid::linspace(&reached, points)?,
     };
     match is_multistep {
-        true => grid.discarding_penultimate(),
+        true => grid.without_penultimate(),
         false => Ok(grid),
     }
 }

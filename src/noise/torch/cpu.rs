@@ -44,7 +44,7 @@ use crate::{
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCpu};
 /// use ndarray::Array1;
-/// let mut noise = TorchCpu::seeded(0);
+/// let mut noise = TorchCpu::new(0);
 /// let mut x = Array1::<f32>::zeros(5);
 /// noise.add(&mut x, Scale::Same(1.0), None)?;
 /// // torch.manual_seed(0); torch.randn(5)
@@ -60,7 +60,7 @@ use crate::{
 /// use ndarray::Array4;
 /// let schedule = Discrete::scaled_linear(1000, 0.00085, 0.012)?;
 /// let latents = Array4::<f32>::zeros((1, 4, 8, 8));
-/// let (noisy, noise) = schedule.draw_jump(&latents, Step::new(599), &mut TorchCpu::seeded(0))?;
+/// let (noisy, noise) = schedule.draw_jump(&latents, Step::new(599), &mut TorchCpu::new(0))?;
 /// assert!((noise[[0, 0, 0, 0]] + 1.1258).abs() < 5e-5);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -81,7 +81,7 @@ pub struct TorchCpu {
 
 impl TorchCpu {
     /// The generator after `torch.manual_seed(seed)`.
-    pub fn seeded(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             words: Mt::new(seed as u32),
             spare: None,

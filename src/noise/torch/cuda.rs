@@ -58,7 +58,7 @@ use crate::{
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCuda};
 /// use ndarray::Array1;
-/// let mut noise = TorchCuda::seeded(0).on(128, 1536)?;        // RTX 4090
+/// let mut noise = TorchCuda::new(0).with_multiprocessors(128, 1536)?;        // RTX 4090
 /// let mut x = Array1::<f32>::zeros(4);
 /// noise.add(&mut x, Scale::Same(1.0), None)?;
 /// let torch = [-0.9247, -0.4253, -2.6438, 0.1452];
@@ -77,7 +77,7 @@ pub struct TorchCuda {
 
 impl TorchCuda {
     /// The generator after `torch.manual_seed(seed)`, on an A100.
-    pub const fn seeded(seed: u64) -> Self {
+    pub const fn new(seed: u64) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
             round: 0,
@@ -90,7 +90,7 @@ impl TorchCuda {
     /// # Errors
     ///
     /// If there is no multiprocessor, or one has fewer than the 256 threads of a block.
-    pub fn on(self, multiprocessors: u32, threads_each: u32) -> Result<Self, Error> {
+    pub fn with_multiprocessors(self, multiprocessors: u32, threads_each: u32) -> Result<Self, Error> {
         if multiprocessors == 0 {
             return Err(Error::range("number of multiprocessors", 0.0, "1 or more"));
         }

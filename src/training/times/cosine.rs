@@ -6,32 +6,32 @@ use super::{TimeSampler, check_share};
 use crate::{Error, Sigma, SigmaData, Time};
 
 /// `sigma = sigma_data tan(pi u / 2)` with `u` uniform: uniform times of the
-/// [cosine schedule](crate::schedule::Cosine), seen as sigmas.
+/// [cosine schedule](crate::schedule::CosineSigma), seen as sigmas.
 ///
 /// $$p(\sigma)=\frac2{\pi\sigma_d}\thinspace\frac1{1+(\sigma/\sigma_d)^2}$$
 ///
 /// Source: Progressive Distillation for Fast Sampling of Diffusion Models, Salimans, Ho, 2022.
 ///
 /// ```
-/// use gaussian_diffusion::{SigmaData, training::times::{Cosine, TimeSampler}};
-/// let sampler = Cosine::new(SigmaData::EDM);
+/// use gaussian_diffusion::{SigmaData, training::times::{CosineSigma, TimeSampler}};
+/// let sampler = CosineSigma::new(SigmaData::EDM);
 /// assert!((sampler.quantile(0.5)?.get() - 0.5).abs() < 1e-15);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("v_diffusion", "half-Cauchy"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cosine {
+pub struct CosineSigma {
     data: f64,
 }
 
-impl Cosine {
+impl CosineSigma {
     /// For data of this deviation; 1 is the plain cosine schedule.
     pub const fn new(data: SigmaData) -> Self {
         Self { data: data.get() }
     }
 }
 
-impl TimeSampler for Cosine {
+impl TimeSampler for CosineSigma {
     type Time = Sigma;
 
     fn quantile(&self, u: f64) -> Result<Sigma, Error> {

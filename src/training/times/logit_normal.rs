@@ -13,17 +13,17 @@ use crate::{Error, Time};
 /// 2024 (mean 0, std 1).
 ///
 /// ```
-/// use gaussian_diffusion::training::times::{LogitNormal, TimeSampler};
-/// let sampler = LogitNormal::new(0.0, 1.0)?;
+/// use gaussian_diffusion::training::times::{LogitNormalTime, TimeSampler};
+/// let sampler = LogitNormalTime::new(0.0, 1.0)?;
 /// assert!((sampler.quantile(0.5)?.get() - 0.5).abs() < 1e-15);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LogitNormal {
+pub struct LogitNormalTime {
     normal: Normal,
 }
 
-impl LogitNormal {
+impl LogitNormalTime {
     /// # Errors
     ///
     /// If the mean is not in -100 to 100, or the deviation not in 1e-6 to 10.
@@ -38,7 +38,7 @@ fn logit(t: f64) -> f64 {
     t.ln() - (-t).ln_1p()
 }
 
-impl TimeSampler for LogitNormal {
+impl TimeSampler for LogitNormalTime {
     type Time = Time;
 
     fn quantile(&self, u: f64) -> Result<Time, Error> {

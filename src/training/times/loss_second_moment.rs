@@ -19,7 +19,7 @@ use crate::{Error, Step};
 ///
 /// ```
 /// use gaussian_diffusion::{Step, training::times::{LossSecondMoment, TimeSampler}};
-/// let mut sampler = LossSecondMoment::new(2)?.remembering(1)?;
+/// let mut sampler = LossSecondMoment::new(2)?.with_losses_kept(1)?;
 /// sampler.update(&[Step::new(0), Step::new(1)], &[3.0, 1.0])?;
 /// assert!((sampler.density(Step::new(0)) - (0.999 * 0.75 + 0.0005)).abs() < 1e-15);
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -53,7 +53,7 @@ impl LossSecondMoment {
     /// # Errors
     ///
     /// If it is 0.
-    pub fn remembering(mut self, losses: usize) -> Result<Self, Error> {
+    pub fn with_losses_kept(mut self, losses: usize) -> Result<Self, Error> {
         if losses == 0 {
             return Err(Error::range("losses remembered", 0.0, "1 or more"));
         }

@@ -9,7 +9,7 @@
 //! | [`UniformStep`] | [`Step`](crate::Step) | DDPM |
 //! | [`LossSecondMoment`] | `Step` | where the loss is large |
 //! | [`UniformTime`] | [`Time`](crate::Time) | |
-//! | [`LogitNormal`], [`Mode`], [`CosMap`] | `Time` | rectified flows |
+//! | [`LogitNormalTime`], [`Mode`], [`CosMap`] | `Time` | rectified flows |
 //! | [`LogNormal`] | [`Sigma`](crate::Sigma) | EDM |
 //! | [`LogUniform`], [`Cosine`] | `Sigma` | |
 //! | [`Truncated`] | that of the inner one | any of these within bounds |
@@ -29,10 +29,10 @@ use std::fmt::Debug;
 
 use crate::{Error, rand::RngCore};
 
-pub use cosine::{CosMap, Cosine};
+pub use cosine::{CosMap, CosineSigma};
 pub use log_normal::LogNormal;
 pub use log_uniform::LogUniform;
-pub use logit_normal::LogitNormal;
+pub use logit_normal::LogitNormalTime;
 pub use loss_second_moment::LossSecondMoment;
 pub use mode::Mode;
 pub use truncated::Truncated;

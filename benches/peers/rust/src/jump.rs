@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use gaussian_diffusion::{ForwardProcess, Noise, Step, schedule::Discrete};
+use gaussian_diffusion::{ForwardProcess, SeededNoise, Step, schedule::Discrete};
 
 use crate::{Fallible, Row, Shape, timed, values};
 
@@ -13,7 +13,7 @@ fn times(items: usize) -> Vec<Step> {
 pub fn row(shape: Shape) -> Fallible<Row> {
     let schedule = Discrete::stable_diffusion()?;
     let (x0, times) = (values(shape, 0), times(shape.0));
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     Ok(timed(move || {
         black_box(schedule.draw_jump(&x0, &times, &mut noise)?);
         Ok(())
@@ -24,7 +24,7 @@ pub fn into_kept_arrays(shape: Shape) -> Fallible<Row> {
     let schedule = Discrete::stable_diffusion()?;
     let (x0, times) = (values(shape, 0), times(shape.0));
     let (mut x_t, mut eps) = (x0.clone(), x0.clone());
-    let mut noise = Noise::seeded(1);
+    let mut noise = SeededNoise::new(1);
     Ok(timed(move || {
         schedule.draw_jump_into(&x0, &times, &mut noise, &mut x_t, &mut eps)?;
         Ok(())

@@ -1,7 +1,7 @@
 //! Standard normal numbers into an array that is there already.
 
 use gaussian_diffusion::{
-    Noise,
+    SeededNoise,
     noise::NoiseSource,
     rand::{Rng, SeedableRng, rngs::StdRng},
     rand_distr::StandardNormal,
@@ -11,7 +11,7 @@ use crate::{Fallible, Row, Shape, Tensor, timed};
 
 /// This crate's.
 pub fn seeded(shape: Shape) -> Fallible<Row> {
-    let (mut x, mut noise) = (Tensor::zeros(shape), Noise::seeded(1));
+    let (mut x, mut noise) = (Tensor::zeros(shape), SeededNoise::new(1));
     Ok(timed(move || Ok(noise.fill(&mut x)?)))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gaussian_diffusion::{
     Error, Plan, Prediction,
-    config::{SchedulerConfig, Told},
+    config::{SchedulerConfig, Timestep},
     noise::{Interval, NoiseSource, Scale},
 };
 
@@ -14,7 +14,7 @@ const STEPS: usize = 50;
 /// What the probe runs, from a start with a warm history on.
 const PROBED: usize = 5;
 
-fn plan(name: &str) -> Fallible<Plan<Told>> {
+fn plan(name: &str) -> Fallible<Plan<Timestep>> {
     let schedulers: serde_json::Value =
         serde_json::from_str(include_str!("../../schedulers.json"))?;
     let scheduler = schedulers.get(name).ok_or(format!("no row {name}"))?;

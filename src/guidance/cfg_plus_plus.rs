@@ -19,11 +19,11 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};
-/// use gaussian_diffusion::guidance::{Combination, PlusPlus};
+/// use gaussian_diffusion::guidance::{Combination, CfgPlusPlus};
 /// use ndarray::{Array1, array};
 /// let with_text = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x * 2.0);
 /// let without = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x * 1.0);
-/// let mut net = PlusPlus::new((with_text, without), Combination::classifier_free(0.5)?);
+/// let mut net = CfgPlusPlus::new((with_text, without), Combination::classifier_free(0.5)?);
 /// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
 /// let answer = net.predict(&array![1.0], at)?;
 /// assert_eq!((answer.value, answer.shift), (array![1.0], Some(array![0.5])));
@@ -31,19 +31,19 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// ```
 #[doc(alias("CFG++", "cfg_pp"))]
 #[derive(Debug, Clone)]
-pub struct PlusPlus<P, R> {
+pub struct CfgPlusPlus<P, R> {
     predictors: P,
     rule: R,
 }
 
-impl<P, R> PlusPlus<P, R> {
+impl<P, R> CfgPlusPlus<P, R> {
     /// These predictions, the unconditional one last, under this rule.
     pub fn new(predictors: P, rule: R) -> Self {
         Self { predictors, rule }
     }
 }
 
-impl<V, T, P, R> Denoiser<V, T> for PlusPlus<P, R>
+impl<V, T, P, R> Denoiser<V, T> for CfgPlusPlus<P, R>
 where
     V: State,
     T: Copy,
@@ -51,15 +51,15 @@ where
     R: Rule<V>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        let place = at.told(());
+        let place = at.with_time(());
         let last = self.rule.count().saturating_sub(1);
         let needed = (0..=last)
             .map(|i| Ok(i == last || self.rule.needs(i, place)?))
             .collect::<Result<Vec<_>, Error>>()?;
         let terms = Some(Parameterization::X0);
         let answers = ask(&mut self.predictors, x, at, &needed, terms)?;
-        let free = answers.said.get(last)?.clone();
-        let mut shift = self.rule.combine(answers.said, place)?;
+        let free = answers.predictions.get(last)?.clone();
+        let mut shift = self.rule.combine(answers.predictions, place)?;
         shift.combine(1.0, &[(-1.0, &free)])?;
         let mut answer = Prediction::x0(free).with_shift(shift);
         answer.variance = answers.variance;

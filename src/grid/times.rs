@@ -1,4 +1,4 @@
-//! What the network is told, and levels between training steps.
+//! What the network is given, and levels between training steps.
 
 use std::fmt::Debug;
 
@@ -6,12 +6,12 @@ use super::{Grid, Node};
 use crate::{Error, LogSnr, Sigma, Step, schedule::NoiseSchedule};
 
 impl<T: Copy + Debug> Grid<T> {
-    /// The same levels, with something else told to the network.
+    /// The same levels, with something else given to the network.
     ///
     /// # Errors
     ///
     /// If there is not one time per node.
-    pub fn telling(mut self, times: &[T]) -> Result<Self, Error> {
+    pub fn with_times(mut self, times: &[T]) -> Result<Self, Error> {
         if times.len() != self.len() {
             let (expected, found) = (self.len(), times.len());
             return Err(Error::BatchLength {
@@ -28,35 +28,35 @@ impl<T: Copy + Debug> Grid<T> {
 }
 
 impl Grid<Step> {
-    /// The same levels, with the nearest whole step told to the network, ties to even.
+    /// The same levels, with the nearest whole step given to the network, ties to even.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, Step, schedule::Discrete};
     /// let grid = Grid::karras(&Discrete::stable_diffusion()?, 10)?;
-    /// let told = |grid: &Grid<Step>| grid.nodes()[1].time.get();
-    /// assert!((told(&grid) - 916.28).abs() < 0.01);
-    /// assert_eq!(told(&grid.clone().telling_rounded()), 916.0);
-    /// assert_eq!(grid.clone().telling_rounded().nodes()[1].level, grid.nodes()[1].level);
+    /// let times = |grid: &Grid<Step>| grid.nodes()[1].time.get();
+    /// assert!((times(&grid) - 916.28).abs() < 0.01);
+    /// assert_eq!(times(&grid.clone().with_rounded_times()), 916.0);
+    /// assert_eq!(grid.clone().with_rounded_times().nodes()[1].level, grid.nodes()[1].level);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("quantize"))]
     #[must_use]
-    pub fn telling_rounded(self) -> Self {
-        self.telling_each(Step::rounded)
+    pub fn with_rounded_times(self) -> Self {
+        self.with_each_time(Step::rounded)
     }
 
-    /// The same levels, with the whole step below told to the network.
+    /// The same levels, with the whole step below given to the network.
     ///
     /// A step that misses a whole one by no more than rounding errors, 1e-9, is that one.
     #[doc(alias("int64"))]
     #[must_use]
-    pub fn telling_truncated(self) -> Self {
-        self.telling_each(|step| Step::new((step.get() + 1e-9) as usize))
+    pub fn with_truncated_times(self) -> Self {
+        self.with_each_time(|step| Step::new((step.get() + 1e-9) as usize))
     }
 
-    fn telling_each(mut self, told: impl Fn(Step) -> Step) -> Self {
+    fn with_each_time(mut self, times: impl Fn(Step) -> Step) -> Self {
         for node in &mut self.nodes {
-            node.time = told(node.time);
+            node.time = times(node.time);
         }
         self
     }
@@ -75,7 +75,7 @@ impl Grid<Step> {
             let step = schedule.time_at(node.level.log_snr())?.rounded();
             nodes.push(Node {
                 level: schedule.level(step)?,
-                time: schedule.told(step),
+                time: schedule.network_time(step),
             });
         }
         Self::new(nodes, self.end)
