@@ -11,7 +11,7 @@ use std::{
 };
 
 use gaussian_diffusion::{
-    Denoiser, ForwardProcess, GaussianMixture, Grid, SeededNoise, NoiseLevel, Plan, Step,
+    Denoiser, ForwardProcess, GaussianMixture, Grid, NoiseLevel, Plan, SeededNoise, Step,
     rand::{SeedableRng, rngs::StdRng},
     schedule::Discrete,
     solver::{Ddim, Ddpm},

@@ -8,14 +8,14 @@
 //! - Deterministic samplers: mean distance of the end points from those of the exact flow from the same
 //!   starts (a run of 2000 steps of order 3).
 //! - Stochastic ones: sliced Wasserstein distance of the end points from exact samples, next to that
-//!   between two sets of exact samples, below which nothing can be told.
+//!   between two sets of exact samples, below which nothing can be time.
 
 use std::{
     error::Error, f64::consts::PI, fs, io::BufWriter, path::Path, process::ExitCode, time::Instant,
 };
 
 use gaussian_diffusion::{
-    GaussianMixture, Grid, SeededNoise, Plan, Sampler, Step,
+    GaussianMixture, Grid, Plan, Sampler, SeededNoise, Step,
     rand::{SeedableRng, rngs::StdRng},
     sampler::{GridName, Kind, SolverName},
     schedule::Discrete,
@@ -199,12 +199,12 @@ fn print(rows: &[Row], floor: f64) {
         println!();
     };
     heading("deterministic: mean distance from the exact flow");
-    let mut told = false;
+    let mut time = false;
     for (number, row) in (1..).zip(rows) {
-        if row.stochastic && !told {
+        if row.stochastic && !time {
             heading("stochastic: sliced Wasserstein distance from exact samples");
             println!("{:<35}{floor:>10.4}", "(two sets of exact samples)");
-            told = true;
+            time = true;
         }
         print!("{number:>3}  {:<30}", row.name);
         for point in &row.points {

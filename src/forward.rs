@@ -1,7 +1,7 @@
 //! The Gaussians of the process, on states: the forward transitions and the posterior.
 
 use crate::{
-    PosteriorCoefficients, Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
+    Error, Markov, NoiseLevel, Parameterization, Posterior, PosteriorCoefficients, Step,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     state::{Assignment, State},

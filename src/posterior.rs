@@ -11,6 +11,7 @@ use crate::{
 ///
 /// The marginals fix two equations, whatever the family:
 /// `state * alpha_t + clean = alpha_s` and `(state * sigma_t)^2 + std^2 = sigma_s^2`.
+#[doc(alias("diffusion bridge"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PosteriorCoefficients {
@@ -50,7 +51,11 @@ pub trait Posterior {
     /// # Errors
     ///
     /// If `from` is not noisier than `to`, or the family has no such member.
-    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error>;
+    fn coefficients(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+    ) -> Result<PosteriorCoefficients, Error>;
 
     /// The variance of the step.
     ///
@@ -102,7 +107,11 @@ impl Markov {
 }
 
 impl Posterior for Markov {
-    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error> {
+    fn coefficients(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+    ) -> Result<PosteriorCoefficients, Error> {
         NonMarkovian { eta: 1.0 }.coefficients(from, to)
     }
 }
@@ -118,6 +127,7 @@ impl Posterior for Markov {
 /// `eta = 1` is [`Markov`]; `eta = 0` is deterministic.
 ///
 /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7 and 16.
+#[doc(alias("DDIM posterior", "generalized DDIM"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NonMarkovian {
     eta: f64,
@@ -126,6 +136,8 @@ pub struct NonMarkovian {
 impl NonMarkovian {
     pub(crate) const DETERMINISTIC: Self = Self { eta: 0.0 };
 
+    /// The member of the family with this eta: 1 is [`Markov`], 0 draws nothing.
+    ///
     /// # Errors
     ///
     /// If eta is negative, NaN or infinite. Above 1, some steps have no posterior, and
@@ -144,7 +156,11 @@ impl NonMarkovian {
 }
 
 impl Posterior for NonMarkovian {
-    fn coefficients(&self, from: NoiseLevel, to: NoiseLevel) -> Result<PosteriorCoefficients, Error> {
+    fn coefficients(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+    ) -> Result<PosteriorCoefficients, Error> {
         check_direction(from, to)?;
         let (ratio, gap) = (to.ratio_above(from), to.gap_above(from));
         let drawn = self.eta * self.eta;

@@ -2,7 +2,7 @@
 
 use allocation_counter::measure;
 use gaussian_diffusion::{
-    ForwardProcess, SeededNoise, Plan, Prediction, Sampler, Step,
+    ForwardProcess, Plan, Prediction, Sampler, SeededNoise, Step,
     noise::{BrownianPath, NoiseSource},
     schedule::Discrete,
 };

@@ -2,8 +2,8 @@
 //! closed expectation, and the limit of many steps.
 
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, LogVariance, Markov, ModelVariance, SeededNoise,
-    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Posterior, Prediction, Sigma, Step,
+    Denoiser, Error, GaussianMixture, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel,
+    NoiseSchedule, Parameterization, Plan, Point, Posterior, Prediction, SeededNoise, Sigma, Step,
     Time, Variance,
     likelihood::{
         Continuous, ContinuousBound, Decoder, Discretized, Estimate, LogDensity, Nats,
@@ -527,7 +527,11 @@ fn one_step_empty_batches_and_arrays_without_axes() {
     // An array without axes is one item of one element.
     let mut net = predicts::x0(|x: &Array0<f64>, _: Point<Step>| x.clone());
     let scalar = bound
-        .evaluate(&Array0::from_elem((), 0.5), &mut net, &mut SeededNoise::new(0))
+        .evaluate(
+            &Array0::from_elem((), 0.5),
+            &mut net,
+            &mut SeededNoise::new(0),
+        )
         .unwrap();
     assert_eq!(scalar.total().len(), 1);
     // Items without elements have nothing to say.

@@ -3,7 +3,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use gaussian_diffusion::{
-    SeededNoise, NoiseLevel,
+    NoiseLevel, SeededNoise,
     noise::{BrownianPath, Interval, NoiseSource, Scale},
 };
 use ndarray::{Array1, Array2, Axis};

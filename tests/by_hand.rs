@@ -910,7 +910,11 @@ fn dpm_solver() {
         (1.0, true),
     ] {
         let solver = SingleStep::plus_plus(2).unwrap().with_fraction(r).unwrap();
-        let solver = if exact { solver.with_exact_integrals() } else { solver };
+        let solver = if exact {
+            solver.with_exact_integrals()
+        } else {
+            solver
+        };
         agree("++ 2S", solver, move |w, x| {
             dpm_single_data(w, x, 2, r, exact)
         });
@@ -935,10 +939,15 @@ fn unified_predictor_corrector() {
         agree("UniPC bh1", new().with_bh1(), move |w, x| {
             unipc(w, x, order, true, false)
         });
-        agree("UniPC noise", new().with_coordinates(Coordinates::Noise), move |w, x| {
-            unipc(w, x, order, false, true)
-        });
-        let both = new().with_coordinates(Coordinates::Noise).with_bh1();
+        agree(
+            "UniPC noise",
+            new().with_coordinates(Coordinates::Noise).unwrap(),
+            move |w, x| unipc(w, x, order, false, true),
+        );
+        let both = new()
+            .with_coordinates(Coordinates::Noise)
+            .unwrap()
+            .with_bh1();
         agree("UniPC noise bh1", both, move |w, x| {
             unipc(w, x, order, true, true)
         });
@@ -963,9 +972,9 @@ fn stochastic_exponential() {
         }
     }
     for order in 1..=3 {
-        for eta in [0.5, 1.0] {
-            let solver = SingleStep::plus_plus(order).unwrap().with_tau(eta).unwrap();
-            agree("SEEDS", solver, move |w, x| seeds(w, x, order, eta));
+        for tau in [0.5, 1.0] {
+            let solver = SingleStep::plus_plus(order).unwrap().with_tau(tau).unwrap();
+            agree("SEEDS", solver, move |w, x| seeds(w, x, order, tau * tau));
         }
         let solver = ErSde::new(order).unwrap();
         agree("ER-SDE", solver, move |w, x| er_sde(w, x, order));

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Grid, LogSnr, ModelVariance, SeededNoise, NoiseLevel, NoiseSchedule, Parameterization, Plan, Point,
-    ReverseStep, Sigma, Variance,
+    Grid, LogSnr, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization, Plan, Point,
+    ReverseStep, SeededNoise, Sigma, Variance,
     noise::{BrownianPath, NoiseSource},
     plan::{Affine, Moments, Restart},
     predicts,
@@ -136,13 +136,27 @@ fn flow_solvers() -> Vec<Box<dyn ReverseStep>> {
     }
     for order in 1..=3 {
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
-        all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
+        all.push(Box::new(
+            DpmSolver::new(order, Coordinates::Noise)
+                .unwrap()
+                .with_exact_integrals(),
+        ));
         all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(
+            SingleStep::new(order, Coordinates::Noise).unwrap(),
+        ));
         all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap()));
-        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap().with_exact_integrals()));
-        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
+        all.push(Box::new(
+            NodeBlocks::new(order, Coordinates::Noise).unwrap(),
+        ));
+        all.push(Box::new(
+            NodeBlocks::plus_plus(order).unwrap().with_exact_integrals(),
+        ));
+        all.push(Box::new(
+            NodeBlocks::new(order, Coordinates::Noise)
+                .unwrap()
+                .with_exact_integrals(),
+        ));
         all.push(Box::new(
             SaSolver::new(order, 0).unwrap().with_tau(0.0).unwrap(),
         ));
@@ -150,11 +164,19 @@ fn flow_solvers() -> Vec<Box<dyn ReverseStep>> {
     for order in 1..=2 {
         all.push(Box::new(UniPc::new(order).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap().with_bh1()));
-        all.push(Box::new(UniPc::new(order).unwrap().with_coordinates(Coordinates::Noise)));
+        all.push(Box::new(
+            UniPc::new(order)
+                .unwrap()
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
+        ));
         all.push(Box::new(
             SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap(),
         ));
-        let for_noise = SaSolver::new(order, order).unwrap().with_coordinates(Coordinates::Noise);
+        let for_noise = SaSolver::new(order, order)
+            .unwrap()
+            .with_coordinates(Coordinates::Noise)
+            .unwrap();
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
     }
     all
@@ -198,7 +220,7 @@ fn high_orders(order: usize) -> Vec<Box<dyn ReverseStep>> {
     let mut all: Vec<Box<dyn ReverseStep>> = vec![
         Box::new(unipc.clone()),
         Box::new(unipc.clone().with_bh1()),
-        Box::new(unipc.with_coordinates(Coordinates::Noise)),
+        Box::new(unipc.with_coordinates(Coordinates::Noise).unwrap()),
     ];
     for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
         let lms = LinearMultistep::lms(order).unwrap();
@@ -209,7 +231,9 @@ fn high_orders(order: usize) -> Vec<Box<dyn ReverseStep>> {
         let solver = SaSolver::new(predictor, corrector).unwrap();
         let solver = solver.with_tau(0.0).unwrap();
         all.push(Box::new(solver));
-        all.push(Box::new(solver.with_coordinates(Coordinates::Noise)));
+        all.push(Box::new(
+            solver.with_coordinates(Coordinates::Noise).unwrap(),
+        ));
     }
     all
 }
@@ -282,21 +306,37 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
         Box::new(Ancestral::new(Ddim::default(), 1.0).unwrap()),
         Box::new(Ancestral::new(RungeKutta::heun(), 1.0).unwrap()),
         Box::new(Ancestral::new(SingleStep::plus_plus(2).unwrap(), 0.7).unwrap()),
-        Box::new(DpmSolver::new(1, Coordinates::Noise).unwrap().with_tau(1.0).unwrap()),
+        Box::new(
+            DpmSolver::new(1, Coordinates::Noise)
+                .unwrap()
+                .with_tau(1.0)
+                .unwrap(),
+        ),
         Box::new(Churn::new(RungeKutta::heun(), 3.0).unwrap()),
-        Box::new(Churn::new(Ddim::default(), 3.0).unwrap().with_evaluation_before(Parameterization::Noise)),
+        Box::new(
+            Churn::new(Ddim::default(), 3.0)
+                .unwrap()
+                .with_evaluation_before(Parameterization::Noise),
+        ),
         Box::new(
             Churn::new(Ddim::default(), 3.0)
                 .unwrap()
                 .with_evaluation_before(Parameterization::X0),
         ),
         Box::new(FinalMean::new(Ddpm::default())),
-        Box::new(SaSolver::new(1, 1).unwrap().with_coordinates(Coordinates::Noise)),
+        Box::new(
+            SaSolver::new(1, 1)
+                .unwrap()
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
+        ),
     ];
     for order in 1..=3 {
         let blocks = NodeBlocks::plus_plus(order).unwrap();
         all.push(Box::new(blocks.with_tau(1.0).unwrap()));
-        all.push(Box::new(blocks.with_exact_integrals().with_tau(1.0).unwrap()));
+        all.push(Box::new(
+            blocks.with_exact_integrals().with_tau(1.0).unwrap(),
+        ));
     }
     for order in 1..=2 {
         all.push(Box::new(
@@ -450,18 +490,38 @@ fn defects_close() {
         Plan::new(&Cosine, &grid, solver).unwrap().defect().unwrap()
     };
     let large = Ddpm::new(ModelVariance::FixedLarge);
-    let before = Churn::new(Ddim::default(), 4.0).unwrap().with_evaluation_before(Parameterization::Noise);
+    let before = Churn::new(Ddim::default(), 4.0)
+        .unwrap()
+        .with_evaluation_before(Parameterization::Noise);
     let kept = Churn::new(Ddim::default(), 4.0).unwrap();
     let kept = kept.with_evaluation_before(Parameterization::X0);
     assert!(defect(&kept, 200) < 1e-12);
     let cases: [(&dyn ReverseStep, f64); 7] = [
         (&EulerMaruyama::new(1.0).unwrap(), 1.0),
-        (&DpmSolver::new(1, Coordinates::Noise).unwrap().with_tau(1.0).unwrap(), 1.0),
-        (&DpmSolver::new(2, Coordinates::Noise).unwrap().with_tau(1.0).unwrap(), 2.0),
+        (
+            &DpmSolver::new(1, Coordinates::Noise)
+                .unwrap()
+                .with_tau(1.0)
+                .unwrap(),
+            1.0,
+        ),
+        (
+            &DpmSolver::new(2, Coordinates::Noise)
+                .unwrap()
+                .with_tau(1.0)
+                .unwrap(),
+            2.0,
+        ),
         (&large, 1.0),
         (&before, 1.0),
         (&FinalMean::new(Ddpm::default()), 1.0),
-        (&SaSolver::new(1, 1).unwrap().with_coordinates(Coordinates::Noise), 1.0),
+        (
+            &SaSolver::new(1, 1)
+                .unwrap()
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
+            1.0,
+        ),
     ];
     for (solver, rate) in cases {
         let measured = (defect(solver, 200) / defect(solver, 400)).log2();

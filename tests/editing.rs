@@ -3,10 +3,10 @@
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use gaussian_diffusion::{
-    Edit, Error, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule, Plan, Point,
-    Prediction, StepEnd, ReverseStep, Sigma, UpdateNoise, Step,
+    Error, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, Point, Prediction,
+    ReverseStep, SeededNoise, Sigma, Step, UpdateNoise,
     denoiser::SelfConditioned,
-    editing::{Inpaint, Inversion, Known, slerp},
+    editing::{Edit, Inpaint, Inversion, Known, StepEnd, slerp},
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp, VpLinear},
@@ -155,7 +155,10 @@ fn known_parts<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>, it
             .unwrap();
         assert_eq!(x.column(0), known.column(0), "{}", plan.name());
         let zeros = mask::<A>(items).mapv(|_| A::of(0.0));
-        let mut nothing = Inpaint::new(Known::new(known.clone(), zeros).unwrap(), SeededNoise::new(1));
+        let mut nothing = Inpaint::new(
+            Known::new(known.clone(), zeros).unwrap(),
+            SeededNoise::new(1),
+        );
         let edited = plan
             .sample_edited(
                 start.clone(),
@@ -243,7 +246,9 @@ fn corrected_data<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
     let correction = Known::new(known.clone(), mask(2)).unwrap();
     let mut net =
         gaussian_diffusion::Denoiser::<Array2<f64>, S::Time>::corrected(inner, correction);
-    let x = plan.sample(start, &mut net, &mut SeededNoise::new(0)).unwrap();
+    let x = plan
+        .sample(start, &mut net, &mut SeededNoise::new(0))
+        .unwrap();
     assert_eq!(x.column(0), known.column(0));
 }
 
@@ -276,7 +281,10 @@ fn repaint_comes_near_the_conditional_law() {
     let items = 1000;
     let off = |plan: &Plan<Step>| {
         let known = Array2::from_shape_fn((items, 2), |(_, j)| [1.0, 0.0][j]);
-        let mut inpaint = Inpaint::new(Known::new(known.clone(), known).unwrap(), SeededNoise::new(5));
+        let mut inpaint = Inpaint::new(
+            Known::new(known.clone(), known).unwrap(),
+            SeededNoise::new(5),
+        );
         let mut noise = SeededNoise::new(6);
         let start = plan.prior((items, 2), &mut noise).unwrap();
         let x: Array2<f64> = plan
@@ -418,7 +426,9 @@ where
         }
         // The data is the exact prediction: the run returns to it.
         let mut net = predicts::x0(|_: &Array2<f64>, _: Point<S::Time>| x0.clone());
-        let x = plan.sample(found, &mut net, &mut SeededNoise::new(0)).unwrap();
+        let x = plan
+            .sample(found, &mut net, &mut SeededNoise::new(0))
+            .unwrap();
         assert_eq!(x, x0);
     }
     for strength in [0.0, 0.1, -1.0, 1.01, f64::NAN] {
@@ -695,7 +705,12 @@ fn bad_masks_are_refused() {
     .unwrap();
     let mut net = predicts::x0(|x: &Array1<f64>, _: Point<Step>| x.clone());
     let mut inpaint = Inpaint::new(known, SeededNoise::new(0));
-    let error = plan.sample_edited(array![1.0], &mut net, &mut inpaint, &mut SeededNoise::new(0));
+    let error = plan.sample_edited(
+        array![1.0],
+        &mut net,
+        &mut inpaint,
+        &mut SeededNoise::new(0),
+    );
     assert_eq!(
         error.unwrap_err().to_string(),
         "known data has shape [2], expected [1]"

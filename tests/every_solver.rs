@@ -7,10 +7,10 @@ use common::{
     stochastic_single_steps,
 };
 use gaussian_diffusion::{
-    Denoiser, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseSchedule, Parameterization, Plan, Point,
-    StepEnd, ReverseStep, Sigma,
-    editing::{Inpaint, Inversion, Known},
-    guidance::{Combination, Guided, CfgPlusPlus},
+    Denoiser, GaussianMixture, Grid, LogSnr, NoiseSchedule, Parameterization, Plan, Point,
+    ReverseStep, SeededNoise, Sigma,
+    editing::{Inpaint, Inversion, Known, StepEnd},
+    guidance::{CfgPlusPlus, Combination, Guided},
     noise::{NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
@@ -170,14 +170,14 @@ fn edits_see_the_levels_of_every_solver() {
 }
 
 /// For data that is one point, a change of the noise at some step is carried to the end by the
-/// scales alone, `sigma_t / sigma_s e^(-eta h)`, wherever a guess, a noise or a block was pending.
+/// scales alone, `sigma_s / sigma_t e^(-tau^2 h)`, wherever a guess, a noise or a block was pending.
 #[test]
 fn edits_are_carried_on_by_the_flow() {
-    let seeds = |order, eta| SingleStep::plus_plus(order).unwrap().with_tau(eta).unwrap();
+    let seeds = |order, tau| SingleStep::plus_plus(order).unwrap().with_tau(tau).unwrap();
     let sa = |p, c, tau: f64| SaSolver::new(p, c).unwrap().with_tau(tau).unwrap();
     let mut all: Vec<(common::Solver, f64)> = vec![
         (Box::new(seeds(2, 1.0)), 1.0),
-        (Box::new(seeds(3, 0.5)), 0.5),
+        (Box::new(seeds(3, 0.5)), 0.25),
         (Box::new(sa(1, 1, 1.0)), 1.0),
         (Box::new(sa(3, 3, 1.0)), 1.0),
         (Box::new(sa(2, 4, 0.6)), 0.36),
@@ -272,8 +272,12 @@ fn plus_plus_closed<S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
         let mut noise = SeededNoise::new(5);
         let start: Array2<f64> = plan.prior((3, 2), &mut noise).unwrap();
         let found = |scale: f64| {
-            plan.sample(start.clone(), &mut plus_plus(scale), &mut SeededNoise::new(0))
-                .unwrap()
+            plan.sample(
+                start.clone(),
+                &mut plus_plus(scale),
+                &mut SeededNoise::new(0),
+            )
+            .unwrap()
         };
         let parts = [(0.5, &[-1.0, 0.4][..], 0.3), (0.5, &[0.8, -0.2][..], 0.2)];
         let mut all = GaussianMixture::isotropic(&parts).unwrap();

@@ -6,7 +6,7 @@ use gaussian_diffusion::{
     Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step, Time,
     grid::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, Karras, KlOptimal, LinearQuadratic,
-        LogitNormal, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
+        LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
     },
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, Respacing, Shifted, VeGeometric, VpLinear},
 };
@@ -218,11 +218,11 @@ fn logit_normal_is_the_quantile_on_a_flow() {
         0.31999978862542705,
         0.15538332713353614,
     ];
-    let curve = LogitNormal::for_length(1024).unwrap();
+    let curve = LogitNormalCurve::for_length(1024).unwrap();
     let grid = Grid::along(&RectifiedFlow, 6, &curve).unwrap();
     near(&times(&grid), &expected, 1e-14, "length 1024");
     let expected = [0.9994472213630764, 0.8095239593073599, 0.48484824222382145];
-    let curve = LogitNormal::for_length(4096).unwrap();
+    let curve = LogitNormalCurve::for_length(4096).unwrap();
     let grid = Grid::along(&RectifiedFlow, 3, &curve).unwrap();
     near(&times(&grid), &expected, 1e-14, "length 4096");
 }
@@ -592,7 +592,10 @@ fn what_is_told_is_chosen_apart_from_the_level() {
     let cut = short
         .reaching(short.level(Step::new(30)).unwrap().log_snr())
         .unwrap();
-    assert_eq!((cut.len(), cut.network_time(Step::new(30)).get()), (31, 600.0));
+    assert_eq!(
+        (cut.len(), cut.network_time(Step::new(30)).get()),
+        (31, 600.0)
+    );
 }
 
 #[test]
@@ -681,7 +684,7 @@ fn bad_input_is_refused_by_name() {
         ),
         (
             message(Grid::polyexponential(&s, 3, 0.0)),
-            "rho is 0, allowed: 1e-3 to 1e3",
+            "exponent is 0, allowed: 1e-3 to 1e3",
         ),
         (
             message(Grid::exponential(&flow, 3)),
@@ -716,23 +719,23 @@ fn bad_input_is_refused_by_name() {
             "max sigma is 1, allowed: above 1, the min sigma",
         ),
         (
-            message(LogitNormal::new(101.0, 1.0, snr(-1.0), snr(1.0))),
+            message(LogitNormalCurve::new(101.0, 1.0, snr(-1.0), snr(1.0))),
             "mean is 101, allowed: -100 to 100",
         ),
         (
-            message(LogitNormal::new(0.0, 0.0, snr(-1.0), snr(1.0))),
+            message(LogitNormalCurve::new(0.0, 0.0, snr(-1.0), snr(1.0))),
             "std is 0, allowed: 1e-3 to 100",
         ),
         (
-            message(LogitNormal::new(0.0, 1.0, snr(-601.0), snr(1.0))),
+            message(LogitNormalCurve::new(0.0, 1.0, snr(-601.0), snr(1.0))),
             "lowest log-SNR is -601, allowed: -600 to 600",
         ),
         (
-            message(LogitNormal::new(0.0, 1.0, snr(1.0), snr(1.0))),
+            message(LogitNormalCurve::new(0.0, 1.0, snr(1.0), snr(1.0))),
             "highest log-SNR is 1, allowed: above 1 and up to 600",
         ),
         (
-            message(LogitNormal::for_length(0)),
+            message(LogitNormalCurve::for_length(0)),
             "sequence length is 0, allowed: 1 or more",
         ),
         (
@@ -844,7 +847,7 @@ where
         Box::new(Beta::new(max, min, 0.6, 0.6).unwrap()),
         Box::new(KlOptimal::new(max, min).unwrap()),
         Box::new(BongTangent::new(max, min).unwrap()),
-        Box::new(LogitNormal::new(0.0, 1.0, low, high).unwrap()),
+        Box::new(LogitNormalCurve::new(0.0, 1.0, low, high).unwrap()),
     ];
     for (index, curve) in curves.iter().enumerate() {
         let grid = Grid::along(schedule, n, &**curve).unwrap();
@@ -858,11 +861,7 @@ where
         if index < 5 {
             prop_assert!((last.noise_to_signal() - min.get()).abs() < 1e-12 * min.get());
         }
-        sound(
-            &longer.without_penultimate().unwrap(),
-            n,
-            NoiseLevel::CLEAN,
-        )?;
+        sound(&longer.without_penultimate().unwrap(), n, NoiseLevel::CLEAN)?;
         sound(&grid.shifted(schedule, 0.9).unwrap(), n, NoiseLevel::CLEAN)?;
         sound(
             &grid.tail(n.div_ceil(2)).unwrap(),

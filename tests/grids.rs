@@ -106,7 +106,12 @@ fn grids_of_diffusers_agree() {
         let calls = case["calls"].as_array().unwrap().iter();
         let calls = calls.map(|call| call["timestep"].as_f64().unwrap());
         let expected = times_at_nodes(class, calls.collect(), &found.times);
-        assert_eq!(found.times.len(), expected.len(), "{name}: {:?}", found.times);
+        assert_eq!(
+            found.times.len(),
+            expected.len(),
+            "{name}: {:?}",
+            found.times
+        );
         let whole = [
             "DDPM",
             "DDIM",

@@ -4,7 +4,7 @@ use std::f64::consts::LN_2;
 
 use gaussian_diffusion::{
     Denoiser, ForwardProcess, Grid, LogVariance, Markov, ModelVariance, NoiseSchedule,
-    Parameterization, Point, Posterior, Prediction, UpdateNoise, Step, Variance, gaussian_kl,
+    Parameterization, Point, Posterior, Prediction, Step, UpdateNoise, Variance, gaussian_kl,
     likelihood::{Continuous, VariationalBound},
     predicts,
     schedule::{Discrete, Respacing},

@@ -2,7 +2,7 @@
 #![cfg(feature = "half")]
 
 use gaussian_diffusion::{
-    Error, ForwardProcess, SeededNoise, Parameterization, Plan, Point, Sampler, State, Step,
+    Error, ForwardProcess, Parameterization, Plan, Point, Sampler, SeededNoise, State, Step,
     noise::{NoiseSource, Scale},
     predicts,
     schedule::Discrete,

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 
 use gaussian_diffusion::{
-    Denoiser, DpmAdaptive, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction,
-    ReverseStep, Sigma,
+    Denoiser, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction, ReverseStep, Sigma,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::Edm,
-    solver::{Ancestral, Churn, Ddim, DpmSde, DpmSolver, LinearMultistep, RungeKutta, SingleStep},
+    solver::{
+        Ancestral, Churn, Ddim, DpmAdaptive, DpmSde, DpmSolver, LinearMultistep, RungeKutta,
+        SingleStep,
+    },
 };
 use ndarray::{Array1, Array2, Axis};
 use serde_json::Value;
@@ -111,8 +113,12 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
                 .unwrap(),
         )
     };
+    // Its eta of these is the square of tau.
     let sde = |order| {
-        let solver = DpmSolver::plus_plus(order).unwrap().with_tau(eta).unwrap();
+        let solver = DpmSolver::plus_plus(order)
+            .unwrap()
+            .with_tau(eta.sqrt())
+            .unwrap();
         let solver = solver.with_noise_factor(s_noise).unwrap();
         // The second step of 3M takes the first difference with its exact integral.
         match order == 3 || args["solver_type"] == "heun" {
@@ -142,7 +148,11 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
         "dpmpp_3m_sde" => sde(3),
         "dpm_fast" => {
             let inner = SingleStep::fast(args["n"].as_u64().unwrap() as usize).unwrap();
-            Box::new(Ancestral::new(inner, number("eta", 0.0)).unwrap().with_floor())
+            Box::new(
+                Ancestral::new(inner, number("eta", 0.0))
+                    .unwrap()
+                    .with_floor(),
+            )
         }
         other => panic!("{other}"),
     }

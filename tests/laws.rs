@@ -2,8 +2,8 @@
 #![cfg(feature = "laws")]
 
 use gaussian_diffusion::{
-    PosteriorCoefficients, Denoiser, GaussianMixture, NonMarkovian, Grid, LogSnr, Markov, NoiseLevel,
-    Parameterization, Plan, Point, Posterior, Sigma, Step, Time, Variance,
+    Denoiser, GaussianMixture, Grid, LogSnr, Markov, NoiseLevel, NonMarkovian, Parameterization,
+    Plan, Point, Posterior, PosteriorCoefficients, Sigma, Step, Time, Variance,
     laws::{self, strategies},
     plan::{Affine, Moments},
     predicts,
@@ -332,7 +332,9 @@ fn one_step_is_the_prediction() {
     let x = plan.sample(Array1::ones(4), &mut net, &mut noise).unwrap();
     assert_eq!(x, Array1::from_elem(4, 2.0));
     assert_eq!(noise.draws(), 0);
-    let q = Markov.coefficients(NoiseLevel::NOISE, NoiseLevel::CLEAN).unwrap();
+    let q = Markov
+        .coefficients(NoiseLevel::NOISE, NoiseLevel::CLEAN)
+        .unwrap();
     assert_eq!(
         q,
         PosteriorCoefficients {

@@ -3,8 +3,8 @@
 use std::f64::consts::{LN_2, TAU};
 
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, ModelVariance, SeededNoise, NoiseLevel,
-    NoiseSchedule, Parameterization, Plan, Point, Prediction, Step, Time,
+    Denoiser, Error, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel, NoiseSchedule,
+    Parameterization, Plan, Point, Prediction, SeededNoise, Step, Time,
     likelihood::{
         BitsPerDim, Estimate, Exact, Hutchinson, LogDensity, LogProbability, Nats, ProbabilityFlow,
         step_log_density,

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use gaussian_diffusion::{
-    GaussianMixture, Grid, LogSnr, SeededNoise, NoiseLevel, Plan, ReverseStep, Sigma,
+    GaussianMixture, Grid, LogSnr, NoiseLevel, Plan, ReverseStep, SeededNoise, Sigma,
     rand::{SeedableRng, rngs::StdRng},
     schedule::{Discrete, Edm, RectifiedFlow},
     solver::{Ddim, Ddpm},
@@ -168,7 +168,7 @@ fn samplers_draw_the_mixture() {
     let mut noise = SeededNoise::new(3);
     let ddpm = Plan::new(&schedule, &grid, &Ddpm::default()).unwrap();
     let ddim = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
-    let start = |std: f64, noise: &mut Noise| {
+    let start = |std: f64, noise: &mut SeededNoise| {
         let mut x = Array2::<f64>::zeros((N, 2));
         use gaussian_diffusion::noise::{NoiseSource, Scale};
         noise.add(&mut x, Scale::Same(std), None).unwrap();

@@ -7,7 +7,10 @@ use gaussian_diffusion::{
 };
 use ndarray::{Array, Array1, Array2, Axis, Dimension, ShapeBuilder};
 
-fn filled<D: Dimension>(shape: impl ShapeBuilder<Dim = D>, noise: &mut SeededNoise) -> Array<f64, D> {
+fn filled<D: Dimension>(
+    shape: impl ShapeBuilder<Dim = D>,
+    noise: &mut SeededNoise,
+) -> Array<f64, D> {
     let mut x = Array::zeros(shape);
     noise.add(&mut x, Scale::Same(1.0), None).unwrap();
     x
@@ -116,7 +119,9 @@ fn the_numbers_are_those_of_a_plain_loop() {
     ] {
         for items in [1, 2, 5, 40] {
             for draw in [0, 3, (1 << 40) + 7] {
-                let source = SeededNoise::new(seed).with_first_item(2).with_first_draw(draw);
+                let source = SeededNoise::new(seed)
+                    .with_first_item(2)
+                    .with_first_draw(draw);
                 let double = filled((items, length), &mut source.clone());
                 let mut single = Array2::<f32>::zeros((items, length));
                 source.clone().fill(&mut single).unwrap();

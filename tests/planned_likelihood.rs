@@ -4,8 +4,8 @@
 mod common;
 
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, LogSnr, SeededNoise, NoiseSchedule, Parameterization, Plan, Point,
-    Prediction, ReverseStep, Time,
+    Error, GaussianMixture, Grid, LogSnr, NoiseSchedule, Parameterization, Plan, Point, Prediction,
+    ReverseStep, SeededNoise, Time,
     likelihood::{
         Estimate, Exact, Hutchinson, LogDensity, PlannedFlow, PlannedLikelihood, ProbabilityFlow,
     },

@@ -1,11 +1,14 @@
 //! Preconditionings against the published table, and as denoisers against closed forms.
 
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, LogSnr, SeededNoise, NoiseLevel, Parameterization,
-    Point, Sigma, SigmaData, Step, Time,
+    Denoiser, Error, ForwardProcess, GaussianMixture, LogSnr, NoiseLevel, Parameterization, Point,
+    SeededNoise, Sigma, SigmaData, Step, Time,
     denoiser::{
         Preconditioned,
-        preconditioning::{Edm, Iddpm, Preconditioning, Ve, Vp},
+        preconditioning::{
+            EdmPreconditioning, IddpmPreconditioning, Preconditioning, VePreconditioning,
+            VpPreconditioning,
+        },
     },
     schedule::{Discrete, NoiseSchedule, VpLinear},
     training::Weight,
@@ -20,12 +23,12 @@ fn vp(snr: f64) -> NoiseLevel {
     NoiseLevel::variance_preserving(LogSnr::new(snr).unwrap()).unwrap()
 }
 
-fn song() -> Vp<VpLinear> {
-    Vp::new(VpLinear::new(0.1, 20.0).unwrap(), 1000).unwrap()
+fn song() -> VpPreconditioning<VpLinear> {
+    VpPreconditioning::new(VpLinear::new(0.1, 20.0).unwrap(), 1000).unwrap()
 }
 
-fn nichol() -> Iddpm {
-    Iddpm::new(Discrete::cosine(1000).unwrap())
+fn nichol() -> IddpmPreconditioning {
+    IddpmPreconditioning::new(Discrete::cosine(1000).unwrap())
 }
 
 fn close(found: f64, wanted: f64, what: &str) {
@@ -40,7 +43,7 @@ fn close(found: f64, wanted: f64, what: &str) {
 fn coefficients_are_the_published_table() {
     for s in [2e-3, 0.05, 0.5, 1.0, 7.0, 80.0, 150.0_f64] {
         let d = 0.6_f64;
-        let edm = Edm::new(SigmaData::new(d).unwrap())
+        let edm = EdmPreconditioning::new(SigmaData::new(d).unwrap())
             .coefficients(ve(s))
             .unwrap();
         close(edm.skip, d * d / (s * s + d * d), "EDM skip");
@@ -60,7 +63,7 @@ fn coefficients_are_the_published_table() {
             "VP noise at {s}"
         );
 
-        let found = Ve.coefficients(ve(s)).unwrap();
+        let found = VePreconditioning.coefficients(ve(s)).unwrap();
         assert_eq!((found.skip, found.input), (1.0, 1.0));
         close(found.out, s, "VE out");
         close(found.conditioning, (s / 2.0).ln(), "VE noise");
@@ -106,7 +109,7 @@ fn the_discrete_one_is_told_the_nearest_step() {
 #[test]
 fn edm_has_unit_variances() {
     let data = 0.7;
-    let edm = Edm::new(SigmaData::new(data).unwrap());
+    let edm = EdmPreconditioning::new(SigmaData::new(data).unwrap());
     let gaussian = GaussianMixture::isotropic(&[(1.0, &[0.0][..], data * data)]).unwrap();
     let levels = [
         ve(1e-3),
@@ -174,11 +177,13 @@ fn targets_give_the_data() {
         vp(0.0),
         NoiseLevel::new(0.5, 0.5).unwrap(),
     ];
-    check(&Edm::default(), &levels);
+    check(&EdmPreconditioning::default(), &levels);
     check(&song(), &levels);
-    check(&Ve, &levels);
+    check(&VePreconditioning, &levels);
     check(&nichol(), &levels);
-    let error = Ve.target(&array![0.0], &levels, &array![0.0]).unwrap_err();
+    let error = VePreconditioning
+        .target(&array![0.0], &levels, &array![0.0])
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "coefficients has 5 entries for a batch of 1"
@@ -199,15 +204,15 @@ fn a_network_works_on_every_family_of_levels() {
             close(on_vp.conditioning, on_ve.conditioning, "conditioning");
         }
     }
-    check(&Edm::default());
+    check(&EdmPreconditioning::default());
     check(&song());
-    check(&Ve);
+    check(&VePreconditioning);
     check(&nichol());
 }
 
 #[test]
 fn limits() {
-    let edm = Edm::default();
+    let edm = EdmPreconditioning::default();
     let (small, large) = (
         edm.coefficients(ve(1e-100)).unwrap(),
         edm.coefficients(ve(1e100)).unwrap(),
@@ -241,13 +246,16 @@ fn limits() {
         message(&|| edm.conditioning(NoiseLevel::CLEAN)),
         "a preconditioning has no value at alpha = 1, sigma = 0"
     );
-    assert!(Ve.conditioning(NoiseLevel::CLEAN).is_err() && Ve.input(NoiseLevel::NOISE).is_err());
+    assert!(
+        VePreconditioning.conditioning(NoiseLevel::CLEAN).is_err()
+            && VePreconditioning.input(NoiseLevel::NOISE).is_err()
+    );
     assert_eq!(
         song().output(NoiseLevel::NOISE).unwrap_err().to_string(),
         "a conversion of a noise prediction has no value at alpha = 0, sigma = 1"
     );
     assert!(song().conditioning(ve(1e9)).is_err());
-    let none = Vp::new(VpLinear::new(0.1, 20.0).unwrap(), 0).unwrap_err();
+    let none = VpPreconditioning::new(VpLinear::new(0.1, 20.0).unwrap(), 0).unwrap_err();
     assert_eq!(none.to_string(), "number of steps is 0, allowed: 1 or more");
     // The velocity, with the other sign, where sigma_data is 1 and variance is preserved.
     let (a, b) = Parameterization::Edm(SigmaData::new(1.0).unwrap())
@@ -288,9 +296,9 @@ fn an_exact_raw_network_is_an_exact_denoiser() {
             }
         }
     }
-    check(&Edm::default());
+    check(&EdmPreconditioning::default());
     check(&song());
-    check(&Ve);
+    check(&VePreconditioning);
     check(&nichol());
 }
 
@@ -298,13 +306,14 @@ fn an_exact_raw_network_is_an_exact_denoiser() {
 fn errors_come_through() {
     let failing =
         |_: &Array1<f32>, _: f64| Err(Error::network(std::io::Error::other("device lost")));
-    let mut net = Preconditioned::new(Edm::default(), failing);
+    let mut net = Preconditioned::new(EdmPreconditioning::default(), failing);
     let at = |level| Point::new(Time::new(0.5).unwrap(), level, NoiseLevel::CLEAN);
     let error = net.predict(&array![1.0], at(ve(1.0))).unwrap_err();
     assert_eq!(error.to_string(), "the network failed: device lost");
-    let mut other = Preconditioned::new(Edm::default(), |_: &Array1<f32>, _: f64| {
-        Ok(array![1.0, 2.0])
-    });
+    let mut other =
+        Preconditioned::new(EdmPreconditioning::default(), |_: &Array1<f32>, _: f64| {
+            Ok(array![1.0, 2.0])
+        });
     let error = other.predict(&array![1.0], at(ve(1.0))).unwrap_err();
     assert_eq!(error.to_string(), "array has shape [1], expected [2]");
     assert!(other.predict(&array![1.0], at(NoiseLevel::CLEAN)).is_err());
@@ -319,7 +328,7 @@ fn the_forward_process_knows_the_target() {
     let (_, eps) = schedule
         .draw_jump(&x0, &times, &mut SeededNoise::new(0))
         .unwrap();
-    let edm = Edm::default();
+    let edm = EdmPreconditioning::default();
     let levels = times.map(|t| schedule.level(t).unwrap());
     let found = schedule
         .target(edm.parameterization(), &x0, &times, &eps)

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Error, Grid, LogSnr, SeededNoise, NoiseLevel, NoiseSchedule, Plan, ReverseStep, Sigma, UpdateNoise,
-    Variance,
+    Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, ReverseStep, SeededNoise, Sigma,
+    UpdateNoise, Variance,
     noise::BrownianPath,
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
@@ -36,12 +36,18 @@ fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
                 .with_fraction(fraction)
                 .unwrap(),
         ),
-        Box::new(SingleStep::new(o, Coordinates::Noise).unwrap().with_exact_integrals()),
+        Box::new(
+            SingleStep::new(o, Coordinates::Noise)
+                .unwrap()
+                .with_exact_integrals(),
+        ),
         Box::new(SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap()),
     ];
     for c in all {
         list.push(Box::new(
-            RungeKutta::at_fraction(fraction).unwrap().with_coordinates(c),
+            RungeKutta::at_fraction(fraction)
+                .unwrap()
+                .with_coordinates(c),
         ));
         list.push(Box::new(RungeKutta::heun().with_coordinates(c)));
         list.push(Box::new(
@@ -60,14 +66,24 @@ fn deterministic(order: usize, fraction: f64, bit: bool) -> Vec<Boxed> {
     for data in [true, false] {
         let (multi, blocks) = match data {
             true => (DpmSolver::plus_plus(o), NodeBlocks::plus_plus(o)),
-            false => (DpmSolver::new(o, Coordinates::Noise), NodeBlocks::new(o, Coordinates::Noise)),
+            false => (
+                DpmSolver::new(o, Coordinates::Noise),
+                NodeBlocks::new(o, Coordinates::Noise),
+            ),
         };
         let (multi, blocks) = (multi.unwrap(), blocks.unwrap());
         let pc = UniPc::new(order).unwrap();
-        let pc = if data { pc } else { pc.with_coordinates(Coordinates::Noise) };
+        let pc = if data {
+            pc
+        } else {
+            pc.with_coordinates(Coordinates::Noise).unwrap()
+        };
         if bit {
             list.push(Box::new(
-                multi.with_exact_integrals().with_lower_final_orders().with_euler_last_step(),
+                multi
+                    .with_exact_integrals()
+                    .with_lower_final_orders()
+                    .with_euler_last_step(),
             ));
             list.push(Box::new(blocks.with_lower_final_orders()));
             list.push(Box::new(pc.with_bh1().with_lower_final_orders()));
@@ -95,7 +111,12 @@ fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
                 .unwrap(),
         ),
         Box::new(DpmSolver::plus_plus(o).unwrap().with_tau(eta).unwrap()),
-        Box::new(DpmSolver::new(o, Coordinates::Noise).unwrap().with_tau(eta).unwrap()),
+        Box::new(
+            DpmSolver::new(o, Coordinates::Noise)
+                .unwrap()
+                .with_tau(eta)
+                .unwrap(),
+        ),
         Box::new(SingleStep::plus_plus(o).unwrap().with_tau(eta).unwrap()),
         Box::new(NodeBlocks::plus_plus(o).unwrap().with_tau(eta).unwrap()),
         Box::new(
@@ -122,7 +143,11 @@ fn stochastic(order: usize, eta: f64, fraction: f64) -> Vec<Boxed> {
 fn around(amount: f64) -> Vec<Boxed> {
     vec![
         Box::new(Churn::new(RungeKutta::heun(), amount).unwrap()),
-        Box::new(Churn::new(Ddim::default(), amount).unwrap().with_evaluation_before(Parameterization::Noise)),
+        Box::new(
+            Churn::new(Ddim::default(), amount)
+                .unwrap()
+                .with_evaluation_before(gaussian_diffusion::Parameterization::Noise),
+        ),
         Box::new(Langevin::new(Ddim::default(), 0.2, 2).unwrap()),
     ]
 }

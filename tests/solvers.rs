@@ -37,21 +37,47 @@ fn probability_flow() -> Vec<Box<dyn ReverseStep>> {
     }
     for order in 1..=3 {
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
-        all.push(Box::new(DpmSolver::plus_plus(order).unwrap().with_exact_integrals()));
+        all.push(Box::new(
+            DpmSolver::plus_plus(order).unwrap().with_exact_integrals(),
+        ));
         all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap()));
-        all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
+        all.push(Box::new(
+            DpmSolver::new(order, Coordinates::Noise)
+                .unwrap()
+                .with_exact_integrals(),
+        ));
         all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::plus_plus(order).unwrap().with_exact_integrals()));
-        all.push(Box::new(SingleStep::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(
+            SingleStep::plus_plus(order).unwrap().with_exact_integrals(),
+        ));
+        all.push(Box::new(
+            SingleStep::new(order, Coordinates::Noise).unwrap(),
+        ));
         all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap()));
-        all.push(Box::new(NodeBlocks::plus_plus(order).unwrap().with_exact_integrals()));
-        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap().with_exact_integrals()));
-        let for_noise = SaSolver::new(order, order).unwrap().with_coordinates(Coordinates::Noise);
+        all.push(Box::new(
+            NodeBlocks::new(order, Coordinates::Noise).unwrap(),
+        ));
+        all.push(Box::new(
+            NodeBlocks::plus_plus(order).unwrap().with_exact_integrals(),
+        ));
+        all.push(Box::new(
+            NodeBlocks::new(order, Coordinates::Noise)
+                .unwrap()
+                .with_exact_integrals(),
+        ));
+        let for_noise = SaSolver::new(order, order)
+            .unwrap()
+            .with_coordinates(Coordinates::Noise)
+            .unwrap();
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap()));
         all.push(Box::new(UniPc::new(order).unwrap().with_bh1()));
-        all.push(Box::new(UniPc::new(order).unwrap().with_coordinates(Coordinates::Noise)));
+        all.push(Box::new(
+            UniPc::new(order)
+                .unwrap()
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
+        ));
         all.push(Box::new(
             SaSolver::new(order, order).unwrap().with_tau(0.0).unwrap(),
         ));
@@ -82,7 +108,9 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
     for order in 1..=3 {
         let blocks = NodeBlocks::plus_plus(order).unwrap();
         all.push(Box::new(blocks.with_tau(1.0).unwrap()));
-        all.push(Box::new(blocks.with_exact_integrals().with_tau(0.5).unwrap()));
+        all.push(Box::new(
+            blocks.with_exact_integrals().with_tau(0.5).unwrap(),
+        ));
         all.push(Box::new(
             DpmSolver::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
         ));
@@ -152,10 +180,20 @@ fn empty_steps_keep_the_law() {
             );
             assert_eq!(evaluations(&unipc), 0);
             assert_eq!(evaluations(&unipc.clone().with_empty_last_step()), 1);
-            assert_eq!(evaluations(&unipc.with_coordinates(Coordinates::Noise).with_empty_last_step()), 1);
+            assert_eq!(
+                evaluations(
+                    &unipc
+                        .with_coordinates(Coordinates::Noise)
+                        .unwrap()
+                        .with_empty_last_step()
+                ),
+                1
+            );
             assert_eq!(evaluations(&sa), 0);
             assert_eq!(evaluations(&sa.with_empty_last_step()), 1);
-            let multi = DpmSolver::plus_plus(order).unwrap().with_lower_final_orders();
+            let multi = DpmSolver::plus_plus(order)
+                .unwrap()
+                .with_lower_final_orders();
             assert_eq!(evaluations(&multi.with_empty_last_step()), 0);
             let adams = ExponentialAdams::deis(order)
                 .unwrap()
@@ -163,7 +201,9 @@ fn empty_steps_keep_the_law() {
             assert_eq!(evaluations(&adams.with_empty_last_step()), 0);
             for blocks in [
                 NodeBlocks::plus_plus(order).unwrap(),
-                NodeBlocks::new(order, Coordinates::Noise).unwrap().with_exact_integrals(),
+                NodeBlocks::new(order, Coordinates::Noise)
+                    .unwrap()
+                    .with_exact_integrals(),
                 NodeBlocks::plus_plus(order).unwrap().with_tau(1.0).unwrap(),
             ] {
                 // An evaluation more where the empty step is not the first of its block.

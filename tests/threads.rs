@@ -2,7 +2,7 @@
 #![cfg(feature = "rayon")]
 
 use gaussian_diffusion::{
-    SeededNoise, Plan, Sampler, State, Step,
+    Plan, Sampler, SeededNoise, State, Step,
     noise::{BrownianPath, NoiseSource, Scale},
     predicts,
     schedule::Discrete,

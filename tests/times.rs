@@ -6,8 +6,8 @@ use gaussian_diffusion::{
     Clock, Error, Sigma, SigmaData, Step, Time,
     rand::{SeedableRng, rngs::StdRng},
     training::times::{
-        CosMap, Cosine, LogNormal, LogUniform, LogitNormal, LossSecondMoment, Mode, TimeSampler,
-        Truncated, UniformStep, UniformTime, Uniforms,
+        CosMap, CosineSigma, LogNormal, LogUniform, LogitNormalTime, LossSecondMoment, Mode,
+        TimeSampler, Truncated, UniformStep, UniformTime, Uniforms,
     },
 };
 
@@ -23,7 +23,7 @@ fn sigma(s: f64) -> Sigma {
 }
 
 fn over_time() -> Vec<(&'static str, OverTime)> {
-    let logit = |m, s| LogitNormal::new(m, s).unwrap();
+    let logit = |m, s| LogitNormalTime::new(m, s).unwrap();
     vec![
         ("uniform", Box::new(UniformTime::default())),
         (
@@ -45,7 +45,7 @@ fn over_time() -> Vec<(&'static str, OverTime)> {
 
 fn over_sigma() -> Vec<(&'static str, OverSigma)> {
     let log_uniform = LogUniform::new(sigma(0.002), sigma(80.0)).unwrap();
-    let cosine = Cosine::new(SigmaData::EDM);
+    let cosine = CosineSigma::new(SigmaData::EDM);
     vec![
         ("log-normal", Box::new(LogNormal::edm())),
         (
@@ -128,8 +128,8 @@ fn draws_have_the_density() {
     }
     // The test tells neighbours apart.
     let (a, b): (OverTime, OverTime) = (
-        Box::new(LogitNormal::new(0.0, 1.0).unwrap()),
-        Box::new(LogitNormal::new(0.1, 1.0).unwrap()),
+        Box::new(LogitNormalTime::new(0.0, 1.0).unwrap()),
+        Box::new(LogitNormalTime::new(0.1, 1.0).unwrap()),
     );
     assert!(ks_time(&a, &b, Uniforms::Independent, 1) > LIMIT);
 }
@@ -141,7 +141,7 @@ fn densities_are_the_formulas() {
     for t in [1e-6, 0.03, 0.3, 0.5, 0.8, 0.999_f64] {
         let logit = (t / (1.0 - t)).ln();
         let wanted = normal((logit - 0.3) / 0.7) / (0.7 * t * (1.0 - t));
-        let found = LogitNormal::new(0.3, 0.7).unwrap().density(time(t));
+        let found = LogitNormalTime::new(0.3, 0.7).unwrap().density(time(t));
         assert!((found / wanted - 1.0).abs() < 1e-12, "{t}");
         let wanted = 2.0 / (PI - 2.0 * PI * t + 2.0 * PI * t * t);
         assert!((CosMap.density(time(t)) / wanted - 1.0).abs() < 1e-14);
@@ -151,7 +151,7 @@ fn densities_are_the_formulas() {
         assert!((LogNormal::edm().density(sigma(s)) / wanted - 1.0).abs() < 1e-13);
         // v-diffusion's: sigma = sigma_data tan(u pi / 2).
         let wanted = 2.0 / (PI * 0.5 * (1.0 + 4.0 * s * s));
-        assert!((Cosine::new(SigmaData::EDM).density(sigma(s)) / wanted - 1.0).abs() < 1e-14);
+        assert!((CosineSigma::new(SigmaData::EDM).density(sigma(s)) / wanted - 1.0).abs() < 1e-14);
     }
     // The paper's map 1 - u - s (cos^2(pi u / 2) - 1 + u) at 1 - u.
     let mode = Mode::new(1.29).unwrap();
@@ -307,7 +307,10 @@ fn importance_follows_the_second_moment() {
     assert!((sampler.cdf(Step::new(1)) + sampler.density(Step::new(2)) - 1.0).abs() < 1e-15);
     assert_eq!(sampler.cdf(Step::new(2)), 1.0);
     // One full history is not enough.
-    let mut half = LossSecondMoment::new(2).unwrap().with_losses_kept(1).unwrap();
+    let mut half = LossSecondMoment::new(2)
+        .unwrap()
+        .with_losses_kept(1)
+        .unwrap();
     half.update(&[Step::new(0)], &[3.0]).unwrap();
     assert!(!half.is_warm());
     assert_eq!(half.density(Step::new(0)), 0.5);
@@ -395,8 +398,8 @@ fn reweighting_has_no_bias() {
         }
     }
     // 1 / p has no mean under a logit-normal; to one within another it has.
-    let from = LogitNormal::new(0.0, 1.0).unwrap();
-    let wanted = LogitNormal::new(0.2, 0.8).unwrap();
+    let from = LogitNormalTime::new(0.0, 1.0).unwrap();
+    let wanted = LogitNormalTime::new(0.2, 0.8).unwrap();
     let (mut exact, n) = (0.0, 200_000);
     for i in 0..n {
         let t = (f64::from(i) + 0.5) / f64::from(n);
@@ -515,11 +518,11 @@ mod laws {
             let ends = (normal.quantile(low).unwrap(), normal.quantile(high).unwrap());
             laws::time_sampler(&Truncated::new(normal, ends.0, ends.1).unwrap(), 50).unwrap();
             laws::time_sampler(&LogUniform::new(ends.0, ends.1).unwrap(), 50).unwrap();
-            laws::time_sampler(&Cosine::new(SigmaData::new(std).unwrap()), 50).unwrap();
+            laws::time_sampler(&CosineSigma::new(SigmaData::new(std).unwrap()), 50).unwrap();
             let mode = Mode::new(scale).unwrap();
             laws::time_sampler(&mode, 50).unwrap();
             laws::time_sampler(&Truncated::new(mode, time(low), time(high)).unwrap(), 50).unwrap();
-            laws::time_sampler(&LogitNormal::new(0.2 * mean, std).unwrap(), 50).unwrap();
+            laws::time_sampler(&LogitNormalTime::new(0.2 * mean, std).unwrap(), 50).unwrap();
             let all = UniformStep::new(steps).unwrap();
             laws::time_sampler(&all, 50).unwrap();
             let last = Step::new(steps - 1);
@@ -543,7 +546,7 @@ fn samplers_refuse_what_is_out_of_range() {
         "high time is 0.5, allowed: above 0.5"
     );
     assert_eq!(
-        message(LogitNormal::new(0.0, 0.0)),
+        message(LogitNormalTime::new(0.0, 0.0)),
         "std is 0, allowed: 1e-6 to 10"
     );
     assert_eq!(

@@ -152,7 +152,9 @@ fn runs_of_diffusers_from_their_seed() {
 
 fn cuda(seed: u64, gpu: (u32, u32), n: usize) -> Vec<f32> {
     let mut z = vec![f32::NAN; n];
-    let mut noise = TorchCuda::new(seed).with_multiprocessors(gpu.0, gpu.1).unwrap();
+    let mut noise = TorchCuda::new(seed)
+        .with_multiprocessors(gpu.0, gpu.1)
+        .unwrap();
     noise.fill_f32(&mut z).unwrap();
     z
 }
@@ -307,7 +309,12 @@ fn threads_and_offsets_by_the_rule() {
 
 #[test]
 fn a_gpu_is_refused_in_these_words() {
-    let message = |m, t| TorchCuda::new(0).with_multiprocessors(m, t).unwrap_err().to_string();
+    let message = |m, t| {
+        TorchCuda::new(0)
+            .with_multiprocessors(m, t)
+            .unwrap_err()
+            .to_string()
+    };
     assert_eq!(
         message(0, 2048),
         "number of multiprocessors is 0, allowed: 1 or more"

@@ -1,9 +1,9 @@
 //! Losses, weights and training noise against formulas written out here.
 
 use gaussian_diffusion::{
-    ForwardProcess, GaussianMixture, LogSnr, SeededNoise, NoiseLevel, Parameterization,
+    ForwardProcess, GaussianMixture, LogSnr, NoiseLevel, Parameterization,
     Parameterization::{Edm, Flow, Score, Velocity, X0},
-    Prediction, Sigma, SigmaData, Time,
+    Prediction, SeededNoise, Sigma, SigmaData, Time,
     noise::{NoiseSource, Scale},
     rand::{SeedableRng, rngs::StdRng},
     schedule::{ContinuousSchedule, Cosine, LogSnrLinear, NoiseSchedule, RectifiedFlow, VpLinear},

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gaussian_diffusion::{Error, SeededNoise, Plan, Prediction, Run};
+use gaussian_diffusion::{Error, Plan, Prediction, Run, SeededNoise};
 use ndarray::{Array, Dimension};
 
 /// After these, solvers with a memory of 4 have their history, and every step gives an array back.

@@ -13,7 +13,7 @@ mod table;
 mod words;
 
 use crate::{Error, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
-use classes::{Argument, Start, GuidanceInterval};
+use classes::{Argument, GuidanceInterval, Start};
 use grid::{Ask, Walk};
 use keys::{Keys, STEPS};
 use network::Network;

@@ -8,8 +8,8 @@ use super::{
     words::{PREDICTIONS, Words},
 };
 use crate::{
-    Denoiser, Error, NonMarkovian, LinearMap, NoiseLevel, Parameterization, Point, Prediction, Sigma,
-    SigmaData,
+    Denoiser, Error, LinearMap, NoiseLevel, NonMarkovian, Parameterization, Point, Prediction,
+    Sigma, SigmaData,
     denoiser::{
         Clip, Corrected, Correction, DynamicThreshold, consistency_model, latent_consistency,
         preconditioning, trigflow,

@@ -259,14 +259,20 @@ impl NoiseSchedule for Schedule {
                 (Timestep(noisiest.get()), Timestep(cleanest.get()))
             }
             // The range of sigmas that EDM's grids span.
-            Kind::Continuous => (Timestep(0.25 * 700_f64.ln()), Timestep(0.25 * 0.002_f64.ln())),
+            Kind::Continuous => (
+                Timestep(0.25 * 700_f64.ln()),
+                Timestep(0.25 * 0.002_f64.ln()),
+            ),
             Kind::Flow { at_data, at_noise } => (Timestep(*at_noise), Timestep(*at_data)),
             Kind::Sigma { max, min } => (Timestep(*max), Timestep(*min)),
             Kind::Wuerstchen { .. } => (Timestep(1.0), Timestep(0.0)),
             Kind::LogSigma { factor, max, min } => {
                 (Timestep(factor * max.ln()), Timestep(factor * min.ln()))
             }
-            Kind::Atan { max, min } => (Timestep(FRAC_2_PI * max.atan()), Timestep(FRAC_2_PI * min.atan())),
+            Kind::Atan { max, min } => (
+                Timestep(FRAC_2_PI * max.atan()),
+                Timestep(FRAC_2_PI * min.atan()),
+            ),
             Kind::Quarter => (Timestep(1.0), Timestep(0.0)),
             Kind::Trig { .. } => (Timestep(FRAC_PI_2), Timestep(0.0)),
         }

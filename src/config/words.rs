@@ -24,7 +24,7 @@ impl Spacing {
 /// `beta_schedule`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BetaSchedule {
-    LinearMap,
+    Linear,
     ScaledLinear,
     Cosine,
     Sigmoid,

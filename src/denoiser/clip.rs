@@ -27,6 +27,8 @@ pub struct Clip {
 }
 
 impl Clip {
+    /// Keeps the predicted data between `low` and `high`.
+    ///
     /// # Errors
     ///
     /// If a bound is NaN or `low` is not below `high`.

@@ -44,9 +44,9 @@ pub struct Coefficients {
 /// Laine, 2022, table 1.
 ///
 /// ```
-/// use gaussian_diffusion::{NoiseLevel, Sigma, denoiser::preconditioning::{Edm, Preconditioning}};
+/// use gaussian_diffusion::{NoiseLevel, Sigma, denoiser::preconditioning::{EdmPreconditioning, Preconditioning}};
 /// let level = NoiseLevel::variance_exploding(Sigma::new(0.5)?)?;
-/// let c = Edm::default().coefficients(level)?;              // sigma_data 0.5
+/// let c = EdmPreconditioning::default().coefficients(level)?;              // sigma_data 0.5
 /// assert!((c.skip - 0.5).abs() < 1e-15 && (c.input - 2.0_f64.sqrt()).abs() < 1e-15);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
@@ -128,7 +128,7 @@ pub trait Preconditioning {
 ///
 /// ```
 /// use gaussian_diffusion::{SigmaData, denoiser::preconditioning::EdmPreconditioning};
-/// assert_eq!(Edm::default(), Edm::new(SigmaData::new(0.5)?));
+/// assert_eq!(EdmPreconditioning::default(), EdmPreconditioning::new(SigmaData::new(0.5)?));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -166,12 +166,12 @@ impl Preconditioning for EdmPreconditioning {
 
 /// That of networks of continuous variance-preserving diffusions, given the time as a training step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Vp<S> {
+pub struct VpPreconditioning<S> {
     schedule: S,
     steps: f64,
 }
 
-impl<S: NoiseSchedule> Vp<S> {
+impl<S: NoiseSchedule> VpPreconditioning<S> {
     /// The schedule the network was trained on, and into how many steps its time was divided: 1000
     /// in the published networks, whose schedule is `VpLinear` with 0.1 and 20.
     ///
@@ -187,7 +187,7 @@ impl<S: NoiseSchedule> Vp<S> {
     }
 }
 
-impl<S: NoiseSchedule<Time: Clock>> Preconditioning for Vp<S> {
+impl<S: NoiseSchedule<Time: Clock>> Preconditioning for VpPreconditioning<S> {
     fn parameterization(&self) -> Parameterization {
         Parameterization::Noise
     }
@@ -261,7 +261,7 @@ impl Preconditioning for IddpmPreconditioning {
 
     fn conditioning(&self, level: NoiseLevel) -> Result<f64, Error> {
         let step = self.nearest(level.noise_to_signal());
-        Ok(self.schedule.conditioning(crate::Step::new(step)).reading())
+        Ok(self.schedule.network_time(crate::Step::new(step)).reading())
     }
 }
 

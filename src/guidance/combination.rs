@@ -1,6 +1,6 @@
 //! Guidance that is linear in the predictions.
 
-use super::{Rule, Predictions, Strength};
+use super::{Predictions, Rule, Strength};
 use crate::{Error, Point, state::State};
 
 /// A prediction and scaled differences of predictions, `p_b + sum of s_j (p_i - p_k)`.

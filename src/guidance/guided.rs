@@ -1,11 +1,11 @@
 //! A rule and its predictions as a denoiser.
 
-use super::{Predictors, Rule, Predictions};
+use super::{Predictions, Predictors, Rule};
 use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 
 /// Several predictions made one by a rule: a denoiser.
 ///
-/// The rule works in the terms of the first prediction, or those of [`in_terms_of`](Self::in_terms_of).
+/// The rule works in the terms of the first prediction, or those of [`with_parameterization`](Self::with_parameterization).
 /// A variance is that of the first prediction that was asked for.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! Guided predictions with the deviation of the conditional one.
 
-use super::{Rule, Predictions};
+use super::{Predictions, Rule};
 use crate::{Error, Point, state::State};
 
 /// A rule whose result is brought toward the deviation of the first prediction, item by item.
@@ -28,6 +28,8 @@ pub struct Rescaled<R> {
 }
 
 impl<R> Rescaled<R> {
+    /// This rule, rescaled by the share `phi`; 0.7 is the value of the paper.
+    ///
     /// # Errors
     ///
     /// If phi is not in 0 to 1.

@@ -6,7 +6,7 @@ use ndarray::Array1;
 
 use super::{Violation, close, require};
 use crate::{
-    Grid, LogSnr, SeededNoise, NoiseLevel, Plan, Prediction, ReverseStep, Sigma, Variance,
+    Grid, LogSnr, NoiseLevel, Plan, Prediction, ReverseStep, SeededNoise, Sigma, Variance,
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, NoiseSchedule, RectifiedFlow, Shifted, SubVp},
 };

@@ -7,8 +7,8 @@ use super::{
     elements::{Element, noised, per_item},
 };
 use crate::{
-    PosteriorCoefficients, Denoiser, Error, Markov, ModelVariance, NoiseLevel, Point, Posterior, Prediction,
-    UpdateNoise, gaussian_kl, noise::NoiseSource, state::Real,
+    Denoiser, Error, Markov, ModelVariance, NoiseLevel, Point, Posterior, PosteriorCoefficients,
+    Prediction, UpdateNoise, gaussian_kl, noise::NoiseSource, state::Real,
 };
 
 /// A step of the bound: two Gaussians, and where the network is asked.

@@ -94,7 +94,10 @@ pub(super) fn per_item<A: Real, D: Dimension>(
 }
 
 /// What the network says of the variance, where the spread needs it.
-pub(crate) fn learned<V>(prediction: &Prediction<V>, spread: UpdateNoise) -> Result<Option<&V>, Error> {
+pub(crate) fn learned<V>(
+    prediction: &Prediction<V>,
+    spread: UpdateNoise,
+) -> Result<Option<&V>, Error> {
     if let UpdateNoise::Std(_) = spread {
         return Ok(None);
     }

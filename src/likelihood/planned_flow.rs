@@ -9,7 +9,7 @@ use super::{
     flow_density::{estimates, priors},
 };
 use crate::{
-    Error, SeededNoise, Parameterization, Plan,
+    Error, Parameterization, Plan, SeededNoise,
     solver::{Coordinates, Update},
     state::{Real, State, item_len},
 };

@@ -4,7 +4,7 @@ use std::{f64::consts::FRAC_PI_2, ops::Range};
 
 use ndarray::{Array, Dimension};
 
-use super::{Interval, SeededNoise, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
+use super::{Interval, NoiseSource, Scale, SeededNoise, Stream, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error, NoiseLevel,
     state::{Assignment, NOISE_BLOCK, Real, Wide},

@@ -2,7 +2,7 @@
 
 use super::{NoiseSchedule, Respacing, check_reach};
 use crate::{
-    Error, LogSnr, Markov, ModelVariance, NoiseLevel, UpdateNoise, Step, Variance, simd::vectorized,
+    Error, LogSnr, Markov, ModelVariance, NoiseLevel, Step, UpdateNoise, Variance, simd::vectorized,
 };
 
 /// A variance-preserving schedule on training steps, given by its betas.

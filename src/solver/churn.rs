@@ -29,7 +29,7 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
 /// assert_eq!(plan.evaluations(), 35);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("s_churn", "s_tmin", "s_tmax", "s_noise", "gamma"))]
+#[doc(alias("s_churn", "s_tmin", "s_tmax", "s_noise", "gamma", "KarrasVeScheduler"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Churn<S> {
     inner: S,
@@ -86,17 +86,12 @@ impl<S: ReverseStep> Churn<S> {
         Ok(self)
     }
 
-    /// Asks the network before the noise is added, and takes the noise it answers for the noise after.
+    /// Asks the network before the noise is added, and takes what it answers in these terms for the
+    /// answer after.
     ///
-    /// Euler's method in diffusers does this. It does not keep the deviation of the forward process:
-    /// the defect of a run closes as 1/n; that of the [data kept](Self::with_evaluation_before) is none.
+    /// Euler's method in diffusers does this with the noise. It does not keep the standard deviation of
+    /// the forward process: the defect of a run closes as 1/n. With the data kept there is no defect.
     /// For solvers of one evaluation a step.
-    #[must_use]
-    pub fn asking_before(self) -> Self {
-        self.with_evaluation_before(Parameterization::Noise)
-    }
-
-    /// The same for what the network answers in these terms, such as the data.
     #[must_use]
     pub fn with_evaluation_before(mut self, kept: Parameterization) -> Self {
         self.asks_before = Some(kept);

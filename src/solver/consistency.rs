@@ -3,14 +3,14 @@
 use super::{At, Path, ReverseStep, Stage, Update};
 use crate::{Error, Parameterization, Sigma, UpdateNoise};
 
-/// Multistep consistency sampling: `x_t = alpha_t x_0 + sigma_t z` with the predicted `x_0`.
+/// Multistep consistency sampling: `x_s = alpha_s x_0 + sigma_s z` with the predicted `x_0`.
 ///
-/// $$x_t=\alpha_t\thinspace\hat x_0+\sigma_t\thinspace z$$
+/// $$x_s=\alpha_s\thinspace\hat x_0+\sigma_s\thinspace z$$
 ///
 /// The sampler of consistency models, latent consistency models, sCM, and of stochastic flow matching;
 /// the network answers with its consistency function as the data. Where that function maps to data
 /// with noise of ratio `floor` left, as those of consistency models do, less is added:
-/// `std^2 = alpha_t^2 (rho_t^2 - floor^2)`.
+/// `std^2 = alpha_s^2 (rho_s^2 - floor^2)`.
 ///
 /// Sources: Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023, algorithm 1; Latent Consistency
 /// Models, Luo, Tan, Huang, Li, Zhao, 2023; Simplifying, Stabilizing and Scaling Continuous-Time
@@ -30,6 +30,7 @@ use crate::{Error, Parameterization, Sigma, UpdateNoise};
     "SCMScheduler",
     "stochastic_sampling"
 ))]
+#[doc(alias("sample_lcm", "FlowMatchLCMScheduler"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Consistency {
     floor: f64,

@@ -7,18 +7,18 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
 ///
 /// | | scale | clock | `dy/du` |
 /// |---|---|---|---|
-/// | `Ratio` | alpha | sigma / alpha | noise |
+/// | `Noise` | alpha | sigma / alpha | noise |
 /// | `Flow` | alpha + sigma | sigma / (alpha + sigma) | eps - x_0 |
 /// | `Data` | sigma | alpha / sigma | x_0 |
 ///
 /// If the data is one point, `dy/du` does not change along the way, and one Euler step is exact in
 /// each. For other data the same method in other coordinates is another sampler: Heun's of EDM is in
-/// `Ratio`, that of flow matching in `Flow`.
+/// `Noise`, that of flow matching in `Flow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Coordinates {
     /// `sigma / alpha` and the noise, as in k-diffusion and EDM.
     #[default]
-    Ratio,
+    Noise,
     /// The time of the rectified flow, and its velocity.
     Flow,
     /// `alpha / sigma` and the data.
@@ -29,7 +29,7 @@ impl Coordinates {
     /// The parameterization of `dy/du`.
     pub const fn basis(self) -> Parameterization {
         match self {
-            Self::Ratio => Parameterization::Noise,
+            Self::Noise => Parameterization::Noise,
             Self::Flow => Parameterization::Flow,
             Self::Data => Parameterization::X0,
         }
@@ -37,14 +37,14 @@ impl Coordinates {
 
     /// Those whose `dy/du` this is.
     pub(crate) fn of_basis(basis: Parameterization) -> Option<Self> {
-        let mut all = [Self::Ratio, Self::Flow, Self::Data].into_iter();
+        let mut all = [Self::Noise, Self::Flow, Self::Data].into_iter();
         all.find(|own| own.basis() == basis)
     }
 
     /// What the state is divided by.
     pub fn scale(self, level: NoiseLevel) -> f64 {
         match self {
-            Self::Ratio => level.alpha(),
+            Self::Noise => level.alpha(),
             Self::Flow => level.alpha() + level.sigma(),
             Self::Data => level.sigma(),
         }
@@ -53,7 +53,7 @@ impl Coordinates {
     /// The clock.
     pub fn clock(self, level: NoiseLevel) -> f64 {
         match self {
-            Self::Ratio => level.noise_to_signal(),
+            Self::Noise => level.noise_to_signal(),
             Self::Flow => level.sigma() / self.scale(level),
             Self::Data => level.alpha() / level.sigma(),
         }
@@ -64,13 +64,13 @@ impl Coordinates {
         self.way(from, to) / self.scale(to)
     }
 
-    /// What a prediction that does not change adds to the state on the way: `scale_t (u_t - u_s)`.
+    /// What a prediction that does not change adds to the state on the way: `scale_s (u_s - u_t)`.
     ///
     /// Only the scale of the start is divided by, so that any level can be reached.
     pub(super) fn way(self, from: NoiseLevel, to: NoiseLevel) -> f64 {
         let area = to.area_above(from) / self.scale(from);
         match self {
-            Self::Ratio | Self::Flow => -area,
+            Self::Noise | Self::Flow => -area,
             Self::Data => area,
         }
     }
@@ -79,8 +79,8 @@ impl Coordinates {
     /// coordinates, or of others where these have no scale.
     pub(super) fn straight(self, from: NoiseLevel, to: NoiseLevel) -> (Parameterization, Update) {
         let own = match self {
-            Self::Ratio if from.is_noise() => Self::Data,
-            Self::Data if from.is_clean() => Self::Ratio,
+            Self::Noise if from.is_noise() => Self::Data,
+            Self::Data if from.is_clean() => Self::Noise,
             own => own,
         };
         let update = Update::new(own.scale(to) / own.scale(from)).with_model([own.way(from, to)]);
@@ -95,8 +95,8 @@ impl Coordinates {
 
     /// The only stage of a step to or from an infinite log-SNR: the straight one, or with noise the
     /// limit of the reverse equation, which keeps nothing of the state.
-    pub(super) fn end_stage(self, path: &Path<'_>, eta: f64, noise: f64) -> Vec<Stage> {
-        if eta == 0.0 {
+    pub(super) fn end_stage(self, path: &Path<'_>, tau: f64, noise: f64) -> Vec<Stage> {
+        if tau == 0.0 {
             return self.straight_stage(path);
         }
         let to = path.to();
@@ -107,9 +107,9 @@ impl Coordinates {
     }
 
     /// The log-SNR at a reading of the clock.
-    pub(super) fn log_snr(self, clock: f64) -> Result<LogSnr, Error> {
+    pub(crate) fn log_snr(self, clock: f64) -> Result<LogSnr, Error> {
         let ratio = match self {
-            Self::Ratio => clock,
+            Self::Noise => clock,
             Self::Flow => clock / (1.0 - clock),
             Self::Data => clock.recip(),
         };
@@ -119,7 +119,7 @@ impl Coordinates {
     /// Whether the clock has a value at this level.
     pub(super) fn reaches(self, level: NoiseLevel) -> bool {
         match self {
-            Self::Ratio => !level.is_noise(),
+            Self::Noise => !level.is_noise(),
             Self::Flow => true,
             Self::Data => !level.is_clean(),
         }

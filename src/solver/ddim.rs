@@ -23,7 +23,16 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// assert!(plan.defect()? < 1e-13);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("DDIMScheduler"))]
+#[doc(alias(
+    "DDIMScheduler",
+    "DDIMParallelScheduler",
+    "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "EDMEulerScheduler",
+    "sample_euler",
+    "ddim_sample",
+    "probability flow ODE"
+))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ddim {
     posterior: NonMarkovian,
@@ -39,6 +48,8 @@ impl Default for Ddim {
 }
 
 impl Ddim {
+    /// With this eta: 0 is deterministic, 1 draws the noise of DDPM.
+    ///
     /// # Errors
     ///
     /// If eta is negative, NaN or infinite.
@@ -54,13 +65,9 @@ impl ReverseStep for Ddim {
         let (from, to) = (path.from(), path.to());
         if !path.is_inverted() {
             let q = self.posterior.coefficients(from, to)?;
-            return Ok(vec![Stage::from_posterior(
-                q,
-                to,
-                UpdateNoise::Std(q.std),
-            )]);
+            return Ok(vec![Stage::from_posterior(q, to, UpdateNoise::Std(q.std))]);
         }
-        super::check_descent(path, self.posterior.eta())?;
+        super::check_descent(path, "eta", self.posterior.eta())?;
         // In terms of the noise, which the clean level has a coefficient for.
         let noise = to.sigma() * from.gap_above(to);
         let update = Update::new(to.alpha() / from.alpha()).with_model([noise]);

@@ -8,11 +8,11 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// With the posterior of DDIM's eta, at a fraction `r` of the step in log-SNR:
 ///
 /// ```text
-/// x_r = posterior step s -> r with m_0 and noise of its own
-/// x_t = posterior step s -> t with (1 - 1/(2r)) m_0 + 1/(2r) m_r
+/// x_r = posterior step t -> r with m_0 and noise of its own
+/// x_s = posterior step t -> s with (1 - 1/(2r)) m_0 + 1/(2r) m_r
 /// ```
 ///
-/// $$x_t=q_\text{state}\thinspace x_s+q_\text{clean}\Big(\big(1-\tfrac1{2r}\big)m_0+\tfrac1{2r}m_r\Big)
+/// $$x_s=q_\text{state}\thinspace x_t+q_\text{clean}\Big(\big(1-\tfrac1{2r}\big)m_0+\tfrac1{2r}m_r\Big)
 ///   +q_\text{std}\thinspace z$$
 ///
 /// The two noises are those of two intervals that overlap: independent ones, or increments of one
@@ -28,7 +28,7 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// assert_eq!(plan.evaluations(), 19);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("dpmpp_sde", "DPMSolverSDEScheduler", "DPM++ SDE"))]
+#[doc(alias("dpmpp_sde", "DPMSolverSDEScheduler", "DPM++ SDE", "sample_dpmpp_sde"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DpmSde {
     posterior: NonMarkovian,

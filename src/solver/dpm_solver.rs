@@ -10,26 +10,28 @@ use crate::Error;
 /// DPM-Solver and DPM-Solver++, multi-step, of orders 1 to 3, for the flow and for the reverse
 /// stochastic equation.
 ///
-/// With `h` the step in half log-SNR, `r_i` the earlier steps in units of `h`, `z = (1 + eta) h`:
+/// With `h` the step in half log-SNR, `r_i` the earlier steps in units of `h`, `z = (1 + tau^2) h`:
 ///
 /// ```text
-/// x_t = (sigma_t / sigma_s) e^(-eta h) x_s + alpha_t (1 - e^-z) m_0 + c D + std w
-/// D = (m_0 - m_1) / r_0,   std^2 = sigma_t^2 (1 - e^(-2 eta h))
-/// c = alpha_t (1 - e^-z) / 2  (midpoint)   or   alpha_t ((e^-z - 1) / z + 1)  (Heun)
+/// x_s = (sigma_s / sigma_t) e^(-tau^2 h) x_t + alpha_s (1 - e^-z) m_0 + c D + std w
+/// D = (m_0 - m_1) / r_0,   std^2 = sigma_s^2 (1 - e^(-2 tau^2 h))
+/// c = alpha_s (1 - e^-z) / 2  (midpoint)   or   alpha_s ((e^-z - 1) / z + 1)  (Heun)
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+\alpha_t(1-e^{-(1+\eta)h})m_0+c\thinspace D+\sigma_t
-///   \sqrt{1-e^{-2\eta h}}\thinspace w$$
+/// $$x_s=\frac{\sigma_s}{\sigma_t}e^{-\tau^2h}x_t+\alpha_s(1-e^{-(1+\tau^2)h})m_0+c\thinspace D+\sigma_s
+///   \sqrt{1-e^{-2\tau^2h}}\thinspace w$$
 ///
 /// That is DPM-Solver++ (the data); DPM-Solver does the same for the noise in
-/// `x_t = (alpha_t / alpha_s) x_s - (1 + eta) sigma_t (e^h - 1) e_0 - ..`, which for `eta > 0` does not
-/// keep the deviation of the forward process: the defect is `sigma_t (e^h - 1)^2` a step.
+/// `x_s = (alpha_s / alpha_t) x_t - (1 + tau^2) sigma_s (e^h - 1) e_0 - ..`, which for `tau > 0` does
+/// not keep the standard deviation of the forward process: a step makes it
+/// `sigma_s sqrt(1 + tau^2 (1 + tau^2) (e^h - 1)^2)`.
 ///
 /// A step to or from an infinite log-SNR is that of [`Ddim`](super::Ddim). Of the published third-order formula
 /// the second difference has half the weight that the Taylor expansion gives it, so that it converges
 /// with order 2; [`ExponentialAdams`](super::ExponentialAdams) has the full one and order 3.
 ///
-/// `eta` here is that of the equation (1 reverses the forward process), not DDIM's.
+/// `tau` is the stochasticity of the [reverse equation](crate#notation): 0 is the probability flow, 1 the reverse of the
+/// forward process. The `eta` of k-diffusion's SDE samplers is `tau^2`.
 ///
 /// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022; DPM-Solver++, the same authors, 2022.
 ///
@@ -49,12 +51,20 @@ use crate::Error;
     "dpmpp_2m_sde",
     "dpmpp_3m_sde"
 ))]
+#[doc(alias(
+    "EDMDPMSolverMultistepScheduler",
+    "CosineDPMSolverMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
+    "sample_dpmpp_2m",
+    "sample_dpmpp_2m_sde",
+    "sample_dpmpp_3m_sde"
+))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DpmSolver {
     coordinates: Coordinates,
     order: usize,
     slope: Slope,
-    eta: f64,
+    tau: f64,
     noise: f64,
     ending: Ending,
     euler_final: bool,
@@ -70,22 +80,20 @@ impl DpmSolver {
         Self::new(order, Coordinates::Data)
     }
 
-    /// DPM-Solver: predictions of the noise; the midpoint rule for order 2.
+    /// For predictions of the noise (DPM-Solver) or of the data (DPM-Solver++); the midpoint rule for
+    /// order 2.
     ///
     /// # Errors
     ///
-    /// If the order is not 1 to 3.
-    pub fn noise(order: usize) -> Result<Self, Error> {
-        Self::new(order, Coordinates::Noise)
-    }
-
-    fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
+    /// If the order is not 1 to 3, or the coordinates are those of the flow.
+    pub fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
+        super::check_noise_or_data(coordinates)?;
         super::check_order(order, 3)?;
         Ok(Self {
             coordinates,
             order,
             slope: Slope::Midpoint,
-            eta: 0.0,
+            tau: 0.0,
             noise: 1.0,
             ending: Ending::default(),
             euler_final: false,
@@ -100,14 +108,14 @@ impl DpmSolver {
         self
     }
 
-    /// The reverse stochastic equation; `eta = 1` reverses the forward process.
+    /// The reverse stochastic equation; `tau = 1` reverses the forward process.
     ///
     /// # Errors
     ///
-    /// If eta is not 0 to 10.
+    /// If tau is not 0 to 3.
     #[doc(alias("sde-dpmsolver++", "sde-dpmsolver"))]
-    pub fn with_eta(mut self, eta: f64) -> Result<Self, Error> {
-        self.eta = super::check_eta(eta)?;
+    pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
+        self.tau = super::check_tau(tau)?;
         Ok(self)
     }
 
@@ -152,9 +160,9 @@ impl DpmSolver {
 
 impl ReverseStep for DpmSolver {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
-        super::check_descent(path, self.eta)?;
+        super::check_descent(path, "tau", self.tau)?;
         if !(inner(path.from()) && inner(path.to())) {
-            return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
+            return Ok(self.coordinates.end_stage(path, self.tau, self.noise));
         }
         let last = self.ending.is_last(path, path.index());
         let order = match last && self.euler_final {
@@ -162,7 +170,7 @@ impl ReverseStep for DpmSolver {
             false => self.ending.order_if_short(path, self.order),
         };
         let mut step = Exponential::of(self.coordinates, path);
-        step.eta = self.eta;
+        step.tau = self.tau;
         let moments = |count| {
             let slope = if count > 2 { Slope::Exact } else { self.slope };
             let mut moments = step.moments(count, slope);
@@ -179,7 +187,7 @@ impl ReverseStep for DpmSolver {
     }
 
     fn name(&self) -> &str {
-        match (self.coordinates, self.order, self.eta == 0.0) {
+        match (self.coordinates, self.order, self.tau == 0.0) {
             (Coordinates::Data, 1, true) => "DPM-Solver++ 1",
             (Coordinates::Data, 2, true) => "DPM-Solver++ 2M",
             (Coordinates::Data, _, true) => "DPM-Solver++ 3M",

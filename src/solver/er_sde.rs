@@ -5,15 +5,15 @@ use crate::{Error, NoiseLevel, UpdateNoise};
 
 /// ER-SDE-Solver of orders 1 to 3 with the authors' fifth noise scale.
 ///
-/// With `rho = sigma / alpha`, a scale `n(rho) = rho (e^(rho^0.3) + 10)` and `r = n(rho_t) / n(rho_s)`:
+/// With `rho = sigma / alpha`, a scale `n(rho) = rho (e^(rho^0.3) + 10)` and `r = n(rho_s) / n(rho_t)`:
 ///
 /// ```text
-/// x_t = alpha_t (r x_s / alpha_s + integral of p(rho) d(n(rho_t) / n(rho)))
-///     + alpha_t sqrt(rho_t^2 - r^2 rho_s^2) z
+/// x_s = alpha_s (r x_t / alpha_t + integral of p(rho) d(n(rho_s) / n(rho)))
+///     + alpha_s sqrt(rho_s^2 - r^2 rho_t^2) z
 /// ```
 ///
-/// $$x_t=\alpha_t\Big(r\frac{x_s}{\alpha_s}+n(\rho_t)\int_{\rho_s}^{\rho_t}p(\rho)\thinspace\mathrm d
-///   \frac1{n(\rho)}+\sqrt{\rho_t^2-r^2\rho_s^2}\thickspace z\Big)$$
+/// $$x_s=\alpha_s\Big(r\frac{x_t}{\alpha_t}+n(\rho_s)\int_{\rho_t}^{\rho_s}p(\rho)\thinspace\mathrm d
+///   \frac1{n(\rho)}+\sqrt{\rho_s^2-r^2\rho_t^2}\thickspace z\Big)$$
 ///
 /// where `p` goes through the last data predictions in `rho`. The integrals are taken by quadrature.
 ///
@@ -27,7 +27,7 @@ use crate::{Error, NoiseLevel, UpdateNoise};
 /// assert!(plan.defect()? < 1e-13);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("er_sde"))]
+#[doc(alias("er_sde", "sample_er_sde"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ErSde {
     order: usize,
@@ -35,6 +35,8 @@ pub struct ErSde {
 }
 
 impl ErSde {
+    /// Of this order.
+    ///
     /// # Errors
     ///
     /// If the order is not 1 to 3.
@@ -64,7 +66,7 @@ fn scale(rho: f64) -> f64 {
 impl ReverseStep for ErSde {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        super::check_descent(path, 1.0)?;
+        super::check_descent(path, "noise", 1.0)?;
         if !(inner(from) && inner(to)) {
             return Ok(Coordinates::Data.end_stage(path, 1.0, self.noise));
         }
@@ -76,7 +78,7 @@ impl ReverseStep for ErSde {
             .take_while(|&l| inner(l))
             .take(self.order)
             .collect();
-        // By parts: integral of r^k d(n_t / n) over r from 0 to 1, with 1/n as a function of log rho.
+        // By parts: integral of r^k d(n_s / n) over r from 0 to 1, with 1/n as a function of log rho.
         let log_way = (end / start).ln();
         let pieces = log_way.abs().ceil() as usize;
         let moments: Vec<_> = (0..nodes.len())
@@ -86,7 +88,7 @@ impl ReverseStep for ErSde {
                     let rest = interpolation::integral(pieces, |part| {
                         let rho = start * (log_way * part).exp();
                         let r = (rho - start) / way;
-                        // n_t / n(rho) d rho = (rho_t / rho) (scale_t / scale) rho d(log rho)
+                        // n_s / n(rho) d rho = (rho_s / rho) (scale_s / scale) rho d(log rho)
                         let ratio = end * (scale(end) / scale(rho)) * (log_way / way);
                         ratio * r.powi(k as i32 - 1)
                     });

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Error, NoiseLevel, UpdateNoise};
 
-/// Distance `lambda_t - lambda_s` in half log-SNR.
+/// Distance `lambda_s - lambda_t` in half log-SNR.
 pub(super) fn distance(from: NoiseLevel, to: NoiseLevel) -> f64 {
     let gap = to.gap_above(from);
     // Over a long way nothing is left of the ratio in the gap.
@@ -33,18 +33,18 @@ pub(super) enum Slope {
 /// A step in half log-SNR, along which a prediction is taken for a polynomial.
 ///
 /// ```text
-/// Data:  x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda   x_0(lambda) d lambda
-/// Ratio: x_t = (alpha_t / alpha_s) x_s - alpha_t * integral of e^-lambda  eps(lambda) d lambda
+/// Data:  x_s = (sigma_s / sigma_t) x_t + sigma_s * integral of e^lambda   x_0(lambda) d lambda
+/// Noise: x_s = (alpha_s / alpha_t) x_t - alpha_s * integral of e^-lambda  eps(lambda) d lambda
 /// ```
 ///
-/// `eta` is the stochasticity of the reverse equation: 0 is the probability flow, 1 the reverse of
-/// the forward process. It multiplies the integrand by `1 + eta`, in `Data` with the exponent too.
+/// `tau` is the stochasticity of the reverse equation: 0 is the probability flow, 1 the reverse of
+/// the forward process. It multiplies the integrand by `1 + tau^2`, in `Data` with the exponent too.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exponential {
     pub coordinates: Coordinates,
     pub from: NoiseLevel,
     pub to: NoiseLevel,
-    pub eta: f64,
+    pub tau: f64,
 }
 
 impl Exponential {
@@ -53,13 +53,13 @@ impl Exponential {
             coordinates,
             from: path.from(),
             to: path.to(),
-            eta: 0.0,
+            tau: 0.0,
         }
     }
 
     /// The integrals of `1, r, r^2, ..` over the step, `r` running from 0 to 1 in log-SNR.
     pub(super) fn moments(self, count: usize, slope: Slope) -> Vec<f64> {
-        let (h, stretch) = (distance(self.from, self.to), 1.0 + self.eta);
+        let (h, stretch) = (distance(self.from, self.to), 1.0 + self.tau * self.tau);
         let (whole, exponent) = match self.coordinates {
             Coordinates::Data => (self.to.alpha() * stretch * h, -stretch * h),
             Coordinates::Noise => (-self.to.sigma() * stretch * h, h),
@@ -75,7 +75,7 @@ impl Exponential {
         }
         moments.iter_mut().for_each(|m| *m *= whole);
         if let Some(first) = moments.first_mut()
-            && self.eta == 0.0
+            && self.tau == 0.0
         {
             // Without the logarithm, whose rounding the exponential of a long step magnifies.
             *first = self.coordinates.way(self.from, self.to);
@@ -106,9 +106,10 @@ impl Exponential {
             .map(|&node| distance(self.from, node) / h)
             .collect();
         let scale = self.coordinates.scale(self.to) / self.coordinates.scale(self.from);
+        let tau2 = self.tau * self.tau;
         let (kept, drawn) = match self.coordinates {
-            Coordinates::Data => ((-self.eta * h).exp(), -(-2.0 * self.eta * h).exp_m1()),
-            _ => (1.0, self.eta * (2.0 * h).exp_m1()),
+            Coordinates::Data => ((-tau2 * h).exp(), -(-2.0 * tau2 * h).exp_m1()),
+            _ => (1.0, tau2 * (2.0 * h).exp_m1()),
         };
         Update::new(scale * kept)
             .with_model(weights(&places, moments))

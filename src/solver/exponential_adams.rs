@@ -11,15 +11,15 @@ use crate::Error;
 /// polynomial in log-SNR through the last `order` predictions, integrated exactly.
 ///
 /// ```text
-/// Data:  x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda  p(lambda) d lambda
-/// Ratio: x_t = (alpha_t / alpha_s) x_s - alpha_t * integral of e^-lambda p(lambda) d lambda
-/// Flow:  x_t = (n_t / n_s) x_s + n_t * integral of p du,  n = alpha + sigma, u = sigma / n
+/// Data:  x_s = (sigma_s / sigma_t) x_t + sigma_s * integral of e^lambda  p(lambda) d lambda
+/// Noise: x_s = (alpha_s / alpha_t) x_t - alpha_s * integral of e^-lambda p(lambda) d lambda
+/// Flow:  x_s = (n_s / n_t) x_t + n_s * integral of p du,  n = alpha + sigma, u = sigma / n
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\thinspace
+/// $$x_s=\frac{\sigma_s}{\sigma_t}x_t+\sigma_s\int_{\lambda_t}^{\lambda_s}e^{\lambda}p(\lambda)\thinspace
 ///   \mathrm d\lambda$$
 ///
-/// The polynomial is of the data (`Data`), of the noise (`Ratio`: this is DEIS in `log rho`), or of
+/// The polynomial is of the data (`Data`), of the noise (`Noise`: this is DEIS in `log rho`), or of
 /// the flow velocity (`Flow`). Start-up steps and steps next to an infinite log-SNR have the order
 /// that the predictions at hand allow; a step to or from one is that of [`Ddim`](super::Ddim).
 ///
@@ -43,6 +43,8 @@ pub struct ExponentialAdams {
 }
 
 impl ExponentialAdams {
+    /// Of this order, for predictions of the noise, the data or the velocity of the flow.
+    ///
     /// # Errors
     ///
     /// If the order is not 1 to 8; beyond, extrapolation multiplies the errors of a network.

@@ -5,12 +5,12 @@ use crate::{Error, NoiseLevel, Parameterization};
 
 /// Adams-Bashforth methods: the polynomial through the last slopes, integrated over the step.
 ///
-/// In [`Coordinates`] with clock `u`: `y_t = y_s + integral of p(u) du`, where `p` goes through the
+/// In [`Coordinates`] with clock `u`: `y_s = y_t + integral of p(u) du`, where `p` goes through the
 /// last `order` slopes, at the clock's readings (LMS of k-diffusion, the variable-step form of iPNDM)
 /// or as if the steps had been equal (iPNDM: `3/2, -1/2`; `23, -16, 5` over 12; `55, -59, 37, -9` over
 /// 24). The integrals are exact.
 ///
-/// $$y_t=y_s+\int_{u_s}^{u_t}p(u)\thinspace\mathrm du,\qquad p(u_{s-i})=d_{s-i}$$
+/// $$y_s=y_t+\int_{u_t}^{u_s}p(u)\thinspace\mathrm du,\qquad p(u_i)=d_i$$
 ///
 /// Start-up steps have the order that the slopes at hand allow; a step from where the clock has no
 /// reading is that of [`Ddim`](super::Ddim). The coefficients of equal steps have order 2 where the steps
@@ -35,6 +35,7 @@ use crate::{Error, NoiseLevel, Parameterization};
     "euler_ge",
     "Adams-Bashforth"
 ))]
+#[doc(alias("sample_lms", "sample_ipndm"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearMultistep {
     order: usize,
@@ -109,7 +110,7 @@ impl LinearMultistep {
     }
 
     /// Takes the state for the noise where there is no signal, and the data for 0: the step from
-    /// there is `x_t = sigma_t x_s`, whatever the network says.
+    /// there is `x_s = sigma_s x_t`, whatever the network says.
     ///
     /// This saves the network a question it can hardly answer, and gives up the law of point data.
     /// The iPNDM of diffusers does so.

@@ -30,7 +30,7 @@ pub struct NodeBlocks {
     coordinates: Coordinates,
     order: usize,
     slope: Slope,
-    eta: f64,
+    tau: f64,
     ending: Ending,
     /// Steps of the list before those of the run.
     before: usize,
@@ -43,26 +43,24 @@ impl NodeBlocks {
     ///
     /// If the order is not 1 to 3.
     pub fn plus_plus(order: usize) -> Result<Self, Error> {
-        super::check_order(order, 3)?;
-        Ok(Self {
-            coordinates: Coordinates::Data,
-            order,
-            slope: Slope::Midpoint,
-            eta: 0.0,
-            ending: Ending::default(),
-            before: 0,
-        })
+        Self::new(order, Coordinates::Data)
     }
 
-    /// For the noise, as DPM-Solver.
+    /// For predictions of the noise (DPM-Solver) or of the data (DPM-Solver++).
     ///
     /// # Errors
     ///
-    /// If the order is not 1 to 3.
-    pub fn noise(order: usize) -> Result<Self, Error> {
+    /// If the order is not 1 to 3, or the coordinates are those of the flow.
+    pub fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
+        super::check_noise_or_data(coordinates)?;
+        super::check_order(order, 3)?;
         Ok(Self {
-            coordinates: Coordinates::Noise,
-            ..Self::plus_plus(order)?
+            coordinates,
+            order,
+            slope: Slope::Midpoint,
+            tau: 0.0,
+            ending: Ending::default(),
+            before: 0,
         })
     }
 
@@ -74,19 +72,19 @@ impl NodeBlocks {
         self
     }
 
-    /// The reverse stochastic equation, for the data; `eta = 1` reverses the forward process.
+    /// The reverse stochastic equation, for the data; `tau = 1` reverses the forward process.
     ///
     /// Every node of a block is reached from its start with noise of its own, which is not that of one
     /// path, as it is in [`SingleStep`](super::SingleStep): the law converges with order 1.
     ///
     /// # Errors
     ///
-    /// If eta is not 0 to 10, or the solver is one for the noise.
+    /// If tau is not 0 to 3, or the solver is one for the noise.
     #[doc(alias("sde-dpmsolver++"))]
-    pub fn with_eta(mut self, eta: f64) -> Result<Self, Error> {
-        self.eta = super::check_eta(eta)?;
-        if eta > 0.0 && self.coordinates != Coordinates::Data {
-            return Err(Error::range("eta", eta, "0 for predictions of the noise"));
+    pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
+        self.tau = super::check_tau(tau)?;
+        if tau > 0.0 && self.coordinates != Coordinates::Data {
+            return Err(Error::range("tau", tau, "0 for predictions of the noise"));
         }
         Ok(self)
     }
@@ -147,7 +145,7 @@ impl NodeBlocks {
             coordinates: self.coordinates,
             from: nodes.last().copied().unwrap_or(to),
             to,
-            eta: self.eta,
+            tau: self.tau,
         };
         match (nodes, self.slope) {
             // Of three the middle one is left out, as in SingleStep.
@@ -164,9 +162,9 @@ impl NodeBlocks {
 
 impl ReverseStep for NodeBlocks {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
-        super::check_descent(path, self.eta)?;
+        super::check_descent(path, "tau", self.tau)?;
         if !(inner(path.from()) && inner(path.to())) {
-            return Ok(self.coordinates.end_stage(path, self.eta, 1.0));
+            return Ok(self.coordinates.end_stage(path, self.tau, 1.0));
         }
         let places = self.places(path);
         let place = |i: usize| places.get(i).copied().unwrap_or(1);
@@ -188,7 +186,7 @@ impl ReverseStep for NodeBlocks {
     }
 
     fn name(&self) -> &str {
-        match (self.coordinates, self.eta == 0.0) {
+        match (self.coordinates, self.tau == 0.0) {
             (Coordinates::Data, true) => "DPM-Solver++ in blocks",
             (Coordinates::Data, false) => "SDE-DPM-Solver++ in blocks",
             _ => "DPM-Solver in blocks",
@@ -200,7 +198,7 @@ impl ReverseStep for NodeBlocks {
     }
 
     fn order(&self) -> u32 {
-        match self.eta == 0.0 {
+        match self.tau == 0.0 {
             true => self.order as u32,
             false => 1,
         }

@@ -9,11 +9,11 @@ use crate::{Error, NoiseLevel};
 /// PNDM and PLMS: the four-step coefficients of equal steps, on the noise.
 ///
 /// ```text
-/// x_t = (alpha_t / alpha_s) x_s + alpha_t (rho_t - rho_s) e,   rho = sigma / alpha
+/// x_s = (alpha_s / alpha_t) x_t + alpha_s (rho_s - rho_t) e,   rho = sigma / alpha
 /// e = (55 e_0 - 59 e_1 + 37 e_2 - 9 e_3) / 24
 /// ```
 ///
-/// $$x_t=\frac{\alpha_t}{\alpha_s}x_s+\alpha_t\Big(\frac{\sigma_t}{\alpha_t}-\frac{\sigma_s}{\alpha_s}
+/// $$x_s=\frac{\alpha_s}{\alpha_t}x_t+\alpha_s\Big(\frac{\sigma_s}{\alpha_s}-\frac{\sigma_t}{\alpha_t}
 ///   \Big)\hat e$$
 ///
 /// [`plms`](Self::plms) makes its first step with the mean of two slopes (two evaluations) and then
@@ -105,7 +105,7 @@ impl Pndm {
     }
 }
 
-/// `y_t = y_s + h * sum of weight * slope` in `sigma / alpha`.
+/// `y_s = y_t + h * sum of weight * slope` in `sigma / alpha`.
 fn update(from: NoiseLevel, to: NoiseLevel, weights: &[f64]) -> Update {
     let c = Coordinates::Noise;
     let scale = c.way(from, to);

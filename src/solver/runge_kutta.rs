@@ -8,11 +8,11 @@ use crate::{Error, NoiseLevel};
 /// In [`Coordinates`] with clock `u`, a fraction `a` of the way `h`:
 ///
 /// ```text
-/// d_1 at (u_s, y_s),   d_2 at (u_s + a h, y_s + a h d_1),
-/// y_t = y_s + h ((1 - 1/(2a)) d_1 + 1/(2a) d_2)
+/// d_1 at (u_t, y_t),   d_2 at (u_t + a h, y_t + a h d_1),
+/// y_s = y_t + h ((1 - 1/(2a)) d_1 + 1/(2a) d_2)
 /// ```
 ///
-/// $$y_t=y_s+h\Big(\big(1-\tfrac1{2a}\big)d_1+\tfrac1{2a}\thinspace d_2\Big)$$
+/// $$y_s=y_t+h\Big(\big(1-\tfrac1{2a}\big)d_1+\tfrac1{2a}\thinspace d_2\Big)$$
 ///
 /// `a = 1` is Heun's method, the sampler of EDM; `a = 1/2` the midpoint rule. DPM2 takes the slope
 /// at the geometric mean of the two noise-to-signal ratios for the whole step. A step to the clean
@@ -36,6 +36,7 @@ use crate::{Error, NoiseLevel};
     "DPM2",
     "KDPM2DiscreteScheduler"
 ))]
+#[doc(alias("sample_heun", "sample_dpm_2"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RungeKutta {
     coordinates: Coordinates,

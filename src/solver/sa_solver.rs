@@ -9,20 +9,20 @@ use crate::{Error, LogSnr, NoiseLevel};
 
 /// SA-Solver for the data, of predictor orders 1 to 8 and corrector orders 0 (none) to 8.
 ///
-/// The reverse equation with stochasticity `tau`, `eta = tau^2`, and the polynomial `p` through the
+/// The reverse equation with stochasticity `tau` and the polynomial `p` through the
 /// last predictions (in the corrector the newest is the one at the step's end):
 ///
 /// ```text
-/// x_t = (sigma_t / sigma_s) e^(-eta h) x_s + std w
-///     + (1 + eta) sigma_t * integral of e^(-eta (lambda_t - lambda)) e^lambda p(lambda) d lambda
-/// std^2 = sigma_t^2 (1 - e^(-2 eta h))
+/// x_s = (sigma_s / sigma_t) e^(-tau^2 h) x_t + std w
+///     + (1 + tau^2) sigma_s * integral of e^(-tau^2 (lambda_s - lambda)) e^lambda p(lambda) d lambda
+/// std^2 = sigma_s^2 (1 - e^(-2 tau^2 h))
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}e^{-\eta h}x_s+(1+\eta)\sigma_t\int_{\lambda_s}^{\lambda_t}
-///   e^{-\eta(\lambda_t-\lambda)}e^{\lambda}p(\lambda)\thinspace\mathrm d\lambda+\sigma_t
-///   \sqrt{1-e^{-2\eta h}}\thinspace w$$
+/// $$x_s=\frac{\sigma_s}{\sigma_t}e^{-\tau^2h}x_t+(1+\tau^2)\sigma_s\int_{\lambda_t}^{\lambda_s}
+///   e^{-\tau^2(\lambda_s-\lambda)}e^{\lambda}p(\lambda)\thinspace\mathrm d\lambda+\sigma_s
+///   \sqrt{1-e^{-2\tau^2h}}\thinspace w$$
 ///
-/// Predictor and corrector of a step share their noise. Both of order 2 take `alpha_t (1 + eta) h / 2`
+/// Predictor and corrector of a step share their noise. Both of order 2 take `alpha_s (1 + tau^2) h / 2`
 /// for the integral of the first power, as the authors do. `tau` acts within an interval of log-SNR
 /// and is 0 outside.
 ///
@@ -37,13 +37,18 @@ use crate::{Error, LogSnr, NoiseLevel};
 /// assert_eq!(plan.evaluations(), 20);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("SASolverScheduler", "sa_solver", "stochastic Adams"))]
+#[doc(alias(
+    "SASolverScheduler",
+    "sa_solver",
+    "stochastic Adams",
+    "sample_sa_solver"
+))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SaSolver {
     coordinates: Coordinates,
     predictor: usize,
     corrector: usize,
-    eta: f64,
+    tau: f64,
     /// Log-SNR between which noise is added.
     active: (f64, f64),
     noise: f64,
@@ -65,23 +70,27 @@ impl SaSolver {
             coordinates: Coordinates::Data,
             predictor,
             corrector,
-            eta: 1.0,
+            tau: 1.0,
             active: (f64::NEG_INFINITY, f64::INFINITY),
             noise: 1.0,
             ending: Ending::default(),
         })
     }
 
-    /// For the noise: `x_t = (alpha_t / alpha_s) x_s - (1 + eta) alpha_t * integral of e^-lambda p + std w`
-    /// with `std^2 = eta sigma_t^2 (e^(2 h) - 1)`, and the exact integrals for both of order 2.
+    /// For the data, which is the default, or for the noise:
+    /// `x_s = (alpha_s / alpha_t) x_t - (1 + tau^2) alpha_s * integral of e^-lambda p + std w`
+    /// with `std^2 = tau^2 sigma_s^2 (e^(2 h) - 1)`, and the exact integrals for both of order 2.
     ///
     /// For `tau > 0` this does not keep the deviation of the forward process, as that of
-    /// [`DpmSolver::noise`](super::DpmSolver::noise).
+    /// [`DpmSolver::new`](super::DpmSolver::new).
+    ///
+    /// # Errors
+    ///
+    /// If they are those of the flow.
     #[doc(alias("noise_prediction"))]
-    #[must_use]
-    pub fn of_noise(mut self) -> Self {
-        self.coordinates = Coordinates::Noise;
-        self
+    pub fn with_coordinates(mut self, coordinates: Coordinates) -> Result<Self, Error> {
+        self.coordinates = super::check_noise_or_data(coordinates)?;
+        Ok(self)
     }
 
     /// The stochasticity: 0 is the probability flow, 1 the reverse of the forward process.
@@ -90,10 +99,7 @@ impl SaSolver {
     ///
     /// If `tau` is not 0 to 3.
     pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
-        if !(0.0..=3.0).contains(&tau) {
-            return Err(Error::range("tau", tau, "0 to 3"));
-        }
-        self.eta = tau * tau;
+        self.tau = super::check_tau(tau)?;
         Ok(self)
     }
 
@@ -145,10 +151,10 @@ impl SaSolver {
     }
 
     /// The stochasticity of a step from here.
-    fn eta_at(&self, from: NoiseLevel) -> f64 {
+    fn tau_at(&self, from: NoiseLevel) -> f64 {
         let snr = from.log_snr().get();
         let is_active = self.active.0 <= snr && snr <= self.active.1;
-        if is_active { self.eta } else { 0.0 }
+        if is_active { self.tau } else { 0.0 }
     }
 
     /// The step `from -> to` by a polynomial through predictions at `nodes`.
@@ -157,7 +163,7 @@ impl SaSolver {
             coordinates: self.coordinates,
             from,
             to,
-            eta: self.eta_at(from),
+            tau: self.tau_at(from),
         };
         let slope = match (self.coordinates, nodes.len()) {
             (Coordinates::Data, 2) => Slope::Interval,
@@ -194,8 +200,8 @@ impl SaSolver {
 impl ReverseStep for SaSolver {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        let eta = self.eta_at(from);
-        super::check_descent(path, eta)?;
+        let tau = self.tau_at(from);
+        super::check_descent(path, "tau", tau)?;
         let stage = Stage::new(At::From, self.coordinates.basis());
         let before = path.index().checked_sub(1);
         let before = before.and_then(|index| self.corrector(path, index));
@@ -205,9 +211,9 @@ impl ReverseStep for SaSolver {
                 // The predicted data, of which nothing is corrected.
                 return Ok(Coordinates::Data.end_stage(path, 0.0, self.noise));
             }
-            let mut end = match eta == 0.0 {
+            let mut end = match tau == 0.0 {
                 true => self.coordinates.straight_stage(path),
-                false => Coordinates::Data.end_stage(path, eta, self.noise),
+                false => Coordinates::Data.end_stage(path, tau, self.noise),
             };
             if let Some(commit) = end.last_mut().and_then(|stage| stage.commit.as_mut()) {
                 *commit = before.then(commit);
@@ -238,7 +244,7 @@ impl ReverseStep for SaSolver {
     }
 
     fn name(&self) -> &str {
-        if self.eta == 0.0 {
+        if self.tau == 0.0 {
             "SA-Solver, deterministic"
         } else {
             "SA-Solver"
@@ -251,7 +257,7 @@ impl ReverseStep for SaSolver {
 
     /// With noise at most 2, on Gaussian data.
     fn order(&self) -> u32 {
-        let most = if self.eta > 0.0 { 2 } else { 8 };
+        let most = if self.tau > 0.0 { 2 } else { 8 };
         self.predictor.max(self.corrector).min(most) as u32
     }
 }

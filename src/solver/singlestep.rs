@@ -14,12 +14,12 @@ use crate::{Error, NoiseLevel};
 ///
 /// ```text
 /// order 2:  u = step to r h with m_0;
-///           x_t = (sigma_t/sigma_s) x_s + alpha_t (1 - e^-h) (m_0 + (m_1 - m_0) / (2 r))
+///           x_s = (sigma_s/sigma_t) x_t + alpha_s (1 - e^-h) (m_0 + (m_1 - m_0) / (2 r))
 /// order 3:  u_1 = step to r_1 h with m_0;  u_2 = exact step to r_2 h with the line through m_0, m_1;
-///           x_t = exact step with the line through m_0 and m_2,  r_1 = 1/3, r_2 = 2/3
+///           x_s = exact step with the line through m_0 and m_2,  r_1 = 1/3, r_2 = 2/3
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\alpha_t(1-e^{-h})\Big(m_0+\frac{m_1-m_0}{2r}\Big)$$
+/// $$x_s=\frac{\sigma_s}{\sigma_t}x_t+\alpha_s(1-e^{-h})\Big(m_0+\frac{m_1-m_0}{2r}\Big)$$
 ///
 /// A step to or from an infinite log-SNR is that of [`Ddim`](super::Ddim).
 ///
@@ -29,7 +29,7 @@ use crate::{Error, NoiseLevel};
 /// Sampling from Diffusion Models, Gonzalez, Fernandez Pinto, Tran, Gherbi, Hajri, Masmoudi, 2023.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::SingleStep};
+/// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::{Coordinates, SingleStep}};
 /// let grid = Grid::uniform_time(&Cosine, 10)?;
 /// let plan = Plan::new(&Cosine, &grid, &SingleStep::new(3, Coordinates::Noise)?)?;
 /// assert_eq!(plan.evaluations(), 26);            // the steps from noise and to the data have one
@@ -43,7 +43,7 @@ pub struct SingleStep {
     orders: Vec<usize>,
     fraction: f64,
     slope: Slope,
-    eta: f64,
+    tau: f64,
     noise: f64,
 }
 
@@ -57,13 +57,14 @@ impl SingleStep {
         Self::with_orders(vec![order], Coordinates::Data)
     }
 
-    /// For the noise, as DPM-Solver.
+    /// For predictions of the noise (DPM-Solver) or of the data (DPM-Solver++).
     ///
     /// # Errors
     ///
-    /// If the order is not 1 to 3.
-    pub fn noise(order: usize) -> Result<Self, Error> {
-        Self::with_orders(vec![order], Coordinates::Noise)
+    /// If the order is not 1 to 3, or the coordinates are those of the flow.
+    pub fn new(order: usize, coordinates: Coordinates) -> Result<Self, Error> {
+        super::check_noise_or_data(coordinates)?;
+        Self::with_orders(vec![order], coordinates)
     }
 
     /// DPM-Solver-fast for so many evaluations: steps of order 3, and lower ones at the end to use up
@@ -72,7 +73,7 @@ impl SingleStep {
     /// # Errors
     ///
     /// If there are no evaluations.
-    #[doc(alias("DPM fast", "dpm_fast"))]
+    #[doc(alias("DPM fast", "dpm_fast", "sample_dpm_fast"))]
     pub fn fast(evaluations: usize) -> Result<Self, Error> {
         let steps = Self::fast_steps(evaluations);
         let mut orders = vec![3; steps];
@@ -103,24 +104,24 @@ impl SingleStep {
             orders,
             fraction: 0.5,
             slope: Slope::Midpoint,
-            eta: 0.0,
+            tau: 0.0,
             noise: 1.0,
         })
     }
 
-    /// The reverse stochastic equation, for the data: SEEDS. `eta = 1` reverses the forward process.
+    /// The reverse stochastic equation, for the data: SEEDS. `tau = 1` reverses the forward process.
     ///
     /// The noises of the points inside a step and of its end are those of one path, as the equation
     /// has them.
     ///
     /// # Errors
     ///
-    /// If eta is not 0 to 10, or the solver is one for the noise.
+    /// If tau is not 0 to 3, or the solver is one for the noise.
     #[doc(alias("SEEDS", "seeds_2", "seeds_3"))]
-    pub fn with_eta(mut self, eta: f64) -> Result<Self, Error> {
-        self.eta = super::check_eta(eta)?;
-        if eta > 0.0 && self.coordinates != Coordinates::Data {
-            return Err(Error::range("eta", eta, "0 for predictions of the noise"));
+    pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
+        self.tau = super::check_tau(tau)?;
+        if tau > 0.0 && self.coordinates != Coordinates::Data {
+            return Err(Error::range("tau", tau, "0 for predictions of the noise"));
         }
         Ok(self)
     }
@@ -146,7 +147,7 @@ impl SingleStep {
         let mut stages = Vec::with_capacity(points.len());
         for (i, (at, level, update)) in points.into_iter().enumerate() {
             let stage = Stage::new(at, basis);
-            if self.eta == 0.0 {
+            if self.tau == 0.0 {
                 stages.push(match i == last {
                     true => stage.with_commit(update),
                     false => stage.with_trial(update),
@@ -187,7 +188,7 @@ impl SingleStep {
             coordinates: self.coordinates,
             from,
             to,
-            eta: self.eta,
+            tau: self.tau,
         }
     }
 
@@ -219,9 +220,9 @@ impl ReverseStep for SingleStep {
         let (from, to) = (path.from(), path.to());
         let last = self.orders.last().copied().unwrap_or(1);
         let order = self.orders.get(path.index()).copied().unwrap_or(last);
-        super::check_descent(path, self.eta)?;
+        super::check_descent(path, "tau", self.tau)?;
         if !(inner(from) && inner(to)) {
-            return Ok(self.coordinates.end_stage(path, self.eta, self.noise));
+            return Ok(self.coordinates.end_stage(path, self.tau, self.noise));
         }
         let step = |to: NoiseLevel, nodes: &[NoiseLevel], slope| {
             let step = self.exponential(from, to);
@@ -264,8 +265,8 @@ impl ReverseStep for SingleStep {
 
     fn name(&self) -> &str {
         match (self.coordinates, self.orders.as_slice()) {
-            (_, [2]) if self.eta > 0.0 => "SEEDS-2",
-            (_, [3]) if self.eta > 0.0 => "SEEDS-3",
+            (_, [2]) if self.tau > 0.0 => "SEEDS-2",
+            (_, [3]) if self.tau > 0.0 => "SEEDS-3",
             (Coordinates::Data, [1]) => "DPM-Solver++ 1",
             (Coordinates::Data, [2]) => "DPM-Solver++ 2S",
             (Coordinates::Data, [3]) => "DPM-Solver++ 3S",
@@ -282,7 +283,7 @@ impl ReverseStep for SingleStep {
 
     /// With noise at most 2, on Gaussian data.
     fn order(&self) -> u32 {
-        let most = if self.eta > 0.0 { 2 } else { 3 };
+        let most = if self.tau > 0.0 { 2 } else { 3 };
         self.orders.iter().copied().min().unwrap_or(1).min(most) as u32
     }
 }

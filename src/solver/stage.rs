@@ -1,6 +1,6 @@
 //! What a step consists of.
 
-use crate::{PosteriorCoefficients, LogSnr, NoiseLevel, Parameterization, UpdateNoise};
+use crate::{LogSnr, NoiseLevel, Parameterization, PosteriorCoefficients, UpdateNoise};
 
 /// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + noise * z`.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,10 +144,12 @@ impl Stage {
     ///
     /// A step to the clean level draws nothing, whatever the noise.
     pub fn from_posterior(q: PosteriorCoefficients, to: NoiseLevel, noise: UpdateNoise) -> Self {
-        let noise = if to.is_clean() { UpdateNoise::NONE } else { noise };
-        let update = Update::new(q.state)
-            .with_model([q.clean])
-            .with_noise(noise);
+        let noise = if to.is_clean() {
+            UpdateNoise::NONE
+        } else {
+            noise
+        };
+        let update = Update::new(q.state).with_model([q.clean]).with_noise(noise);
         Self::new(At::From, Parameterization::X0).with_commit(update)
     }
 }

@@ -13,10 +13,10 @@ use crate::{Error, NoiseLevel};
 /// once the network has been asked there, corrected with the one through its own prediction too:
 ///
 /// ```text
-/// x_t = (sigma_t / sigma_s) x_s + sigma_t * integral of e^lambda p(lambda) d lambda
+/// x_s = (sigma_s / sigma_t) x_t + sigma_s * integral of e^lambda p(lambda) d lambda
 /// ```
 ///
-/// $$x_t=\frac{\sigma_t}{\sigma_s}x_s+\sigma_t\int_{\lambda_s}^{\lambda_t}e^{\lambda}p(\lambda)\thinspace
+/// $$x_s=\frac{\sigma_s}{\sigma_t}x_t+\sigma_s\int_{\lambda_t}^{\lambda_s}e^{\lambda}p(\lambda)\thinspace
 ///   \mathrm d\lambda$$
 ///
 /// `p` has `order` predictions in the predictor and one more in the corrector. The integrals are
@@ -63,12 +63,15 @@ impl UniPc {
         })
     }
 
-    /// For the noise.
+    /// For the noise, or for the data, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// If they are those of the flow.
     #[doc(alias("predict_x0"))]
-    #[must_use]
-    pub fn of_noise(mut self) -> Self {
-        self.coordinates = Coordinates::Noise;
-        self
+    pub fn with_coordinates(mut self, coordinates: Coordinates) -> Result<Self, Error> {
+        self.coordinates = super::check_noise_or_data(coordinates)?;
+        Ok(self)
     }
 
     /// With `B(h) = h`.
@@ -131,7 +134,7 @@ impl UniPc {
             coordinates: self.coordinates,
             from,
             to,
-            eta: 0.0,
+            tau: 0.0,
         };
         let slope = if is_free { self.free } else { Slope::Exact };
         step.update(nodes, &step.moments(nodes.len(), slope))

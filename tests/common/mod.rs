@@ -26,7 +26,9 @@ pub fn single_steps() -> Vec<Solver> {
     }
     for order in 1..=3 {
         all.push(Box::new(SingleStep::plus_plus(order).unwrap()));
-        all.push(Box::new(SingleStep::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(
+            SingleStep::new(order, Coordinates::Noise).unwrap(),
+        ));
     }
     all.push(Box::new(DpmSolver::plus_plus(1).unwrap()));
     all.push(Box::new(DpmSolver::new(1, Coordinates::Noise).unwrap()));
@@ -56,9 +58,16 @@ pub fn multi_steps() -> Vec<Solver> {
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
         all.push(Box::new(DpmSolver::new(order, Coordinates::Noise).unwrap()));
         all.push(Box::new(NodeBlocks::plus_plus(order).unwrap()));
-        all.push(Box::new(NodeBlocks::new(order, Coordinates::Noise).unwrap()));
+        all.push(Box::new(
+            NodeBlocks::new(order, Coordinates::Noise).unwrap(),
+        ));
         all.push(Box::new(UniPc::new(order).unwrap()));
-        all.push(Box::new(UniPc::new(order).unwrap().with_coordinates(Coordinates::Noise)));
+        all.push(Box::new(
+            UniPc::new(order)
+                .unwrap()
+                .with_coordinates(Coordinates::Noise)
+                .unwrap(),
+        ));
     }
     all
 }

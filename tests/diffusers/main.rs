@@ -7,8 +7,8 @@ mod replay;
 use std::collections::VecDeque;
 
 use gaussian_diffusion::{
-    Denoiser, Error, NonMarkovian, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
-    Plan, Point, Prediction, ReverseStep, Sigma, Step,
+    Denoiser, Error, Grid, ModelVariance, NoiseLevel, NoiseSchedule, NonMarkovian,
+    Parameterization, Plan, Point, Prediction, ReverseStep, Sigma, Step,
     config::{Clipping, SchedulerConfig, SequenceLength, Timestep},
     predicts,
     schedule::Discrete,

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    PosteriorCoefficients, Clock, Error, NonMarkovian, Grid, LogSnr, LogVariance, Markov, ModelVariance,
-    NoiseLevel, NoiseSchedule, Parameterization, Plan, Posterior, Sigma, UpdateNoise, Step, Time,
-    Variance,
+    Clock, Error, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel, NoiseSchedule,
+    NonMarkovian, Parameterization, Plan, Posterior, PosteriorCoefficients, Sigma, Step, Time,
+    UpdateNoise, Variance,
     forward::Transition,
     gaussian_kl,
     grid::Karras,

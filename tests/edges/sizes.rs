@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Denoiser, Error, Grid, LogSnr, Markov, ModelVariance, SeededNoise, NoiseLevel, NoiseSchedule,
-    Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, Sigma, Step,
+    Denoiser, Error, Grid, LogSnr, Markov, ModelVariance, NoiseLevel, NoiseSchedule,
+    Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, SeededNoise, Sigma, Step,
     grid::Karras,
     noise::{NoiseSource, Scale},
     predicts,

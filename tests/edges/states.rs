@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Grid, SeededNoise, Plan, Point, State, Step,
+    Grid, Plan, Point, SeededNoise, State, Step,
     noise::{NoiseSource, Scale},
     predicts,
     schedule::Discrete,

@@ -1,9 +1,9 @@
 //! What is made of arrays: plans, runs, states, noise, the forward process, mixtures.
 
 use gaussian_diffusion::{
-    PosteriorCoefficients, Denoiser, Error, ForwardProcess, GaussianMixture, Grid, Markov, ModelVariance, SeededNoise,
-    NoiseLevel, Parameterization, Plan, Point, Posterior, Prediction, ReverseStep, Run, Sampler,
-    UpdateNoise, State, Step,
+    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, Markov, ModelVariance, NoiseLevel,
+    Parameterization, Plan, Point, Posterior, PosteriorCoefficients, Prediction, ReverseStep, Run,
+    Sampler, SeededNoise, State, Step, UpdateNoise,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete},

@@ -31,7 +31,7 @@ use std::{error::Error, fs, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gaussian_diffusion::{
-    Grid, ModelVariance, SeededNoise, Plan,
+    Grid, ModelVariance, Plan, SeededNoise,
     schedule::Discrete,
     solver::{Ddim, Ddpm},
 };

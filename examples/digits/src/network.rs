@@ -16,25 +16,25 @@ const BLOCKS: usize = 3;
 /// Angles whose sine and cosine tell the network its time.
 const ANGLES: usize = 32;
 /// What the network is given besides the noisy digit: the time and the class.
-const TOLD: usize = 2 * ANGLES + CLASSES;
+const CONDITION: usize = 2 * ANGLES + CLASSES;
 
 /// The class that is asked for; `None` leaves it to the network.
 pub type Class = Option<usize>;
 
-/// A residual perceptron that is shown a noisy digit and told its time and class. It answers with
+/// A residual perceptron that is shown a noisy digit and given its time and class. It answers with
 /// the velocity and with the place of each pixel's variance in the learned range.
 #[derive(Debug)]
 pub struct Network {
     pub weights: Weights,
     enter: Linear,
-    told: Linear,
+    condition: Linear,
     blocks: Vec<Block>,
     leave: Linear,
 }
 
 #[derive(Debug)]
 struct Block {
-    told: Linear,
+    condition: Linear,
     widen: Linear,
     back: Linear,
 }
@@ -44,14 +44,14 @@ impl Network {
         let layer = |name: &str| weights.layer(name);
         let block = |i: usize| -> Result<Block> {
             Ok(Block {
-                told: layer(&format!("{i}.network_time"))?,
+                condition: layer(&format!("{i}.condition"))?,
                 widen: layer(&format!("{i}.widen"))?,
                 back: layer(&format!("{i}.back"))?,
             })
         };
         Ok(Self {
             enter: layer("enter")?,
-            told: layer("told")?,
+            condition: layer("condition")?,
             blocks: (0..BLOCKS).map(block).collect::<Result<_>>()?,
             leave: layer("leave")?,
             weights,
@@ -63,11 +63,11 @@ impl Network {
         // The answer starts at 0, and a block as a small correction.
         let mut layers = vec![
             ("enter".to_owned(), PIXELS, WIDTH, 1.0),
-            ("told".to_owned(), TOLD, WIDTH, 1.0),
+            ("condition".to_owned(), CONDITION, WIDTH, 1.0),
             ("leave".to_owned(), WIDTH, 2 * PIXELS, 0.0),
         ];
         for i in 0..BLOCKS {
-            layers.push((format!("{i}.network_time"), WIDTH, WIDTH, 1.0));
+            layers.push((format!("{i}.condition"), WIDTH, WIDTH, 1.0));
             layers.push((format!("{i}.widen"), WIDTH, WIDTH, 1.0));
             layers.push((format!("{i}.back"), WIDTH, WIDTH, 0.3));
         }
@@ -77,10 +77,14 @@ impl Network {
     /// The answer for each item, as a tensor that gradients flow through: first the velocity, then
     /// what is said of the variance.
     pub fn forward(&self, x: &Tensor, times: &[Step], classes: &[Class]) -> Result<Tensor> {
-        let told = self.network_time.forward(&tensor(&told(times, classes))?)?.silu()?;
+        let condition = self
+            .condition
+            .forward(&tensor(&condition(times, classes))?)?
+            .silu()?;
         let mut h = self.enter.forward(x)?;
         for block in &self.blocks {
-            let inner = (block.widen.forward(&normalized(&h)?)? + block.network_time.forward(&told)?)?;
+            let inner =
+                (block.widen.forward(&normalized(&h)?)? + block.condition.forward(&condition)?)?;
             h = (h + block.back.forward(&inner.silu()?)?)?;
         }
         self.leave.forward(&normalized(&h)?.silu()?)
@@ -107,9 +111,9 @@ pub fn prediction(answer: &Tensor) -> Result<Prediction<Array2<f32>>> {
 
 /// Sines and cosines of the time, from less than one to many turns over all steps, and a 1 at the
 /// place of the class, if there is one.
-fn network_time(times: &[Step], classes: &[Class]) -> Array2<f32> {
-    let mut told = Array2::zeros((times.len(), TOLD));
-    for ((mut row, time), class) in told.rows_mut().into_iter().zip(times).zip(classes) {
+fn condition(times: &[Step], classes: &[Class]) -> Array2<f32> {
+    let mut condition = Array2::zeros((times.len(), CONDITION));
+    for ((mut row, time), class) in condition.rows_mut().into_iter().zip(times).zip(classes) {
         for k in 0..ANGLES {
             let slowness = 10_000_f64.powf(k as f64 / ANGLES as f64);
             let (sin, cos) = (time.get() / slowness).sin_cos();
@@ -120,7 +124,7 @@ fn network_time(times: &[Step], classes: &[Class]) -> Array2<f32> {
             row[2 * ANGLES + class] = 1.0;
         }
     }
-    told
+    condition
 }
 
 /// Each row with mean square 1. The fused norm of candle-nn has no gradient.

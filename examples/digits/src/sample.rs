@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gaussian_diffusion::{Denoiser, SeededNoise, Plan, Step};
+use gaussian_diffusion::{Denoiser, Plan, SeededNoise, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, Axis, Slice};
 

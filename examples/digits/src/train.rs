@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use gaussian_diffusion::{
-    ForwardProcess, ModelVariance, SeededNoise, NoiseSchedule, Parameterization, Step,
+    ForwardProcess, ModelVariance, NoiseSchedule, Parameterization, SeededNoise, Step,
     rand::{Rng, SeedableRng, rngs::StdRng},
     schedule::Discrete,
     training::{Ema, HybridLoss, HybridTerms, squared_error},
@@ -22,7 +22,7 @@ use crate::{
 
 const BATCH: usize = 128;
 const RATE: f64 = 2e-3;
-/// How often the network is not told the class, so that it can do without and guidance has something
+/// How often the network is not time the class, so that it can do without and guidance has something
 /// to compare with.
 const UNTOLD: f64 = 0.1;
 
@@ -60,8 +60,8 @@ pub fn train(
             .map(|_| rng.random_range(0..digits.len()))
             .collect();
         let Digits { pixels: x0, labels } = digits.select(&places);
-        let told = |label| (!rng.random_bool(UNTOLD)).then_some(label);
-        let classes: Vec<Class> = labels.into_iter().map(told).collect();
+        let time = |label| (!rng.random_bool(UNTOLD)).then_some(label);
+        let classes: Vec<Class> = labels.into_iter().map(time).collect();
         let (steps, by_time) = times.draw(BATCH, &mut rng)?;
 
         let (xt, eps) = schedule.draw_jump(&x0, &steps, &mut noise)?;

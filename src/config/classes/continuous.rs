@@ -23,7 +23,7 @@ const OF_EDM: Class = Class {
     name: "",
     keys: &[EDM],
     betas: &[],
-    time: "`ln(sigma) / 4`",
+    network_time: "`ln(sigma) / 4`",
     schedule: |keys| {
         keys.count_in("num_train_timesteps", 1..=16_777_216)?;
         Kind::log_sigma(keys, 0.25)
@@ -78,7 +78,7 @@ pub(super) const COSINE_DPM_SOLVER: Class = Class {
             ("euler_at_final", Flag(false)),
         ],
     ],
-    time: "`(2 / pi) atan(sigma)`",
+    network_time: "`(2 / pi) atan(sigma)`",
     schedule: |keys| {
         keys.count_in("num_train_timesteps", 1..=16_777_216)?;
         let (max, min) = Kind::ends(keys)?;
@@ -99,7 +99,7 @@ pub(super) const CM_STOCHASTIC_ITERATIVE: Class = Class {
         ("rho", Number(7.0)),
         ("clip_denoised", Flag(true)),
     ]],
-    time: "`250 ln(sigma)`",
+    network_time: "`250 ln(sigma)`",
     schedule: |keys| Kind::log_sigma(keys, 250.0),
     grid: ratios::consistency,
     solver: |ask, _| {
@@ -125,7 +125,7 @@ pub(super) const SCM: Class = Class {
         ("prediction_type", Word("trigflow")),
         ("sigma_data", Number(0.5)),
     ]],
-    time: "an angle",
+    network_time: "an angle",
     schedule: |keys| {
         Ok(Kind::Trig {
             data: sigma_data(keys)?.get(),
@@ -146,7 +146,7 @@ pub(super) const SCM: Class = Class {
 pub(super) const IPNDM: Class = Class {
     name: "IPNDMScheduler",
     keys: &[&[("trained_betas", Null)]],
-    time: "a fraction of a quarter turn",
+    network_time: "a fraction of a quarter turn",
     schedule: |keys| ratios::quarter_sigmas(keys).map(|_| Kind::Quarter),
     grid: ratios::quarter,
     solver: |_, _| Ok(Box::new(LinearMultistep::ipndm(4)?.with_analytic_start())),
@@ -165,7 +165,7 @@ pub(super) const SCORE_SDE_VE: Class = Class {
         ("sampling_eps", Number(1e-5)),
         ("correct_steps", Number(1.0)),
     ]],
-    time: "sigma",
+    network_time: "sigma",
     schedule: |keys| {
         let (max, min) = Kind::ends(keys)?;
         Ok(Kind::Sigma { max, min })
@@ -175,7 +175,9 @@ pub(super) const SCORE_SDE_VE: Class = Class {
         let keys = ask.keys;
         let (snr, count) = (keys.number("snr")?, keys.count("correct_steps")?);
         let solver = Langevin::new(EulerMaruyama::new(1.0)?, snr, count);
-        Ok(Box::new(keys.blame("snr", solver)?.with_corrections_first()))
+        Ok(Box::new(
+            keys.blame("snr", solver)?.with_corrections_first(),
+        ))
     },
     network: |_| Ok(Network::Plain(Parameterization::Score, 1.0)),
     idle: &["num_train_timesteps"],
@@ -186,7 +188,7 @@ pub(super) const SCORE_SDE_VE: Class = Class {
 pub(super) const DDPM_WUERSTCHEN: Class = Class {
     name: "DDPMWuerstchenScheduler",
     keys: &[&[("scaler", Number(1.0)), ("s", Number(0.008))]],
-    time: "a time from 0 to 1",
+    network_time: "a time from 0 to 1",
     schedule: |keys| {
         let pace = keys.number_if("scaler", |pace| pace > 0.0, "above 0")?;
         let within = |offset| (0.0..=1.0).contains(&offset);

@@ -20,7 +20,7 @@ const MATCHING: Class = Class {
     name: "",
     keys: &[FLOW, DYNAMIC, SEQUENCE, FLOW_ENDS, CURVES],
     betas: &[],
-    time: "`num_train_timesteps` times the time",
+    network_time: "`num_train_timesteps` times the time",
     schedule: Kind::flow,
     spacing: Family::Whole,
     end: End::Data,
@@ -128,7 +128,7 @@ fn ancestral(ask: &Ask<'_>) -> Result<Solver, Error> {
 pub(super) const MINI_MAX_H3: Class = Class {
     name: "MiniMaxH3Scheduler",
     keys: &[&[("shift", Number(12.0))]],
-    time: "one less the time",
+    network_time: "one less the time",
     schedule: |_| {
         Ok(Kind::Flow {
             at_data: 1.0,

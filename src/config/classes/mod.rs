@@ -17,7 +17,7 @@ use super::{
     schedule::{Kind, Timestep},
     words::BetaSchedule,
 };
-use crate::{Error, NonMarkovian, Grid, solver::ReverseStep};
+use crate::{Error, Grid, NonMarkovian, solver::ReverseStep};
 
 pub(super) type Solver = Box<dyn ReverseStep>;
 
@@ -31,7 +31,7 @@ pub(super) struct Class {
     /// The words of `beta_schedule`.
     pub betas: &'static [(&'static str, BetaSchedule)],
     /// What the network is given, for people.
-    pub time: &'static str,
+    pub network_time: &'static str,
     /// The noise levels, on the clock of what the network is given.
     pub schedule: fn(&Keys) -> Result<Kind, Error>,
     /// How the classes on training steps space them.

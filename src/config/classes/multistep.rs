@@ -1,7 +1,7 @@
 //! The multi-step classes, which also know one another's words.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Solver, Start, GuidanceInterval,
+    Argument, Class, End, Family, GuidanceInterval, Quirks, Solver, Start,
     groups::{
         BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL,
         FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
@@ -19,7 +19,7 @@ use crate::{
         schedule::Kind,
         words::{Algorithm, FINAL_SIGMAS, Words},
     },
-    solver::{DpmSolver, ExponentialAdams, NodeBlocks, SaSolver, UniPc},
+    solver::{Coordinates, DpmSolver, ExponentialAdams, NodeBlocks, SaSolver, UniPc},
 };
 
 /// What they share.
@@ -27,7 +27,7 @@ const MULTISTEP: Class = Class {
     name: "",
     keys: &[],
     betas: BETA_SCHEDULES,
-    time: "a whole step",
+    network_time: "a whole step",
     schedule: Kind::steps_or_flow,
     spacing: Family::Multistep,
     end: End::FinalSigmas,
@@ -258,7 +258,7 @@ pub(super) const UNI_PC: Class = Class {
             solver = solver.with_bh1();
         }
         if !keys.flag("predict_x0")? {
-            solver = solver.with_coordinates(Coordinates::Noise);
+            solver = solver.with_coordinates(Coordinates::Noise)?;
         }
         if stretch.empty_step {
             solver = solver.with_empty_last_step();
@@ -360,7 +360,7 @@ pub(super) const SA_SOLVER: Class = Class {
         let corrector = keys.count_in("corrector_order", 0..=8)?;
         let mut solver = SaSolver::new(predictor, corrector)?;
         if keys.word("algorithm_type", ALGORITHMS)? {
-            solver = solver.with_coordinates(Coordinates::Noise);
+            solver = solver.with_coordinates(Coordinates::Noise)?;
         }
         if stretch.empty_step {
             solver = solver.with_empty_last_step();

@@ -27,7 +27,7 @@ const IN_SIGMA: Class = Class {
     name: "",
     keys: &[BETAS, LATENT, CURVES, LINSPACE],
     betas: BETA_SCHEDULES,
-    time: "a step, also fractional",
+    network_time: "a step, also fractional",
     schedule: Kind::steps,
     spacing: Family::Sigma,
     end: End::Data,
@@ -80,7 +80,7 @@ pub(super) const EULER: Class = Class {
             ("timestep_type", Word("discrete")),
         ],
     ],
-    time: "a step, also fractional; `ln(sigma) / 4` with continuous times",
+    network_time: "a step, also fractional; `ln(sigma) / 4` with continuous times",
     schedule: |keys| {
         let steps = Kind::steps(keys)?;
         Ok(match is_continuous(keys)? {
@@ -126,7 +126,11 @@ pub(super) fn churned(
     let churn = churn.with_evaluation_before(kept);
     Ok(match options.churn_range {
         None => Box::new(churn),
-        Some((min, max)) => Box::new(named(ask, "churn_range", churn.with_noise_between(min, max))?),
+        Some((min, max)) => Box::new(named(
+            ask,
+            "churn_range",
+            churn.with_noise_between(min, max),
+        )?),
     })
 }
 

@@ -1,14 +1,14 @@
 //! The classes that take whole training steps, one evaluation each.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Solver, Start, GuidanceInterval,
+    Argument, Class, End, Family, GuidanceInterval, Quirks, Solver, Start,
     groups::{
         ALPHA_TO_ONE, BETA_SCHEDULES, BETAS, CLIP, COSINE_ALONE, LATENT, LEADING, NO_CLIP, SCALED,
         SIGMOID_AND_LAPLACE_TOO, SIGMOID_TOO, THRESHOLD, ZERO_SNR,
     },
 };
 use crate::{
-    Error, NonMarkovian, ModelVariance, Parameterization, Step,
+    Error, ModelVariance, NonMarkovian, Parameterization, Step,
     config::{
         grid::{Ask, steps},
         keys::Default::{Flag, Null, Number, Word},
@@ -25,7 +25,7 @@ const ON_STEPS: Class = Class {
     name: "",
     keys: &[BETAS],
     betas: BETA_SCHEDULES,
-    time: "a whole step",
+    network_time: "a whole step",
     schedule: Kind::steps,
     spacing: Family::Whole,
     end: End::Data,
@@ -171,7 +171,9 @@ pub(super) const COG_VIDEO_X_DDIM: Class = Class {
 pub(super) const COG_VIDEO_X_DPM: Class = Class {
     name: "CogVideoXDPMScheduler",
     solver: |_, stretch| {
-        let solver = DpmSolver::plus_plus(2)?.with_tau(1.0)?.with_euler_last_step();
+        let solver = DpmSolver::plus_plus(2)?
+            .with_tau(1.0)?
+            .with_euler_last_step();
         Ok(Box::new(match stretch.empty_step {
             true => solver.with_empty_last_step(),
             false => solver,

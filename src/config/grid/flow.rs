@@ -21,7 +21,7 @@ const BELOW_ONE: f64 = 1e-6;
 #[derive(Clone, Copy, PartialEq)]
 enum TimeShift {
     Exponential,
-    LinearMap,
+    Linear,
 }
 
 const TIME_SHIFTS: Words<TimeShift> = &[

@@ -147,7 +147,9 @@ pub(in super::super) fn wuerstchen(ask: &Ask<'_>) -> Result<Walk<Timestep>, Erro
     let n = ask.n;
     let time = |i: usize| Timestep((n - i) as f64 / n as f64);
     let grid = Grid::at(ask.schedule, &(0..n).map(time).collect::<Vec<_>>())?;
-    Ok(Walk::of(grid.ending_at(ask.schedule.level(Timestep(0.0))?)?))
+    Ok(Walk::of(
+        grid.ending_at(ask.schedule.level(Timestep(0.0))?)?,
+    ))
 }
 
 /// From a quarter turn evenly, but for two steps, which stop at 1.3.

@@ -17,7 +17,7 @@ use crate::{
 /// `interpolation_type`.
 #[derive(Clone, Copy, PartialEq)]
 enum Interpolation {
-    LinearMap,
+    Linear,
     LogLinear,
 }
 

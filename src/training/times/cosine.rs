@@ -6,7 +6,7 @@ use super::{TimeSampler, check_share};
 use crate::{Error, Sigma, SigmaData, Time};
 
 /// `sigma = sigma_data tan(pi u / 2)` with `u` uniform: uniform times of the
-/// [cosine schedule](crate::schedule::CosineSigma), seen as sigmas.
+/// [cosine schedule](crate::schedule::Cosine), seen as sigmas.
 ///
 /// $$p(\sigma)=\frac2{\pi\sigma_d}\thinspace\frac1{1+(\sigma/\sigma_d)^2}$$
 ///

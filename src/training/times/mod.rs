@@ -11,7 +11,7 @@
 //! | [`UniformTime`] | [`Time`](crate::Time) | |
 //! | [`LogitNormalTime`], [`Mode`], [`CosMap`] | `Time` | rectified flows |
 //! | [`LogNormal`] | [`Sigma`](crate::Sigma) | EDM |
-//! | [`LogUniform`], [`Cosine`] | `Sigma` | |
+//! | [`LogUniform`], [`CosineSigma`] | `Sigma` | |
 //! | [`Truncated`] | that of the inner one | any of these within bounds |
 
 mod cosine;
