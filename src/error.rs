@@ -204,6 +204,28 @@ impl fmt::Display for Short {
     }
 }
 
+/// What is allowed, with such numbers in it.
+struct Range<'a>(&'a str);
+
+impl fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_part = |c: char| c.is_ascii_digit() || c == '.';
+        let mut rest = self.0;
+        while let Some(start) = rest.find(is_part) {
+            let (text, tail) = rest.split_at(start);
+            let end = tail.find(|c| !is_part(c)).unwrap_or(tail.len());
+            let (number, tail) = tail.split_at(end);
+            f.write_str(text)?;
+            match number.parse() {
+                Ok(value) if number.len() > 24 => write!(f, "{}", Short(value))?,
+                _ => f.write_str(number)?,
+            }
+            rest = tail;
+        }
+        f.write_str(rest)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -212,7 +234,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let value = Short(*value);
+                let (value, allowed) = (Short(*value), Range(allowed));
                 write!(f, "{what} is {value}, allowed: {allowed}")
             }
             Self::ElementOutOfRange {
@@ -221,7 +243,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let value = Short(*value);
+                let (value, allowed) = (Short(*value), Range(allowed));
                 write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
             }
             Self::NotMonotone {
@@ -284,6 +306,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
+                let allowed = Range(allowed);
                 write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
@@ -298,5 +321,27 @@ impl error::Error for Error {
             Self::Network(source) => Some(source.as_ref()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_many_digits_have_an_exponent() {
+        let allowed = format!("above {} and up to {}, step 3.5", 1e-300, 1e300);
+        assert_eq!(
+            Error::range("x", -2.5e200, allowed.clone()).to_string(),
+            "x is -2.5e200, allowed: above 1e-300 and up to 1e300, step 3.5"
+        );
+        assert_eq!(
+            Error::element("x", 3, 1e-9, allowed).to_string(),
+            "x[3] is 1e-9, allowed: above 1e-300 and up to 1e300, step 3.5"
+        );
+        let error = Error::range("x", 16_777_217.0, "0.1 to 16777216");
+        assert_eq!(error.to_string(), "x is 16777217, allowed: 0.1 to 16777216");
+        let error = Error::range("x", f64::NAN, "0 to 1");
+        assert_eq!(error.to_string(), "x is NaN, allowed: 0 to 1");
     }
 }

@@ -42,13 +42,24 @@ fn betas(keys: &Keys) -> Result<Discrete, Error> {
         let holds = |beta| (1e-300..1.0).contains(&beta);
         keys.number_if(key, holds, "1e-300 to below 1")
     };
-    let ends = || Ok::<_, Error>((end("beta_start")?, end("beta_end")?));
+    let run = |between: fn(usize, f64, f64) -> Result<Discrete, Error>| {
+        let (start, end) = (end("beta_start")?, end("beta_end")?);
+        let (small, large) = match start < end {
+            true => ("beta_start", "beta_end"),
+            false => ("beta_end", "beta_start"),
+        };
+        between(steps, start, end).or_else(|error| {
+            // Steps that are too small to differ, or leave no signal.
+            let is_small = matches!(error, Error::NotMonotone { .. });
+            keys.blame(if is_small { small } else { large }, Err(error))
+        })
+    };
     let long = |schedule| keys.blame("num_train_timesteps", schedule);
     match keys.word("beta_schedule", keys.class.betas)? {
-        BetaSchedule::Linear => long(Discrete::linear(steps, ends()?.0, ends()?.1)),
-        BetaSchedule::ScaledLinear => long(Discrete::scaled_linear(steps, ends()?.0, ends()?.1)),
+        BetaSchedule::Linear => run(Discrete::linear),
+        BetaSchedule::ScaledLinear => run(Discrete::scaled_linear),
+        BetaSchedule::Sigmoid => run(Discrete::sigmoid),
         BetaSchedule::Cosine => long(Discrete::cosine(steps)),
-        BetaSchedule::Sigmoid => long(Discrete::sigmoid(steps, ends()?.0, ends()?.1)),
         BetaSchedule::Exponential => long(Discrete::exponential(steps, 12.0)),
         BetaSchedule::Laplace => {
             // The roots of the alpha bars of the paper, in the place of these.

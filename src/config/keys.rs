@@ -129,6 +129,11 @@ impl Keys {
         Some(value.unwrap_or_else(|| default.to_value()))
     }
 
+    /// Whether the file has a value of its own.
+    pub fn has(&self, key: &str) -> bool {
+        self.file.contains_key(key)
+    }
+
     /// The value that the file has, whatever the class takes where it is silent.
     pub fn chosen(&self, key: &'static str, otherwise: f64) -> Result<f64, Error> {
         match self.file.get(key) {

@@ -127,7 +127,7 @@ impl SchedulerConfig {
         Ok(config)
     }
 
-    /// Makes a plan of each number of steps, until one fits.
+    /// Makes plans until a number of steps fits. If none does, it is the file that does not.
     fn check(&self) -> Result<(), Error> {
         // What is missing may be given later.
         let is_shifted = self.keys.flag("use_dynamic_shifting")?;
@@ -135,20 +135,23 @@ impl SchedulerConfig {
             mu: is_shifted.then_some(1.0),
             ..Options::default()
         };
-        for n in [10, 2, 1, 50] {
+        let mut refused = Ok(());
+        for n in [10, 50, 2, 1] {
             let ask = Ask {
                 options: &options,
                 ..self.ask(n)
             };
-            let plan = grid::walk(&ask)
-                .and_then(|walk| self.plan_of(&ask, &walk.grid, walk.empty_step, 0));
-            match plan {
+            let walk = grid::walk(&ask);
+            let plan = walk.and_then(|walk| self.plan_of(&ask, &walk.grid, walk.empty_step, 0));
+            match self.named(n, plan) {
                 Ok(_) => return Ok(()),
-                Err(error @ Error::Configuration { key, .. }) if key != STEPS => return Err(error),
+                Err(error @ Error::Configuration { key, .. }) if key != STEPS => {
+                    refused = refused.and(Err(error));
+                }
                 Err(_) => {}
             }
         }
-        Ok(())
+        refused
     }
 
     /// The same with another value of a key, as if the file had it.
@@ -169,12 +172,48 @@ impl SchedulerConfig {
     /// ```
     #[doc(alias("from_config"))]
     pub fn with_key(self, key: &str, value: impl serde::Serialize) -> Result<Self, Error> {
-        let value = serde_json::to_value(value).map_err(|error| Error::Parse {
-            what: "value of a key",
-            text: error.to_string(),
-            allowed: "what JSON can hold",
-        })?;
-        Self::of(self.keys.with(key, value), self.options)
+        self.with_keys(std::collections::BTreeMap::from([(key, value)]))
+    }
+
+    /// The same with other values of several keys, which are checked together: a map, a struct or a JSON
+    /// object. A value of `_class_name` changes the class.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_key`](Self::with_key), and if this is no object.
+    ///
+    /// ```
+    /// use gaussian_diffusion::config::SchedulerConfig;
+    /// let saved = SchedulerConfig::from_json(
+    ///     r#"{"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true}"#,
+    /// )?;
+    /// let changed = saved.with_keys(serde_json::json!({
+    ///     "use_karras_sigmas": false,
+    ///     "use_beta_sigmas": true,
+    /// }))?;
+    /// assert_eq!(changed.plan(12)?.steps(), 12);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("from_config"))]
+    pub fn with_keys(self, values: impl serde::Serialize) -> Result<Self, Error> {
+        let refused = |text| Error::Parse {
+            what: "keys",
+            text,
+            allowed: "what JSON has as an object",
+        };
+        let values = serde_json::to_value(values).map_err(|error| refused(error.to_string()))?;
+        let serde_json::Value::Object(values) = values else {
+            return Err(refused(file::brief(&values)));
+        };
+        let mut keys = self.keys;
+        for (key, value) in values {
+            keys = match (key.as_str(), &value) {
+                ("_class_name", serde_json::Value::String(name)) => keys.of_class(name)?,
+                ("_class_name", other) => return Err(refused(file::brief(other))),
+                _ => keys.with(&key, value),
+            };
+        }
+        Self::of(keys, self.options)
     }
 
     /// The same file read as that of another class: what the file says, over the defaults of that class.
@@ -281,13 +320,19 @@ impl SchedulerConfig {
         self.named(n, grid::walk(&self.ask(n)))
     }
 
-    /// An error of `n` steps, with the class.
+    /// An error of `n` steps, with the class: of a key or an argument, if it names one.
     fn named<T>(&self, n: usize, part: Result<T, Error>) -> Result<T, Error> {
         part.map_err(|error| match error {
             Error::Configuration { .. } => error,
-            other => self
-                .keys
-                .refuse_steps(n, format!("a number for which not: {other}")),
+            Error::OutOfRange {
+                what: what @ "eta",
+                value,
+                allowed,
+            } => self.keys.error(what, format!("{value:?}"), allowed),
+            other => {
+                let allowed = format!("a number for which not: {other}");
+                self.keys.refuse_steps(n, allowed)
+            }
         })
     }
 

@@ -174,10 +174,13 @@ impl Kind {
         let holds = |sigma: f64| sigma >= 1e-150 && sigma <= 1e150;
         let min = keys.number_if("sigma_min", holds, "1e-150 to 1e150")?;
         let max = keys.number("sigma_max")?;
-        match max > min && max <= 1e150 {
-            true => Ok((max, min)),
-            false => Err(keys.refuse("sigma_max", format!("above {min:?}, the sigma_min"))),
+        if max > min && max <= 1e150 {
+            return Ok((max, min));
         }
+        Err(match keys.has("sigma_min") && !keys.has("sigma_max") {
+            true => keys.refuse("sigma_min", format!("below {max:?}, the sigma_max")),
+            false => keys.refuse("sigma_max", format!("above {min:?} and up to 1e150")),
+        })
     }
 
     pub fn log_sigma(keys: &Keys, factor: f64) -> Result<Self, Error> {

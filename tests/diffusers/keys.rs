@@ -36,8 +36,8 @@ fn configured(case: &Value) -> Result<SchedulerConfig, Error> {
     if let Some(class) = case["class"].as_str() {
         config = config.with_class(class)?;
     }
-    for (key, value) in case["keys"].as_object().into_iter().flatten() {
-        config = config.with_key(key, value)?;
+    if case["keys"].is_object() {
+        config = config.with_keys(&case["keys"])?;
     }
     let list = |key: &str| -> Option<Vec<f64>> {
         let list = case["set"][key].as_array()?.iter();
@@ -237,5 +237,5 @@ fn nulls_are_what_diffusers_makes_of_them() {
         failed.len(),
         failed.join("\n")
     );
-    assert!(asked > 2000, "{asked}");
+    assert!(asked > 3000, "{asked}");
 }

@@ -271,25 +271,32 @@ fn hint(name: &str) -> String {
         return "a scheduler: its file is scheduler/scheduler_config.json beside this model_index.json"
             .to_owned();
     }
+    let part = name.trim_end_matches("Scheduler").to_lowercase();
     let mut near: Vec<_> = ALL
         .iter()
-        .map(|class| (distance(name, class.name), class.name))
+        .map(|class| {
+            // A name that is part of another is nearer than any other of its length.
+            let is_part = !part.is_empty() && class.name.to_lowercase().contains(&part);
+            (!is_part, distance(name, class.name), class.name)
+        })
         .collect();
     near.sort_unstable();
-    let near: Vec<_> = near.into_iter().take(3).map(|(_, name)| name).collect();
+    let near: Vec<_> = near.into_iter().take(3).map(|(.., name)| name).collect();
     format!(
         "the classes of config::classes, of which {} are nearest",
         near.join(", ")
     )
 }
 
-/// How many letters have to be put in, left out or changed, whatever their case.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let (a, b) = (
-        a.strip_suffix("scheduler").unwrap_or(&a),
-        b.strip_suffix("scheduler").unwrap_or(&b),
-    );
+/// How many letters have to be put in, left out or changed, whatever their case and whether or not the
+/// name ends as all do.
+fn distance(a: &str, class: &str) -> usize {
+    let (a, class) = (a.to_lowercase(), class.to_lowercase());
+    let short = class.strip_suffix("scheduler").unwrap_or(&class);
+    edits(&a, &class).min(edits(&a, short))
+}
+
+fn edits(a: &str, b: &str) -> usize {
     // A long text of a broken file is no name.
     let a: String = a.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
@@ -310,4 +317,72 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::Default;
+
+    /// The table of docs/configuration.md.
+    fn table() -> String {
+        let mut rows = String::from(
+            "| class | the network is given | curves | options | not supported |\n|---|---|---|---|---|\n",
+        );
+        for class in ALL {
+            let has = |key| class.default_of(key).is_some();
+            let bounds = match class.quirks.karras_is_unbounded {
+                true => ", bounds but for Karras",
+                false => ", bounds",
+            };
+            let curves = match (has("use_karras_sigmas"), has("use_lu_lambdas")) {
+                (false, _) => String::new(),
+                (_, false) => format!("three{bounds}"),
+                (_, true) => format!("three{bounds}, and Lu's"),
+            };
+            assert!(curves.is_empty() || class.default_of("sigma_min") == Some(&Default::Null));
+            let options = class.arguments.iter().map(|argument| match argument {
+                Argument::Eta => "`eta`",
+                Argument::Churn => "`churn`, `churn_range`",
+                Argument::NoiseFactor => "`noise_factor`",
+                Argument::Mu => "`mu`, `sequence`",
+                Argument::Sigmas => "`sigmas`",
+                Argument::Timesteps => "`timesteps`",
+                Argument::Strength => "`strength`",
+                Argument::Jumps => "`jumps`",
+            });
+            let options = options.collect::<Vec<_>>().join(", ");
+            let refused = class.refused.iter();
+            let refused = refused.map(|(key, allowed)| format!("`{key}` but {allowed}"));
+            let refused = refused.collect::<Vec<_>>().join("; ");
+            let name = class.name.trim_end_matches("Scheduler");
+            let given = class.network_time;
+            rows += &format!("| `{name}` | {given} | {curves} | {options} | {refused} |\n");
+        }
+        rows
+    }
+
+    #[test]
+    fn the_docs_have_the_table() {
+        let docs = include_str!("../../../docs/configuration.md");
+        assert!(docs.contains(&table()), "write into the docs:\n{}", table());
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|class| class.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(names.iter().all(|name| name.ends_with("Scheduler")));
+        assert!(REFUSED.iter().all(|(name, _)| !names.contains(name)));
+    }
+
+    /// Letters put in, left out and changed.
+    #[test]
+    fn distances() {
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("flaw", "lawn"), 2);
+        assert_eq!(distance("ddimscheduler", "DDIMScheduler"), 0);
+        assert_eq!(distance("DDM", "DDIMScheduler"), 1);
+    }
 }

@@ -5,6 +5,7 @@ use crate::{
     Error, Grid, Time,
     config::{
         betas,
+        classes::Argument,
         keys::Keys,
         schedule::{Kind, Timestep},
         words::{Curve, Words},
@@ -186,7 +187,7 @@ pub(in super::super) fn matching(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error>
                 false => factor * last / (1.0 + (factor - 1.0) * last),
             };
             if last == 1.0 && ask.n > 1 {
-                return Err(keys.refuse("num_train_timesteps", "2 or more"));
+                return Err(keys.refuse_steps(ask.n, "1, as there is but one training step"));
             }
             Grid::uniform_time_between(&FLOW, ask.n, Time::new(1.0)?, Time::new(last)?)?
         }
@@ -232,7 +233,8 @@ pub(in super::super) fn multistep(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error
     }
     super::steps::lowest(keys)?;
     // Without mu they keep the static shift, and with it they know one type.
-    let factor = match ask.options.mu.is_some() || ask.options.sequence.is_some() {
+    let is_given = ask.options.mu.is_some() || ask.options.sequence.is_some();
+    let factor = match is_given && keys.class.reads(Argument::Mu) {
         false => fixed(keys, "flow_shift")?,
         true if !keys.flag("use_dynamic_shifting")? => {
             return Err(keys.refuse("use_dynamic_shifting", "true with mu"));

@@ -41,7 +41,7 @@ pub(in super::super) fn continuous(ask: &Ask<'_>) -> Result<Walk<Timestep>, Erro
         .collect();
     let ends = (sigmas.first().copied(), sigmas.last().copied());
     let grid = match curve(keys, ends.0.unwrap_or(0.0), ends.1.unwrap_or(0.0))? {
-        None => Grid::at_sigmas(schedule, &sigmas)?,
+        None => Grid::at_noise_to_signal(schedule, &sigmas)?,
         Some(curve) => Grid::along(schedule, n, &*curve)?,
     };
     match ends_clean(keys)? {
@@ -106,7 +106,8 @@ pub(in super::super) fn variance_exploding(ask: &Ask<'_>) -> Result<Walk<Timeste
         Timestep(min * (max / min).powf(time))
     };
     let time: Vec<_> = (0..n).map(time).collect();
-    let grid = Grid::at_sigmas(ask.schedule, &crate::grid::SigmaCurve::sigmas(&curve, n)?)?;
+    let grid =
+        Grid::at_noise_to_signal(ask.schedule, &crate::grid::SigmaCurve::sigmas(&curve, n)?)?;
     Ok(Walk::of(grid.with_times(&time)?))
 }
 
