@@ -768,7 +768,7 @@ fn bad_input_is_refused_by_name() {
         ),
         (
             message(ten.strength(0.05)),
-            "strength is 0.05, allowed: 1 / 10 or more for one step of the grid",
+            "strength is 0.05, allowed: 1 / 10 or more for one step of 10",
         ),
         (
             message(ten.strength_and_one(f64::NAN)),

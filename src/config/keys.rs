@@ -86,7 +86,7 @@ impl Keys {
         self
     }
 
-    /// All values as a file, which tells those that were nobody's choice.
+    /// All values as a file, which lists those that were nobody's choice.
     pub fn to_value(&self) -> Value {
         let mut all = self.file.clone();
         let mut defaulted = Vec::new();

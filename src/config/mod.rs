@@ -39,7 +39,7 @@ pub fn classes() -> impl Iterator<Item = &'static str> {
 /// Every class has its own defaults for the keys that a file leaves out. A key without effect is
 /// listed by [`ignored`](Self::ignored), an option without effect by
 /// [`ignored_options`](Self::ignored_options); a class or a value that is not supported is an error that
-/// names class and key. The [table of the classes](self#the-classes) says what each tells its network.
+/// names class and key. The [table of the classes](self#the-classes) says what each gives its network.
 ///
 /// ```
 /// use gaussian_diffusion::{SeededNoise, config::SchedulerConfig};
@@ -248,7 +248,7 @@ impl SchedulerConfig {
         self.keys.class.name
     }
 
-    /// What the class tells its network, in words.
+    /// What the class gives its network beside the state, in words.
     pub fn network_time(&self) -> &'static str {
         self.keys.class.network_time
     }

@@ -171,7 +171,7 @@ impl Kind {
 
     /// The sigmas between those of the keys.
     pub fn ends(keys: &Keys) -> Result<(f64, f64), Error> {
-        let holds = |sigma: f64| sigma >= 1e-150 && sigma <= 1e150;
+        let holds = |sigma| (1e-150..=1e150).contains(&sigma);
         let min = keys.number_if("sigma_min", holds, "1e-150 to 1e150")?;
         let max = keys.number("sigma_max")?;
         if max > min && max <= 1e150 {
