@@ -13,8 +13,8 @@ use crate::{
 impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     /// Asks the network until the run has ended, and gives the result.
     ///
-    /// A network that is asked from the first question on is told that a run [begins](Denoiser::begin);
-    /// one that takes over in the middle goes on with what it remembers.
+    /// A network that is asked from the first question on [begins](Denoiser::begin); one that takes over in
+    /// the middle goes on with what it remembers.
     ///
     /// # Errors
     ///
