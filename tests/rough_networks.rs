@@ -2,7 +2,7 @@
 
 use gaussian_diffusion::{
     Denoiser, Error, LogSnr, NoiseLevel, Point, Prediction, SeededNoise, Sigma, Time,
-    likelihood::{Exact, InNats, ProbabilityFlow},
+    likelihood::{Exact, ProbabilityFlow},
     predicts,
     schedule::{Cosine, Edm, RectifiedFlow},
     solver::DpmAdaptive,
