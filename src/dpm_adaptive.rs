@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     Denoiser, Error, Grid, LogSnr, Markov, NoiseLevel, NoiseSchedule, Plan,
+    error::Number,
     noise::{Interval, NoiseSource, Scale},
     solver::{Coordinates, Descent, Path, SingleStep},
     state::ErrorNorm,
@@ -198,7 +199,7 @@ impl DpmAdaptive {
         N: NoiseSource<V> + ?Sized,
     {
         if !(from.get().is_finite() && to.get().is_finite() && from < to) {
-            let allowed = format!("a finite number above {}", from.get());
+            let allowed = format!("a finite number above {}", Number(from.get()));
             return Err(Error::range("last log-SNR", to.get(), allowed));
         }
         let end = schedule.level_at(to)?;

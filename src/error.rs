@@ -9,6 +9,8 @@ use std::{borrow::Cow, error, fmt, sync::Arc};
 /// let error = Discrete::linear(1000, 1e-4, 1.5).unwrap_err();
 /// assert_eq!(error.to_string(), "betas[666] is 1.0000333333333333, allowed: 1e-300 to below 1");
 /// ```
+///
+/// A number is written in full where that is short, and with an exponent where it is not.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
@@ -191,6 +193,19 @@ impl Error {
     }
 }
 
+/// A number as errors write it: all of its digits, and an exponent outside 1e-6 to 1e21.
+pub(crate) struct Number(pub(crate) f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        match size != 0.0 && !(1e-6..1e21).contains(&size) && size.is_finite() {
+            true => write!(f, "{:e}", self.0),
+            false => write!(f, "{}", self.0),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,7 +214,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                write!(f, "{what} is {value}, allowed: {allowed}")
+                write!(f, "{what} is {}, allowed: {allowed}", Number(*value))
             }
             Self::ElementOutOfRange {
                 what,
@@ -207,7 +222,11 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
+                write!(
+                    f,
+                    "{what}[{index}] is {}, allowed: {allowed}",
+                    Number(*value)
+                )
             }
             Self::NotMonotone {
                 what,
@@ -216,9 +235,12 @@ impl fmt::Display for Error {
                 this,
             } => write!(
                 f,
-                "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
+                "{what}[{index}] has log-SNR {} after {}, allowed: strictly one way",
+                Number(*this),
+                Number(*before)
             ),
             Self::Singular { what, alpha, sigma } => {
+                let (alpha, sigma) = (Number(*alpha), Number(*sigma));
                 write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
             }
             Self::Shape {

@@ -68,7 +68,8 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
             state,
             trial: None,
             at_trial: false,
-            history: VecDeque::with_capacity(plan.memory() + 1),
+            // No run keeps more than it asks for.
+            history: VecDeque::with_capacity(plan.memory().min(plan.evaluations()) + 1),
             done: 0,
             lost: false,
             before: [None, None],

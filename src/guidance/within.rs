@@ -1,7 +1,7 @@
 //! Guidance in a part of the run.
 
 use super::{Predictions, Rule};
-use crate::{Error, NoiseLevel, Point, state::State};
+use crate::{Error, NoiseLevel, Point, error::Number, state::State};
 
 /// A part of a run, by noise level or by step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +25,7 @@ impl GuidanceInterval {
             return Err(Error::range("lower sigma of a interval", low, "0 or more"));
         }
         if !(high >= low) {
-            let allowed = format!("{low} or more");
+            let allowed = format!("{} or more", Number(low));
             return Err(Error::range("upper sigma of a interval", high, allowed));
         }
         Ok(Self(Bounds::Sigmas(low, high)))
@@ -46,7 +46,7 @@ impl GuidanceInterval {
             return Err(Error::range("start of a interval", start, "0 to 1"));
         }
         if !(stop >= start && stop <= 1.0) {
-            let allowed = format!("{start} to 1");
+            let allowed = format!("{} to 1", Number(start));
             return Err(Error::range("stop of a interval", stop, allowed));
         }
         // A fraction such as 0.29 of 100 is 28.999999999999996.

@@ -71,6 +71,9 @@ pub struct PlannedStage<T> {
     pub over: Interval,
 }
 
+/// As many steps as repetitions may make of others: each takes some hundred bytes.
+const MOST_REPEATED: usize = 1 << 20;
+
 impl<T> PlannedStage<T> {
     /// Whether noise is drawn after the answer to this stage and before the next question.
     pub(crate) fn draws(&self, next: Option<&Self>) -> bool {

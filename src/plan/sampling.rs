@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, ops::ControlFlow};
 
-use ndarray::{Array, ShapeBuilder};
+use ndarray::{Array, Dimension, ShapeBuilder};
 
 use super::Plan;
 use crate::{
@@ -47,7 +47,7 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// # Errors
     ///
-    /// If the noise source refuses the shape.
+    /// If the noise source refuses the shape, or no memory can hold it.
     #[doc(alias("init_noise_sigma", "latents"))]
     pub fn prior<A, Sh, N>(&self, shape: Sh, noise: &mut N) -> Result<Array<A, Sh::Dim>, Error>
     where
@@ -55,6 +55,17 @@ impl<T: Copy + Debug> Plan<T> {
         Sh: ShapeBuilder,
         N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
     {
+        let shape = shape.into_shape_with_order();
+        let lengths = shape.raw_dim().slice();
+        let most = isize::MAX as usize / size_of::<A>();
+        // Axes beside one of length 0 have to be countable, too.
+        let mut counted = lengths.iter().filter(|length| **length > 0);
+        let elements = counted.try_fold(1_usize, |all, length| all.checked_mul(*length));
+        if elements.is_none_or(|elements| elements > most) {
+            let elements = lengths.iter().map(|length| *length as f64).product();
+            let allowed = format!("up to {most}");
+            return Err(Error::range("number of elements", elements, allowed));
+        }
         let mut x = Array::from_elem(shape, A::of(0.0));
         noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
         Ok(x)

@@ -11,7 +11,7 @@ use crate::Error;
 
 impl<A: Real, D: Dimension> State for Array<A, D> {
     fn items(&self) -> usize {
-        self.shape().first().copied().unwrap_or(1)
+        items(self.shape())
     }
 
     fn fits(&self, other: &Self) -> Result<(), Error> {
@@ -235,6 +235,10 @@ pub(crate) fn for_each_item<A, D: Dimension>(
     if array.ndim() == 0 {
         return f(0, array.view_mut().into_dyn());
     }
+    // Items without elements, of which there can be more than anybody can count.
+    if array.is_empty() {
+        return;
+    }
     let mut view = array.view_mut().into_dyn();
     for (i, item) in view.axis_iter_mut(Axis(0)).enumerate() {
         f(i, item);
@@ -247,6 +251,19 @@ pub(crate) fn item_view<'a, A>(view: &'a ArrayViewD<'_, A>, i: usize) -> ArrayVi
         view.view()
     } else {
         view.index_axis(Axis(0), i)
+    }
+}
+
+/// As many items as are counted where none has an element: an axis beside one of length 0 costs nothing
+/// and may be as long as a number can tell.
+const MOST_EMPTY: usize = 1 << 16;
+
+/// Number of batch items; an array without axes is one.
+pub(crate) fn items(shape: &[usize]) -> usize {
+    match shape {
+        [] => 1,
+        shape if shape.contains(&0) => shape[0].min(MOST_EMPTY),
+        shape => shape[0],
     }
 }
 
