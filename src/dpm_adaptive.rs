@@ -198,7 +198,10 @@ impl DpmAdaptive {
         D: Denoiser<V, S::Time> + ?Sized,
         N: NoiseSource<V> + ?Sized,
     {
-        if !(from.get().is_finite() && to.get().is_finite() && from < to) {
+        if !from.get().is_finite() {
+            return Err(Error::range("first log-SNR", from.get(), "a finite number"));
+        }
+        if !(to.get().is_finite() && from < to) {
             let allowed = format!("a finite number above {}", Number(from.get()));
             return Err(Error::range("last log-SNR", to.get(), allowed));
         }

@@ -6,12 +6,12 @@ use std::fmt::Debug;
 
 use arbitrary::{Arbitrary, Unstructured};
 use gaussian_diffusion::{
-    Clock, Error, Generalized, Grid, LogSnr, Markov, ModelVariance, NoiseLevel, NoiseSchedule,
+    Clock, Error, Grid, LogSnr, Markov, ModelVariance, NoiseLevel, NoiseSchedule, NonMarkovian,
     Parameterization, Plan, Posterior, ReverseStep, Sigma, SigmaData, Step, Time, Variance,
     denoiser::{consistency_model, preconditioning::Preconditioning, trigflow},
     grid::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, Karras, KlOptimal, LinearQuadratic,
-        LogitNormal, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
+        LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
     },
     plan::{Moments, Restart},
     sampler::GridName,
@@ -152,8 +152,8 @@ fn curve(u: Source<'_, '_>) -> Option<Box<dyn SigmaCurve>> {
         3 => boxed(KlOptimal::new(sigma(u), sigma(u))),
         4 => boxed(LinearQuadratic::new(sigma(u), f(u))),
         5 => boxed(BongTangent::new(sigma(u), sigma(u))),
-        6 => boxed(LogitNormal::new(f(u), f(u), snr(u), snr(u))),
-        7 => boxed(LogitNormal::for_length(n(u))),
+        6 => boxed(LogitNormalCurve::new(f(u), f(u), snr(u), snr(u))),
+        7 => boxed(LogitNormalCurve::for_length(n(u))),
         8 => boxed(VpCurve::new(f(u), f(u), f(u))),
         _ => Some(Box::new(AlignYourSteps::StableDiffusionXl)),
     }
@@ -212,12 +212,12 @@ where
         4 => grid.strength_and_one(f(u)),
         5 => grid.starting_at(schedule, level(u)),
         6 => grid.without_final_step(),
-        7 => grid.discarding_penultimate(),
+        7 => grid.without_penultimate(),
         8 => grid.ending_at(level(u)),
         9 => Ok(grid.inverted()),
         10 => {
             let times = list(u).into_iter().filter_map(S::Time::of);
-            grid.telling(&times.collect::<Vec<_>>())
+            grid.with_times(&times.collect::<Vec<_>>())
         }
         _ => Ok(grid),
     })
@@ -238,8 +238,8 @@ fn on_steps(u: Source<'_, '_>, schedule: &Discrete) -> Option<Grid<Step>> {
         _ => return grid(u, schedule),
     })?;
     let made = match u.int_in_range(0..=5).unwrap_or(0) {
-        0 => made.telling_rounded(),
-        1 => made.telling_truncated(),
+        0 => made.with_rounded_times(),
+        1 => made.with_truncated_times(),
         2 => check(made.rounded(schedule))?,
         3 => check(made.interpolating_sigma(schedule))?,
         _ => made,
@@ -255,7 +255,7 @@ fn solver(u: Source<'_, '_>, depth: usize) -> Option<Box<dyn ReverseStep>> {
     }
     let kind = u.int_in_range(0..=24).unwrap_or(0);
     let coordinates = *u
-        .choose(&[Coordinates::Ratio, Coordinates::Flow, Coordinates::Data])
+        .choose(&[Coordinates::Noise, Coordinates::Flow, Coordinates::Data])
         .unwrap_or(&Coordinates::Data);
     if depth > 2 && kind >= 20 {
         return None;
@@ -265,44 +265,52 @@ fn solver(u: Source<'_, '_>, depth: usize) -> Option<Box<dyn ReverseStep>> {
         1 => boxed(Ok(Ddpm::new(ModelVariance::LearnedRange))),
         2 => boxed(Ok(Ddpm::new(ModelVariance::FixedLarge))),
         3 => boxed(
-            DpmSolver::plus_plus(n(u)).and_then(|it| it.with_eta(f(u))?.with_noise_factor(f(u))),
+            DpmSolver::plus_plus(n(u)).and_then(|it| it.with_tau(f(u))?.with_noise_factor(f(u))),
         ),
-        4 => boxed(
-            DpmSolver::noise(n(u)).map(|it| it.heun().lowering_final_orders().ending_with_euler()),
-        ),
-        5 => boxed(UniPc::new(n(u)).map(|it| it.bh1().of_noise().without_correcting(counts(u)))),
-        6 => boxed(UniPc::new(n(u)).map(|it| it.lowering_final_orders().before_an_empty_step())),
+        4 => boxed(DpmSolver::new(n(u), coordinates).map(|it| {
+            it.with_exact_integrals()
+                .with_lower_final_orders()
+                .with_euler_last_step()
+        })),
+        5 => boxed(UniPc::new(n(u)).and_then(|it| {
+            Ok(it
+                .with_bh1()
+                .with_coordinates(coordinates)?
+                .without_corrector_at(counts(u)))
+        })),
+        6 => boxed(UniPc::new(n(u)).map(|it| it.with_lower_final_orders().with_empty_last_step())),
         7 => boxed(ExponentialAdams::new(n(u), coordinates)),
         8 => boxed(
             ExponentialAdams::deis(n(u))
-                .map(|it| it.lowering_final_orders().before_an_empty_step()),
+                .map(|it| it.with_lower_final_orders().with_empty_last_step()),
         ),
         9 => boxed(SaSolver::new(n(u), n(u)).and_then(|it| {
             it.with_tau(f(u))?
                 .within(snr(u), snr(u))?
                 .with_noise_factor(f(u))
         })),
-        10 => boxed(
-            SaSolver::new(n(u), n(u))
-                .map(|it| it.of_noise().lowering_final_orders().before_an_empty_step()),
-        ),
+        10 => boxed(SaSolver::new(n(u), n(u)).and_then(|it| {
+            it.with_lower_final_orders()
+                .with_empty_last_step()
+                .with_coordinates(coordinates)
+        })),
         11 => boxed(ErSde::new(n(u)).and_then(|it| it.with_noise_factor(f(u)))),
         12 => boxed(EulerMaruyama::new(f(u))),
         13 => {
-            boxed(SingleStep::plus_plus(n(u)).and_then(|it| it.with_eta(f(u))?.with_fraction(f(u))))
+            boxed(SingleStep::plus_plus(n(u)).and_then(|it| it.with_tau(f(u))?.with_fraction(f(u))))
         }
         14 => boxed(SingleStep::fast(n(u))),
         15 => boxed(
-            NodeBlocks::plus_plus(n(u)).and_then(|it| it.lowering_final_orders().with_eta(f(u))),
+            NodeBlocks::plus_plus(n(u)).and_then(|it| it.with_lower_final_orders().with_tau(f(u))),
         ),
         16 => boxed(
             LinearMultistep::lms(n(u))
-                .map(|it| it.in_coordinates(coordinates).with_analytic_start()),
+                .map(|it| it.with_coordinates(coordinates).with_analytic_start()),
         ),
         17 => boxed(
-            LinearMultistep::gradient_estimation(f(u)).map(|it| it.in_coordinates(coordinates)),
+            LinearMultistep::gradient_estimation(f(u)).map(|it| it.with_coordinates(coordinates)),
         ),
-        18 => boxed(RungeKutta::at_fraction(f(u)).map(|it| it.in_coordinates(coordinates))),
+        18 => boxed(RungeKutta::at_fraction(f(u)).map(|it| it.with_coordinates(coordinates))),
         19 => {
             boxed(DpmSde::new(f(u)).and_then(|it| it.with_fraction(f(u))?.with_noise_factor(f(u))))
         }
@@ -315,19 +323,19 @@ fn solver(u: Source<'_, '_>, depth: usize) -> Option<Box<dyn ReverseStep>> {
             let inner = solver(u, depth + 1)?;
             boxed(
                 Ancestral::with_descent(inner, descent)
-                    .and_then(|it| it.floored().with_noise_factor(f(u))),
+                    .and_then(|it| it.with_floor().with_noise_factor(f(u))),
             )
         }
         21 => {
             let inner = solver(u, depth + 1)?;
-            boxed(
-                Churn::new(inner, f(u))
-                    .and_then(|it| it.asking_before().within(sigma(u), sigma(u))),
-            )
+            boxed(Churn::new(inner, f(u)).and_then(|it| {
+                it.with_evaluation_before(Parameterization::Noise)
+                    .within(sigma(u), sigma(u))
+            }))
         }
         22 => {
             let inner = solver(u, depth + 1)?;
-            boxed(Langevin::new(inner, f(u), n(u)).map(|it| it.before_steps()))
+            boxed(Langevin::new(inner, f(u), n(u)).map(|it| it.with_corrections_first()))
         }
         23 => boxed(Ok(FinalMean::new(solver(u, depth + 1)?))),
         _ => match u.int_in_range(0..=4).unwrap_or(0) {
@@ -395,7 +403,7 @@ where
     S: NoiseSchedule<Time: OfNumber> + ?Sized,
 {
     if let Some(time) = S::Time::of(f(u)) {
-        let _ = (check(schedule.level(time)), schedule.told(time));
+        let _ = (check(schedule.level(time)), schedule.network_time(time));
     }
     let snr = snr(u);
     let _ = (check(schedule.time_at(snr)), check(schedule.level_at(snr)));
@@ -447,7 +455,7 @@ fn numbers(u: Source<'_, '_>) -> Option<()> {
             sampler(u, made)
         }
         2 => {
-            let made = times::LogitNormal::new(f(u), f(u));
+            let made = times::LogitNormalTime::new(f(u), f(u));
             sampler(u, made)
         }
         3 => {
@@ -468,7 +476,7 @@ fn numbers(u: Source<'_, '_>) -> Option<()> {
         }
         7 => {
             let made = LossSecondMoment::new(n(u))
-                .and_then(|it| it.remembering(n(u))?.with_uniform_share(f(u)));
+                .and_then(|it| it.with_losses_kept(n(u))?.with_uniform_share(f(u)));
             let mut made = check(made)?;
             let steps = list(u).into_iter().filter_map(Step::of).collect::<Vec<_>>();
             let _ = check(made.update(&steps, &list(u)));
@@ -490,13 +498,13 @@ fn numbers(u: Source<'_, '_>) -> Option<()> {
                 check(Markov.forward_std(from, to)),
                 check(Markov.log_variance(from, to)),
             );
-            let _ = check(check(Generalized::new(f(u)))?.bridge(from, to));
+            let _ = check(check(NonMarkovian::new(f(u)))?.coefficients(from, to));
             let data = check(SigmaData::new(f(u)))?;
             let _ = (
                 check(consistency_model(from, sigma(u), data)),
                 trigflow(from, data),
             );
-            let edm = gaussian_diffusion::denoiser::preconditioning::Edm::new(data);
+            let edm = gaussian_diffusion::denoiser::preconditioning::EdmPreconditioning::new(data);
             let _ = check(edm.coefficients(from));
             let shift = DynamicShift {
                 base: (n(u), f(u)),

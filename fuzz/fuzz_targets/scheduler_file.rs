@@ -4,7 +4,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gaussian_diffusion::{
-    Noise, Sigma,
+    SeededNoise, Sigma,
     config::{Options, SchedulerConfig},
 };
 use gaussian_diffusion_fuzz::{Count, Number, is_cheap};
@@ -296,5 +296,5 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let mut network = config.denoiser(|x: &Array2<f32>, _| Ok(x.mapv(|x| 0.5 * x)));
-    let _ = plan.sample(array![[0.5, -1.0]], &mut network, &mut Noise::seeded(1));
+    let _ = plan.sample(array![[0.5, -1.0]], &mut network, &mut SeededNoise::new(1));
 });

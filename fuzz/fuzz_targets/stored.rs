@@ -1,2 +1,192 @@
+//! Plans, grids and configurations as they are stored, with any part replaced, and any text.
+
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_data: &[u8]| {});
+
+use std::sync::OnceLock;
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use gaussian_diffusion::{
+    Error, Grid, Plan, Sampler, SeededNoise, Step,
+    config::{SchedulerConfig, Timestep},
+    likelihood::PlannedFlow,
+    noise::BrownianPath,
+    plan::Moments,
+    predicts,
+    schedule::Discrete,
+};
+use gaussian_diffusion_fuzz::{Count, Number};
+use libfuzzer_sys::fuzz_target;
+use ndarray::{Array1, array};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+/// Something valid of every kind.
+fn originals() -> &'static [Value] {
+    static ORIGINALS: OnceLock<Vec<Value>> = OnceLock::new();
+    ORIGINALS.get_or_init(|| {
+        let schedule = Discrete::constant(50, 0.1).expect("a schedule");
+        let plan = |name: &str| -> core::result::Result<_, Error> {
+            name.parse::<Sampler>()?.plan(&schedule, 3)
+        };
+        let names = [
+            "DDIM",
+            "Euler a",
+            "Heun",
+            "DPM++ 2M SDE Karras",
+            "UniPC",
+            "sa_solver",
+            "DPM++ SDE",
+            "DDPM",
+        ];
+        let mut all: Vec<_> = names
+            .into_iter()
+            .map(|name| json!(plan(name).expect("a plan")))
+            .collect();
+        let again = plan("DDIM").and_then(|plan| plan.resampled(2, 2));
+        all.push(json!(again.expect("a plan")));
+        all.push(json!(Grid::karras(&schedule, 4).expect("a grid")));
+        let file = r#"{"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true}"#;
+        all.push(json!(SchedulerConfig::from_json(file).expect("a file")));
+        let file = r#"{"_class_name": "RePaintScheduler"}"#;
+        all.push(json!(SchedulerConfig::from_json(file).expect("a file")));
+        all
+    })
+}
+
+fn value(u: &mut Unstructured<'_>) -> Result<Value> {
+    Ok(match u.int_in_range(0..=8)? {
+        0 => Value::Null,
+        1 => json!(bool::arbitrary(u)?),
+        2 => json!(Count::arbitrary(u)?.0),
+        3..=5 => json!(Number::arbitrary(u)?.0),
+        6 => json!(*u.choose(&["inf", "-inf", "nan", "From", "To", "Noise", "X0", "Learned"])?),
+        7 => json!([]),
+        _ => json!({}),
+    })
+}
+
+/// Changes one place below this one.
+fn change(u: &mut Unstructured<'_>, at: &mut Value) -> Result<()> {
+    let stop = u.ratio(1, 12)?;
+    match at {
+        Value::Object(map) if !stop && !map.is_empty() => {
+            let place = u.choose_index(map.len())?;
+            if u.ratio(1, 24)? {
+                let key = map.keys().nth(place).cloned();
+                key.and_then(|key| map.remove(&key));
+                return Ok(());
+            }
+            match map.values_mut().nth(place) {
+                Some(inner) => change(u, inner),
+                None => Ok(()),
+            }
+        }
+        Value::Array(list) if !stop && !list.is_empty() => {
+            let place = u.choose_index(list.len())?;
+            match u.int_in_range(0..=15)? {
+                0 => {
+                    list.remove(place);
+                }
+                1 => list.insert(place, list[place].clone()),
+                2 => list.swap(0, place),
+                3 => list.truncate(place),
+                _ => return change(u, &mut list[place]),
+            }
+            Ok(())
+        }
+        Value::Number(number) if u.ratio(1, 2)? => {
+            // A little more or less.
+            let near = number.as_f64().unwrap_or(0.0) * (1.0 + f64::from(i8::arbitrary(u)?) / 64.0);
+            *at = match number.is_f64() {
+                true => json!(near),
+                false => json!(near.abs() as u64),
+            };
+            Ok(())
+        }
+        other => {
+            *other = value(u)?;
+            Ok(())
+        }
+    }
+}
+
+fn again<T: Serialize + DeserializeOwned + PartialEq>(read: &T) {
+    let text = serde_json::to_string(read).expect("JSON");
+    let twice: T = serde_json::from_str(&text).expect("what was written");
+    assert!(*read == twice, "{text}");
+}
+
+fn carried_out<T: Copy + std::fmt::Debug + PartialEq>(
+    u: &mut Unstructured<'_>,
+    plan: &Plan<T>,
+) -> Result<()> {
+    let _ = plan.to_string();
+    if plan.evaluations() > 64 {
+        return Ok(());
+    }
+    let _ = format!("{plan:#}");
+    let of = |level| {
+        let one = gaussian_diffusion::Variance::new(1.0).expect("1");
+        gaussian_diffusion::plan::Affine::of_gaussian(0.5, one, level)
+    };
+    let _ = (
+        plan.defect(),
+        plan.carry(
+            Moments {
+                mean: 0.0,
+                variance: 1.0,
+            },
+            of,
+        ),
+    );
+    let _ = PlannedFlow::of(plan);
+    let mut network = predicts::x0(|x: &Array1<f64>, _| x.mapv(|x| 0.5 * x));
+    let start = array![0.5, -1.0];
+    let mut path = BrownianPath::new(SeededNoise::new(1));
+    let _ = match bool::arbitrary(u)? {
+        true => plan.sample(start, &mut network, &mut path),
+        false => plan.sample(start, &mut network, &mut SeededNoise::new(1)),
+    };
+    let (Count(length), Count(times)) = Arbitrary::arbitrary(u)?;
+    if let Ok(longer) = plan.resampled(length, times) {
+        let _ = longer.then(plan.clone());
+    }
+    Ok(())
+}
+
+fn read(u: &mut Unstructured<'_>, text: &str) -> Result<()> {
+    if let Ok(plan) = serde_json::from_str::<Plan<Step>>(text) {
+        again(&plan);
+        carried_out(u, &plan)?;
+    }
+    if let Ok(plan) = serde_json::from_str::<Plan<Timestep>>(text) {
+        again(&plan);
+    }
+    if let Ok(grid) = serde_json::from_str::<Grid<Step>>(text) {
+        again(&grid);
+        let _ = grid.inverted().with_truncated_times();
+    }
+    if let Ok(config) = serde_json::from_str::<SchedulerConfig>(text) {
+        again(&config);
+        if let Ok(plan) = config.plan(Count::arbitrary(u)?.0) {
+            carried_out(u, &plan)?;
+        }
+    }
+    Ok(())
+}
+
+fn run(u: &mut Unstructured<'_>) -> Result<()> {
+    if u.ratio(1, 32)? {
+        let text = <&str>::arbitrary(u)?;
+        return read(u, text);
+    }
+    let mut value = u.choose(originals())?.clone();
+    for _ in 0..u.int_in_range(0..=3)? {
+        change(u, &mut value)?;
+    }
+    read(u, &value.to_string())
+}
+
+fuzz_target!(|data: &[u8]| {
+    let _ = run(&mut Unstructured::new(data));
+});

@@ -22,7 +22,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     pub fn part(&self, steps: Range<usize>) -> Result<Self, Error> {
         let (first, last) = (steps.start as f64, steps.end as f64);
-        if steps.end > self.len() {
+        if !(1..=self.len()).contains(&steps.end) {
             let allowed = format!("1 to {}, the steps of the grid", self.len());
             return Err(Error::range("end of the steps", last, allowed));
         }
@@ -78,7 +78,7 @@ impl<T: Copy + Debug> Grid<T> {
         check_strength(strength)?;
         let steps = (self.len() as f64 * strength) as usize;
         if steps == 0 {
-            let allowed = format!("1 / {} or more for one step of the grid", self.len());
+            let allowed = format!("such that {} times it is 1 or more", self.len());
             return Err(Error::range("strength", strength, allowed));
         }
         self.tail(steps)

@@ -32,7 +32,11 @@ impl UniformTime {
     /// If `high` is not above `low`, or their distance is more than an f64 holds.
     pub fn new(low: Time, high: Time) -> Result<Self, Error> {
         let (low, high) = (low.get(), high.get());
-        if !(high > low && (high - low).is_finite()) {
+        if high > low && (high - low).is_infinite() {
+            let allowed = "less far above the low time than an f64 tells";
+            return Err(Error::range("high time", high, allowed));
+        }
+        if !(high > low) {
             return Err(Error::range(
                 "high time",
                 high,
