@@ -418,7 +418,10 @@ fn guided<A: Real>(u: Source<'_, '_>, x: &ArrayD<A>) -> Result<()> {
     };
     let Some(rule) = rule else { return Ok(()) };
     let count = Count::arbitrary(u)?.0;
-    if let Ok(mut both) = Together::new(nets(u)?.0, count.min(64).max(count / 64)) {
+    if let Ok(mut both) = Together::new(
+        nets(u)?.0,
+        if count > 1 << 24 { count } else { count.min(9) },
+    ) {
         let _ = both.predict(x, at, &[true, u.arbitrary()?, true]);
     }
     let _ = match u.arbitrary()? {

@@ -335,7 +335,12 @@ fn solver(u: Source<'_, '_>, depth: usize) -> Option<Box<dyn ReverseStep>> {
         }
         22 => {
             let inner = solver(u, depth + 1)?;
-            boxed(Langevin::new(inner, f(u), n(u)).map(|it| it.with_corrections_first()))
+            // A thousand a step are a long table, too.
+            let corrections = match n(u) {
+                few @ 0..4 => few,
+                many => many.saturating_add(1000),
+            };
+            boxed(Langevin::new(inner, f(u), corrections).map(|it| it.with_corrections_first()))
         }
         23 => boxed(Ok(FinalMean::new(solver(u, depth + 1)?))),
         _ => match u.int_in_range(0..=4).unwrap_or(0) {

@@ -280,7 +280,7 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     let (n, chosen) = (Count::arbitrary(&mut u), options(&mut u));
-    let n = n.map_or(3, |n| n.0);
+    let n = n.map_or(3, |Count(n)| if n > 100 { n } else { n % 24 });
     let config = match chosen {
         Ok(chosen) => config.with_options(|options| *options = chosen),
         Err(_) => config,

@@ -26,7 +26,7 @@ fn originals() -> &'static [Value] {
     ORIGINALS.get_or_init(|| {
         let schedule = Discrete::constant(50, 0.1).expect("a schedule");
         let plan = |name: &str| -> core::result::Result<_, Error> {
-            name.parse::<Sampler>()?.plan(&schedule, 3)
+            name.parse::<Sampler>()?.plan(&schedule, 2)
         };
         let names = [
             "DDIM",
@@ -168,7 +168,7 @@ fn read(u: &mut Unstructured<'_>, text: &str) -> Result<()> {
     }
     if let Ok(config) = serde_json::from_str::<SchedulerConfig>(text) {
         again(&config);
-        if let Ok(plan) = config.plan(Count::arbitrary(u)?.0) {
+        if let Ok(plan) = config.plan(Count::arbitrary(u)?.0 % 24) {
             carried_out(u, &plan)?;
         }
     }

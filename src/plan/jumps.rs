@@ -20,7 +20,7 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// # Errors
     ///
-    /// If `length` or `times` is 0, the steps become more than 2^20, the plan is inverted, or a stretch
+    /// If `length` or `times` is 0, they make more than 2^20 evaluations, the plan is inverted, or a stretch
     /// needs predictions of the steps before it (multi-step solvers) or ends within a step (blocks of
     /// several nodes).
     ///
@@ -60,7 +60,8 @@ impl<T: Copy + Debug> Plan<T> {
         if length == 0 {
             return Err(Error::range("length of a jump", 0.0, "1 or more"));
         }
-        let most = MOST_REPEATED / steps.len().clamp(1, self.steps());
+        let repeated = |stage: &&PlannedStage<T>| steps.contains(&stage.point.step);
+        let most = MOST_REPEATED / self.stages.iter().filter(repeated).count().max(1);
         check_count("passes of a jump", times, most.max(1))?;
         if times == 1 {
             return Ok(self.clone());

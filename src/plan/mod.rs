@@ -71,7 +71,7 @@ pub struct PlannedStage<T> {
     pub over: Interval,
 }
 
-/// As many steps as repetitions may make of others: each takes some hundred bytes.
+/// As many evaluations as repetitions may make of a plan: each takes some hundred bytes.
 const MOST_REPEATED: usize = 1 << 20;
 
 impl<T> PlannedStage<T> {

@@ -94,7 +94,7 @@ impl<T: Copy + Debug> Plan<T> {
     /// # Errors
     ///
     /// As [`new`](Self::new); or if a restart has no steps, its `high` is not noisier than the level it
-    /// ends at, or its passes have more than 2^20 steps.
+    /// ends at, or its passes make more than 2^20 evaluations.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, LogSnr, Plan, Sigma, schedule::Edm, solver::RungeKutta};
@@ -144,6 +144,11 @@ impl<T: Copy + Debug> Plan<T> {
             for restart in restarts {
                 let back = again(schedule, restart, low)?;
                 let back = Self::new(schedule, &back, solver)?;
+                let most = MOST_REPEATED / back.evaluations().max(1);
+                if restart.times > most {
+                    let (times, allowed) = (restart.times as f64, format!("0 to {most}"));
+                    return Err(Error::range("passes of a restart", times, allowed));
+                }
                 parts.extend(std::iter::repeat_n(back, restart.times));
             }
             start = i;
@@ -192,15 +197,6 @@ where
     S: NoiseSchedule + ?Sized,
 {
     check_count("steps of a restart", restart.steps, MOST_REPEATED)?;
-    let most = MOST_REPEATED / restart.steps;
-    if restart.times > most {
-        let allowed = format!("0 to {most} of {} steps", restart.steps);
-        return Err(Error::range(
-            "passes of a restart",
-            restart.times as f64,
-            allowed,
-        ));
-    }
     let root = |snr: f64| (-snr / 14.0).exp();
     let (from, to) = (root(restart.high.get()), root(low.log_snr().get()));
     let nodes = (0..restart.steps).map(|i| {
