@@ -4,7 +4,7 @@ use ndarray::{Array, Axis, RemoveAxis, Slice, concatenate};
 
 use crate::{
     Denoiser, Error, Point, Prediction,
-    state::Real,
+    state::{Real, check_size},
     time::{MOST_STEPS, check_count},
 };
 
@@ -142,13 +142,11 @@ where
                 needed_by: "predictions of one network together",
             });
         };
-        let expected = || {
-            let all = items.saturating_mul(self.count);
-            [&[all], rest].concat()
-        };
+        let expected = [&[items.saturating_mul(self.count)], rest].concat();
+        check_size::<A>(&expected)?;
         let shape_error = |found: &[usize]| Error::Shape {
             what: "answer for all predictions",
-            expected: expected(),
+            expected: expected.clone(),
             found: found.to_vec(),
         };
         let copies = vec![x.view(); self.count];
@@ -156,7 +154,7 @@ where
         let answer = self.network.predict(&whole, at)?;
         let extras = [answer.variance.as_ref(), answer.shift.as_ref()];
         for array in extras.into_iter().flatten().chain([&answer.value]) {
-            if array.shape() != expected() {
+            if array.shape() != expected {
                 return Err(shape_error(array.shape()));
             }
         }

@@ -8,7 +8,7 @@ use super::Plan;
 use crate::{
     Denoiser, Edit, Error, Parameterization, Point, Prediction, Run,
     noise::{NoiseSource, Scale},
-    state::{Real, State},
+    state::{Real, State, check_size},
 };
 
 /// One evaluation of a run, as an observer sees it.
@@ -56,16 +56,7 @@ impl<T: Copy + Debug> Plan<T> {
         N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
     {
         let shape = shape.into_shape_with_order();
-        let lengths = shape.raw_dim().slice();
-        let most = isize::MAX as usize / size_of::<A>();
-        // Axes beside one of length 0 have to be countable, too.
-        let mut counted = lengths.iter().filter(|length| **length > 0);
-        let elements = counted.try_fold(1_usize, |all, length| all.checked_mul(*length));
-        if elements.is_none_or(|elements| elements > most) {
-            let elements = lengths.iter().map(|length| *length as f64).product();
-            let allowed = format!("up to {most}");
-            return Err(Error::range("number of elements", elements, allowed));
-        }
+        check_size::<A>(shape.raw_dim().slice())?;
         let mut x = Array::from_elem(shape, A::of(0.0));
         noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
         Ok(x)

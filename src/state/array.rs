@@ -254,9 +254,24 @@ pub(crate) fn item_view<'a, A>(view: &'a ArrayViewD<'_, A>, i: usize) -> ArrayVi
     }
 }
 
+/// Refuses a shape that no array can have.
+pub(crate) fn check_size<A>(shape: &[usize]) -> Result<(), Error> {
+    let most = isize::MAX as usize / size_of::<A>();
+    // Axes beside one of length 0 have to be countable, too.
+    let mut counted = shape.iter().filter(|length| **length > 0);
+    let elements = counted.try_fold(1_usize, |all, length| all.checked_mul(*length));
+    if elements.is_some_and(|elements| elements <= most) {
+        return Ok(());
+    }
+    let lengths = shape.iter().filter(|length| **length > 0);
+    let elements = lengths.map(|length| *length as f64).product();
+    let allowed = format!("up to {most}");
+    Err(Error::range("product of the axes", elements, allowed))
+}
+
 /// As many items as are counted where none has an element: an axis beside one of length 0 costs nothing
 /// and may be as long as a number can tell.
-const MOST_EMPTY: usize = 1 << 16;
+const MOST_EMPTY: usize = 1 << 10;
 
 /// Number of batch items; an array without axes is one.
 pub(crate) fn items(shape: &[usize]) -> usize {

@@ -10,7 +10,7 @@ mod threads;
 
 use crate::Error;
 
-pub(crate) use array::{for_each_item, item_len, item_view, items, sweep_with};
+pub(crate) use array::{check_size, for_each_item, item_len, item_view, items, sweep_with};
 pub use real::{Real, Wide};
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
 pub use sweep::Assignment;
@@ -39,7 +39,7 @@ pub(crate) use sweep::one_by_one;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 pub trait State: Clone {
-    /// Number of batch items: the length of the first axis. An array without elements has at most 2^16.
+    /// Number of batch items: the length of the first axis. An array without elements has at most 1024.
     fn items(&self) -> usize;
 
     /// Refuses another that has another shape.
