@@ -193,13 +193,13 @@ impl Error {
     }
 }
 
-/// A number as errors write it: all of its digits, and an exponent outside 1e-6 to 1e21.
+/// A number as errors write it: all of its digits, and an exponent outside 1e-12 to 1e21.
 pub(crate) struct Number(pub(crate) f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.0.abs();
-        match size != 0.0 && !(1e-6..1e21).contains(&size) && size.is_finite() {
+        match size != 0.0 && !(1e-12..1e21).contains(&size) && size.is_finite() {
             true => write!(f, "{:e}", self.0),
             false => write!(f, "{}", self.0),
         }
