@@ -18,7 +18,7 @@ pub struct StepEnd {
 /// [`Run::edit`](crate::Run::edit).
 ///
 /// ```
-/// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, StepEnd, schedule::Discrete, solver::Ddim};
+/// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddim, editing::StepEnd};
 /// use ndarray::Array2;
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 4)?, &Ddim::default())?;

@@ -56,6 +56,8 @@ impl NoiseLevel {
         residue: 0.0,
     };
 
+    /// The level with these scales of signal and noise.
+    ///
     /// # Errors
     ///
     /// If a scale is not 0 or in 1e-150 to 1e150, or if both are 0.
@@ -263,6 +265,8 @@ fn split_sqrt(high: f64, low: f64) -> (f64, f64) {
 pub struct LogSnr(f64);
 
 impl LogSnr {
+    /// The log-SNR of this value, in nats.
+    ///
     /// # Errors
     ///
     /// If `value` is NaN.

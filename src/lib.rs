@@ -19,89 +19,132 @@
     )
 )]
 
-mod box_muller;
+// The layers, each resting on those above it.
+
+// Plain numbers: times, noise levels, errors.
 mod error;
-mod simd;
+mod level;
+mod monomial;
 mod time;
 
-mod level;
-
+// Formulas of levels: what a prediction means, the posterior, its variance.
 mod gaussian;
+mod parameterization;
 mod posterior;
 mod variance;
 
-mod monomial;
-mod parameterization;
-
+// Which noise level belongs to which time, and which of them a run visits.
+pub mod grid;
 pub mod schedule;
 
-pub mod grid;
-
+// From levels to coefficients, and the sampler as a table of them.
+pub mod plan;
 pub mod solver;
 
-pub mod plan;
-
+// Tensors, and noise for them.
+mod box_muller;
+pub mod noise;
+mod simd;
 pub mod state;
 
-pub mod noise;
-
+// The network's side, and the loop between it and a plan.
 pub mod denoiser;
-mod dpm_adaptive;
 mod edit;
+pub mod guidance;
+pub mod predicts;
+mod run;
+
+// What users call.
 pub mod editing;
 pub mod forward;
-pub mod guidance;
 pub mod likelihood;
 mod mixture;
-mod run;
 pub mod sampler;
 pub mod training;
 
 #[cfg(feature = "serde")]
-mod serialized;
-
-#[cfg(feature = "serde")]
 pub mod config;
+#[cfg(feature = "serde")]
+mod serialized;
 
 #[cfg(feature = "laws")]
 pub mod laws;
 
-#[doc = include_str!("../docs/guide.md")]
-pub mod guide {}
-#[doc = include_str!("../docs/samplers.md")]
-pub mod which_sampler {}
-#[doc = include_str!("../docs/training.md")]
-pub mod training_guide {}
-#[doc = include_str!("../docs/likelihood.md")]
-pub mod likelihood_guide {}
-#[doc = include_str!("../docs/guidance.md")]
-pub mod steering {}
-#[doc = include_str!("../docs/precision.md")]
-pub mod precision {}
-#[doc = include_str!("../docs/speed.md")]
-pub mod speed {}
-#[doc = include_str!("../docs/papers.md")]
-pub mod papers {}
+/// Longer texts: guides, figures and papers. Their examples are tests.
+pub mod docs {
+    #[doc = include_str!("../docs/guide/index.md")]
+    pub mod guide {
+        #[doc = include_str!("../docs/guide/forward.md")]
+        pub mod forward {}
+        #[doc = include_str!("../docs/guide/schedules.md")]
+        pub mod schedules {}
+        #[doc = include_str!("../docs/guide/posterior.md")]
+        pub mod posterior {}
+        #[doc = include_str!("../docs/guide/bound.md")]
+        pub mod bound {}
+        #[doc = include_str!("../docs/guide/mean.md")]
+        pub mod mean {}
+        #[doc = include_str!("../docs/guide/training.md")]
+        pub mod training {}
+        #[doc = include_str!("../docs/guide/sampling.md")]
+        pub mod sampling {}
+        #[doc = include_str!("../docs/guide/equations.md")]
+        pub mod equations {}
+        #[doc = include_str!("../docs/guide/solvers.md")]
+        pub mod solvers {}
+        #[doc = include_str!("../docs/guide/guidance.md")]
+        pub mod guidance {}
+        #[doc = include_str!("../docs/guide/flow_matching.md")]
+        pub mod flow_matching {}
+        #[doc = include_str!("../docs/guide/elsewhere.md")]
+        pub mod elsewhere {}
+    }
+    #[doc = include_str!("../docs/samplers.md")]
+    pub mod samplers {}
+    #[doc = include_str!("../docs/names.md")]
+    pub mod names {}
+    #[doc = include_str!("../docs/training.md")]
+    pub mod training {}
+    #[doc = include_str!("../docs/likelihood.md")]
+    pub mod likelihood {}
+    #[doc = include_str!("../docs/guidance.md")]
+    pub mod guidance {}
+    #[doc = include_str!("../docs/precision.md")]
+    pub mod precision {}
+    #[doc = include_str!("../docs/speed.md")]
+    pub mod speed {}
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
+    #[doc = include_str!("../docs/papers.md")]
+    pub mod papers {}
+}
 
 pub use ndarray_rand::{rand, rand_distr};
 
-pub use denoiser::{Denoiser, Point, Prediction, predicts};
-pub use dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
-pub use edit::{Edit, StepEnd};
+#[doc(inline)]
+pub use denoiser::{Denoiser, Point, Prediction};
 pub use error::Error;
+#[doc(inline)]
 pub use forward::ForwardProcess;
 pub use gaussian::gaussian_kl;
+#[doc(inline)]
 pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
 pub use mixture::GaussianMixture;
+#[doc(inline)]
 pub use noise::SeededNoise;
 pub use parameterization::{LinearMap, Parameterization, SigmaData};
+#[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
 pub use run::Run;
+#[doc(inline)]
 pub use sampler::Sampler;
+#[doc(inline)]
 pub use schedule::NoiseSchedule;
+#[doc(inline)]
 pub use solver::ReverseStep;
+#[doc(inline)]
 pub use state::State;
 pub use time::{Clock, Sigma, Step, Time};
 pub use variance::{LogVariance, ModelVariance, UpdateNoise, Variance};

@@ -78,6 +78,8 @@ impl SigmaData {
     /// 0.5, the value of the EDM paper.
     pub const EDM: Self = Self(0.5);
 
+    /// Data of this standard deviation.
+    ///
     /// # Errors
     ///
     /// If `value` is not in 1e-6 to 1e6.
@@ -152,6 +154,13 @@ impl Parameterization {
     /// [`Error::Singular`] where this and `x` do not determine `x_0` and `eps`: a noise or score
     /// prediction at zero SNR, a clean-data prediction where there is no noise; or where a coefficient
     /// is beyond an f64.
+    #[doc(alias(
+        "predict_start_from_noise",
+        "predict_eps_from_xstart",
+        "predict_noise_from_start",
+        "predict_xstart_from_eps",
+        "predict_start_from_v"
+    ))]
     pub fn to(self, other: Self, level: NoiseLevel) -> Result<LinearMap, Error> {
         if self == other {
             return Ok(LinearMap::IDENTITY);

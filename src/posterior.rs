@@ -12,6 +12,7 @@ use crate::{
 ///
 /// The marginals fix two equations, whatever the family:
 /// `state * alpha_t + clean = alpha_s` and `(state * sigma_t)^2 + std^2 = sigma_s^2`.
+#[doc(alias("diffusion bridge"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PosteriorCoefficients {
@@ -127,6 +128,7 @@ impl Posterior for Markov {
 /// `eta = 1` is [`Markov`]; `eta = 0` is deterministic.
 ///
 /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7 and 16.
+#[doc(alias("DDIM posterior", "generalized DDIM"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NonMarkovian {
     eta: f64,
@@ -135,6 +137,8 @@ pub struct NonMarkovian {
 impl NonMarkovian {
     pub(crate) const DETERMINISTIC: Self = Self { eta: 0.0 };
 
+    /// The member of the family with this eta: 1 is [`Markov`], 0 draws nothing.
+    ///
     /// # Errors
     ///
     /// If eta is negative, NaN or infinite. Above 1, some steps have no posterior, and

@@ -1,15 +1,15 @@
 //! The one loop, turned inside out.
 
 mod answer;
+mod lent;
+mod progress;
 
-use std::{collections::VecDeque, fmt::Debug, mem};
+use std::{fmt::Debug, sync::Arc};
 
-use answer::{PREDICTION, finite, keep, renoise};
+use lent::Lent;
+use progress::Progress;
 
-use crate::{
-    Edit, Error, NoiseLevel, Plan, Point, Prediction, StepEnd, noise::NoiseSource,
-    plan::PlannedStage, state::State,
-};
+use crate::{Error, Plan, Point, Prediction, edit::Edit, noise::NoiseSource, state::State};
 
 /// One run of a plan: it asks, and is answered, until it has ended.
 ///
@@ -34,52 +34,23 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Run<'p, V, T> {
-    plan: &'p Plan<T>,
-    state: V,
-    /// The point of an evaluation apart from the state.
-    trial: Option<V>,
-    /// Whether the network is asked there.
-    at_trial: bool,
-    /// Predictions in the basis of their stages, the newest first.
-    history: VecDeque<V>,
-    /// Evaluations done.
-    done: usize,
-    /// Whether an answer was lost on the way, and the state with it.
-    lost: bool,
-    /// State and trial before an answer that may yet fail.
-    before: [Option<V>; 2],
+    plan: Lent<'p, T>,
+    progress: Progress<V>,
 }
 
 impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
-    pub(crate) fn new<N>(plan: &'p Plan<T>, state: V, noise: &mut N) -> Result<Self, Error>
+    fn new<N>(plan: Lent<'p, T>, state: V, noise: &mut N) -> Result<Self, Error>
     where
         N: NoiseSource<V> + ?Sized,
     {
-        if !state.is_finite() {
-            return Err(Error::NotFinite {
-                what: "the start of the run",
-                step: 0,
-            });
-        }
-        let mut state = state;
-        renoise(&mut state, plan.stages().first(), noise)?;
-        Ok(Self {
-            plan,
-            state,
-            trial: None,
-            at_trial: false,
-            // No run keeps more than it asks for.
-            history: VecDeque::with_capacity(plan.memory().min(plan.evaluations()) + 1),
-            done: 0,
-            lost: false,
-            before: [None, None],
-        })
+        let progress = Progress::new(&plan, state, noise)?;
+        Ok(Self { plan, progress })
     }
 
     /// What the network is asked next: a state and what to tell it; `None` when the run has ended.
     pub fn pending(&self) -> Option<(&V, Point<T>)> {
-        let planned = self.planned()?;
-        Some((self.shown(), planned.point))
+        let planned = self.progress.planned(&self.plan)?;
+        Some((self.progress.shown(), planned.point))
     }
 
     /// Answers the pending question and takes the run to the next one.
@@ -93,36 +64,8 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     where
         N: NoiseSource<V> + ?Sized,
     {
-        let planned = self.planned().ok_or(Error::Finished)?;
-        let point = &planned.point;
-        finite(answer.value.is_finite(), point)?;
-        if let Some(shift) = &answer.shift {
-            // Refused now, if of another shape, while nothing has changed.
-            self.state
-                .fits(shift)
-                .map_err(|error| error.naming("the shift of a prediction"))?;
-        }
-        let kept = planned.draws(self.next()) && !self.is_direct(planned);
-        if kept {
-            // A source that draws between two combinations would have drawn before the second refuses.
-            self.state
-                .fits(&answer.value)
-                .map_err(|error| error.naming(PREDICTION))?;
-            keep(&mut self.before[0], &self.state)?;
-            if let Some(trial) = &self.trial {
-                keep(&mut self.before[1], trial)?;
-            }
-        }
-        let result = self.take(answer, noise);
-        if kept && result.is_err() {
-            let places = [Some(&mut self.state), self.trial.as_mut()];
-            for (kept, place) in self.before.iter_mut().zip(places) {
-                if let (Some(kept), Some(place)) = (kept, place) {
-                    mem::swap(kept, place);
-                }
-            }
-        }
-        result.map(|_| ())
+        let here = self.progress.here(&self.plan)?;
+        self.progress.supply(here, answer, noise)
     }
 
     /// The same for a loop that ends with the first error: it reads the answer once less, and gives the
@@ -158,8 +101,9 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     where
         N: NoiseSource<V> + ?Sized,
     {
-        let result = self.take(answer, noise);
-        self.lost = result.is_err();
+        let here = self.progress.here(&self.plan)?;
+        let result = self.progress.take(here, answer, noise);
+        self.progress.lost = result.is_err();
         result
     }
 
@@ -171,14 +115,11 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     ///
     /// If the edit fails or leaves a NaN or an infinity.
     pub fn edit<E: Edit<V> + ?Sized>(&mut self, edit: &mut E) -> Result<(), Error> {
-        let end = self.plan.levels().last().copied();
-        let next = self.planned().map(|planned| &planned.point);
-        let reached = StepEnd {
-            step: next.map_or(self.plan.steps(), |point| point.step),
-            level: next.map_or(end.unwrap_or(NoiseLevel::CLEAN), |point| point.level),
-        };
-        self.change(|x| edit.edit(x, reached))?;
-        if self.shown().is_finite() {
+        let reached = self.progress.reached(&self.plan);
+        let last = self.progress.done.checked_sub(1);
+        let last = last.and_then(|last| self.plan.stages().get(last));
+        self.progress.change(last, |x| edit.edit(x, reached))?;
+        if self.progress.shown().is_finite() {
             return Ok(());
         }
         Err(Error::NotFinite {
@@ -187,73 +128,102 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         })
     }
 
-    /// Adds a displacement of the data, if the stage that asked at `point` has ended its step.
-    fn shift(&mut self, shift: &V, point: &Point<T>) -> Result<(), Error> {
-        let next = self.planned().map(|planned| &planned.point);
-        if next.is_some_and(|next| next.step == point.step) {
-            // A slope taken at a displaced point would be one of another equation.
-            return Ok(());
-        }
-        let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
-        self.change(|x| x.combine(1.0, &[(alpha, shift)]))
-    }
-
-    fn change(&mut self, f: impl FnOnce(&mut V) -> Result<(), Error>) -> Result<(), Error> {
-        let trial = match &mut self.trial {
-            Some(trial) if self.at_trial => trial,
-            _ => return f(&mut self.state),
-        };
-        let mut change = trial.clone();
-        f(trial)?;
-        change.combine(-1.0, &[(1.0, &*trial)])?;
-        // What the state would have to be for this to be its trial.
-        let last = self.done.checked_sub(1);
-        let last = last.and_then(|i| self.plan.stages().get(i));
-        let scale = last.and_then(|planned| Some(planned.stage.trial.as_ref()?.state));
-        if let Some(scale) = scale.filter(|scale| *scale != 0.0) {
-            self.state.combine(1.0, &[(scale.recip(), &change)])?;
-        }
-        Ok(())
-    }
-
     /// The state as it stands.
     pub fn state(&self) -> &V {
-        &self.state
+        &self.progress.state
     }
 
     /// Ends the run and gives the state.
     pub fn into_state(self) -> V {
-        self.state
+        self.progress.state
     }
 
     /// The predictions kept for later steps, the newest first, each in the basis of its stage.
     pub fn predictions(&self) -> impl Iterator<Item = &V> {
-        self.history.iter()
+        self.progress.history.iter()
     }
 
     /// Number of evaluations done.
     pub fn evaluations_done(&self) -> usize {
-        self.done
+        self.progress.done
     }
 
     /// Number of predictions kept for later steps: never more than the memory of the plan.
     pub fn predictions_kept(&self) -> usize {
-        self.history.len()
+        self.progress.history.len()
     }
 
-    fn planned(&self) -> Option<&'p PlannedStage<T>> {
-        self.plan.stages().get(self.done).filter(|_| !self.lost)
+    /// Number of draws of noise made, since the run began.
+    pub fn draws(&self) -> u64 {
+        self.progress.draws
+    }
+}
+
+impl<T: Copy + Debug> Plan<T> {
+    /// The run as a value that asks and is answered, for a loop of one's own.
+    ///
+    /// # Errors
+    ///
+    /// If `x` holds a NaN or an infinity.
+    pub fn start_from<V, N>(&self, x: V, noise: &mut N) -> Result<Run<'_, V, T>, Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        Run::new(Lent::Borrowed(self), x, noise)
     }
 
-    fn next(&self) -> Option<&'p PlannedStage<T>> {
-        self.plan.stages().get(self.done + 1)
-    }
-
-    /// What the network is shown next.
-    fn shown(&self) -> &V {
-        match &self.trial {
-            Some(trial) if self.at_trial => trial,
-            _ => &self.state,
-        }
+    /// The same run, which shares the plan and borrows nothing: for a job beside its plan in a
+    /// struct, in a list, or in another thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_from`](Self::start_from).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use gaussian_diffusion::{Error, Grid, SeededNoise, Plan, Prediction, Run, Step};
+    /// use gaussian_diffusion::{schedule::Discrete, solver::DpmSolver};
+    /// use ndarray::Array2;
+    ///
+    /// struct Job {
+    ///     plan: Arc<Plan<Step>>,
+    ///     run: Run<'static, Array2<f32>, Step>,
+    ///     noise: SeededNoise,
+    /// }
+    ///
+    /// impl Job {
+    ///     fn new(plan: &Arc<Plan<Step>>, seed: u64) -> Result<Self, Error> {
+    ///         let mut noise = SeededNoise::new(seed);
+    ///         let start = plan.prior((1, 3), &mut noise)?;
+    ///         let run = plan.start_shared(start, &mut noise)?;
+    ///         Ok(Self { plan: plan.clone(), run, noise })
+    ///     }
+    /// }
+    ///
+    /// let schedule = Discrete::stable_diffusion()?;
+    /// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 4)?, &DpmSolver::plus_plus(2)?)?;
+    /// let plan = Arc::new(plan);
+    /// let mut jobs = vec![Job::new(&plan, 1)?, Job::new(&plan, 2)?];
+    /// drop(plan);
+    /// for job in &mut jobs {
+    ///     while let Some((x, at)) = job.run.pending() {
+    ///         println!("step {} of {}", at.step, job.plan.steps());
+    ///         let answer = Prediction::noise(x * 0.1);
+    ///         job.run.supply(answer, &mut job.noise)?;
+    ///     }
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn start_shared<V, N>(
+        self: &Arc<Self>,
+        x: V,
+        noise: &mut N,
+    ) -> Result<Run<'static, V, T>, Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        Run::new(Lent::Shared(Arc::clone(self)), x, noise)
     }
 }

@@ -96,6 +96,8 @@ impl Time {
     pub(crate) const ZERO: Self = Self(0.0);
     pub(crate) const ONE: Self = Self(1.0);
 
+    /// The time of this value.
+    ///
     /// # Errors
     ///
     /// If `value` is NaN or infinite.
@@ -137,6 +139,8 @@ impl Sigma {
     pub(crate) const EDM_MIN: Self = Self(0.002);
     pub(crate) const EDM_MAX: Self = Self(80.0);
 
+    /// The ratio of this value.
+    ///
     /// # Errors
     ///
     /// If `value` is negative, NaN or infinite.
@@ -163,6 +167,12 @@ pub trait Clock: Copy {
     /// The reading at `fraction` of the way from `self` to `other`, both ends exact; a fraction outside
     /// 0 to 1 is that of the nearer end.
     fn toward(self, other: Self, fraction: f64) -> Self;
+
+    /// The same on the clock that a network hears: that of the logarithm for [`Sigma`], whose networks
+    /// are given `ln(sigma) / 4`, and by default [`toward`](Self::toward).
+    fn heard_toward(self, other: Self, fraction: f64) -> Self {
+        self.toward(other, fraction)
+    }
 
     /// The reading as a training step; `None`, as by default, on a clock that does not count steps.
     fn as_step(self) -> Option<Step> {
@@ -220,5 +230,14 @@ impl Clock for Sigma {
 
     fn toward(self, other: Self, fraction: f64) -> Self {
         Self(lerp(self.0, other.0, fraction))
+    }
+
+    fn heard_toward(self, other: Self, fraction: f64) -> Self {
+        match fraction {
+            f if f > 0.0 && f < 1.0 && self.0 > 0.0 && other.0 > 0.0 => {
+                Self(lerp(self.0.ln(), other.0.ln(), f).exp())
+            }
+            end => self.toward(other, end),
+        }
     }
 }

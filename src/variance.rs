@@ -18,6 +18,8 @@ use crate::{Error, Markov, NoiseLevel, Posterior};
 pub struct Variance(f64);
 
 impl Variance {
+    /// The variance of this value.
+    ///
     /// # Errors
     ///
     /// If `value` is negative, NaN or infinite.
@@ -69,6 +71,8 @@ impl Variance {
 pub struct LogVariance(f64);
 
 impl LogVariance {
+    /// The logarithm of this value.
+    ///
     /// # Errors
     ///
     /// If `value` is NaN or above 709, beyond which the variance would be infinite.

@@ -1000,7 +1000,7 @@ fn in_sigma_over_alpha() {
     for churn in [0.0, 0.7, 40.0] {
         let within = |s: f64| Sigma::new(s).unwrap();
         let euler = Churn::new(Ddim::default(), churn).unwrap();
-        let euler = euler.within(within(0.3), within(5.0)).unwrap();
+        let euler = euler.with_noise_between(within(0.3), within(5.0)).unwrap();
         agree("EDM Euler", euler, move |w, x| {
             edm(w, x, false, churn, 0.3, 5.0, 1.0)
         });

@@ -3,10 +3,10 @@
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use gaussian_diffusion::{
-    Edit, Error, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, Point, Prediction,
-    ReverseStep, SeededNoise, Sigma, Step, StepEnd, UpdateNoise,
+    Error, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, Point, Prediction,
+    ReverseStep, SeededNoise, Sigma, Step, UpdateNoise,
     denoiser::SelfConditioned,
-    editing::{Inpaint, Inversion, Known, slerp},
+    editing::{Edit, Inpaint, Inversion, Known, StepEnd, slerp},
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp, VpLinear},

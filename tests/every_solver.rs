@@ -8,8 +8,8 @@ use common::{
 };
 use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, NoiseSchedule, Parameterization, Plan, Point,
-    ReverseStep, SeededNoise, Sigma, StepEnd,
-    editing::{Inpaint, Inversion, Known},
+    ReverseStep, SeededNoise, Sigma,
+    editing::{Inpaint, Inversion, Known, StepEnd},
     guidance::{CfgPlusPlus, Combination, Guided},
     noise::{NoiseSource, Scale},
     predicts,
@@ -600,7 +600,7 @@ fn guided<A: Real, S: NoiseSchedule>(schedule: &S, grid: &Grid<S::Time>) {
                 let mut noise = SeededNoise::new(11);
                 let start = plan.noised(x0, &mut noise).unwrap();
                 let nets = (points([0.5, -0.2]), points([0.1, 0.3]));
-                let mut net = Guided::new(nets, cfg()).in_terms_of(Parameterization::X0);
+                let mut net = Guided::new(nets, cfg()).with_parameterization(Parameterization::X0);
                 plan.sample(start, &mut net, &mut noise).unwrap()
             };
             let x0 = Array2::from_shape_fn((4, 2), |(i, j)| A::of(0.3 * i as f64 - 0.5 * j as f64));

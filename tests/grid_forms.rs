@@ -684,7 +684,7 @@ fn bad_input_is_refused_by_name() {
         ),
         (
             message(Grid::polyexponential(&s, 3, 0.0)),
-            "rho is 0, allowed: 1e-3 to 1e3",
+            "exponent is 0, allowed: 1e-3 to 1e3",
         ),
         (
             message(Grid::exponential(&flow, 3)),

@@ -7,8 +7,9 @@ use gaussian_diffusion::{
     Plan, Point, Prediction, ReverseStep, SeededNoise, Sigma, State, Step,
     denoiser::{Correction, DynamicThreshold},
     guidance::{
-        Adaptive, CfgPlusPlus, Classifier, Combination, GuidanceInterval, Guided, Predictions,
-        Predictors, Projected, Rescaled, Rule, Strength, Together, Within,
+        CfgPlusPlus, CfgZeroStar, Classifier, Combination, GuidanceInterval, Guided,
+        MagnitudeAwareCfg, Predictions, Predictors, Projected, Rescaled, Rule, Strength,
+        TangentialCfg, Together, Within,
     },
     noise::{NoiseSource, Scale},
     predicts,
@@ -131,8 +132,8 @@ fn linear_rules_combine_the_scores_of_mixtures() {
             Parameterization::Flow,
             Parameterization::Score,
         ] {
-            let pair = |rule| Guided::new(two(), rule).in_terms_of(terms);
-            let triple = |rule| Guided::new(three(), rule).in_terms_of(terms);
+            let pair = |rule| Guided::new(two(), rule).with_parameterization(terms);
+            let triple = |rule| Guided::new(three(), rule).with_parameterization(terms);
             type Net = Box<dyn Denoiser<Array2<f64>, ()>>;
             let rules: [(Net, [f64; 3]); 6] = [
                 (
@@ -164,7 +165,7 @@ fn linear_rules_combine_the_scores_of_mixtures() {
                                 .with_perturbed(0.5)
                                 .unwrap(),
                         )
-                        .in_terms_of(terms),
+                        .with_parameterization(terms),
                     ),
                     [2.5, -0.5, -1.0],
                 ),
@@ -221,15 +222,16 @@ fn predictions_without_weight_are_not_asked_for() {
         asked(Projected::new(1.0).unwrap(), inside),
         (c.clone(), [1, 0])
     );
-    for rule in [
-        Adaptive::zero_star(1.0, 0),
-        Adaptive::tangential(1.0),
-        Adaptive::magnitude_aware(1.0, 8.0),
-    ] {
-        assert_eq!(asked(rule.unwrap(), inside), (c.clone(), [1, 0]));
+    let rules: [Box<dyn Rule<Array2<f64>>>; 3] = [
+        Box::new(CfgZeroStar::new(1.0, 0).unwrap()),
+        Box::new(TangentialCfg::new(1.0).unwrap()),
+        Box::new(MagnitudeAwareCfg::new(1.0, 8.0).unwrap()),
+    ];
+    for rule in rules {
+        assert_eq!(asked(rule, inside), (c.clone(), [1, 0]));
     }
     assert_eq!(asked(cfg(2.0), inside).1, [1, 1]);
-    // Outside a interval, in an empty one, in a full one.
+    // Outside an interval, in an empty one, in a full one.
     let within = |interval| Within::new(cfg(2.0), interval);
     let guided = asked(cfg(2.0), inside);
     let sigmas = |low, high| GuidanceInterval::sigmas(low, high).unwrap();
@@ -270,7 +272,7 @@ fn predictions_without_weight_are_not_asked_for() {
         close(row.std(1.0), c.std(1.0), 1e-14, "full rescaling");
     }
     // Zero first: the condition is asked for its terms, the other not at all.
-    let zero = Adaptive::zero_star(2.0, 4).unwrap();
+    let zero = CfgZeroStar::new(2.0, 4).unwrap();
     assert_eq!(asked(zero, inside), (&c * 0.0, [1, 0]));
 }
 
@@ -339,7 +341,7 @@ fn rules_of_inner_products_agree_with_slow_loops() {
         rescaled.zip(&g).map(|(r, g)| 0.7 * r + 0.3 * g).collect()
     });
 
-    let mut rule = Adaptive::zero_star(w, 2).unwrap();
+    let mut rule = CfgZeroStar::new(w, 2).unwrap();
     check("zero star", combined(&mut rule, &c, &u, here), &|c, u| {
         let s = dot(c, u) / dot(u, u);
         c.iter()
@@ -348,7 +350,7 @@ fn rules_of_inner_products_agree_with_slow_loops() {
             .collect()
     });
 
-    let mut rule = Adaptive::tangential(w).unwrap();
+    let mut rule = TangentialCfg::new(w).unwrap();
     check("tangential", combined(&mut rule, &c, &u, here), &|c, u| {
         let rows = DMatrix::from_fn(2, 6, |i, j| if i == 0 { c[j] } else { u[j] });
         let svd = rows.svd(false, true);
@@ -358,13 +360,13 @@ fn rules_of_inner_products_agree_with_slow_loops() {
         cfg(c, &v.iter().map(|v| along * v).collect::<Vec<_>>(), w)
     });
 
-    let mut rule = Adaptive::magnitude_aware(w, 8.0).unwrap();
+    let mut rule = MagnitudeAwareCfg::new(w, 8.0).unwrap();
     check("magnitude", combined(&mut rule, &c, &u, here), &|c, u| {
         let d: Vec<f64> = c.iter().zip(u).map(|(c, u)| c - u).collect();
         let w = 1.0 + (w - 1.0) * (-8.0 * dot(&d, &d).sqrt() / dot(u, u).sqrt()).exp();
         cfg(c, u, w)
     });
-    let mut rule = Adaptive::magnitude_aware(w, 0.0).unwrap();
+    let mut rule = MagnitudeAwareCfg::new(w, 0.0).unwrap();
     check(
         "magnitude without",
         combined(&mut rule, &c, &u, here),
@@ -429,9 +431,9 @@ fn degenerate_predictions_stay_finite() {
     for (c, u) in cases {
         let rules: [Box<dyn Rule<Array2<f64>>>; 5] = [
             Box::new(Rescaled::new(Combination::classifier_free(3.0).unwrap(), 1.0).unwrap()),
-            Box::new(Adaptive::zero_star(3.0, 0).unwrap()),
-            Box::new(Adaptive::tangential(3.0).unwrap()),
-            Box::new(Adaptive::magnitude_aware(3.0, 8.0).unwrap()),
+            Box::new(CfgZeroStar::new(3.0, 0).unwrap()),
+            Box::new(TangentialCfg::new(3.0).unwrap()),
+            Box::new(MagnitudeAwareCfg::new(3.0, 8.0).unwrap()),
             Box::new(Projected::new(3.0).unwrap().with_norm(1.0).unwrap()),
         ];
         for mut rule in rules {
@@ -458,11 +460,11 @@ fn rules<V: State + 'static>() -> Vec<(&'static str, Box<dyn Rule<V>>)> {
             )),
         ),
         ("projected", Box::new(apg.with_norm(1.0).unwrap())),
-        ("zero star", Box::new(Adaptive::zero_star(3.0, 1).unwrap())),
-        ("tangential", Box::new(Adaptive::tangential(3.0).unwrap())),
+        ("zero star", Box::new(CfgZeroStar::new(3.0, 1).unwrap())),
+        ("tangential", Box::new(TangentialCfg::new(3.0).unwrap())),
         (
             "magnitude-aware",
-            Box::new(Adaptive::magnitude_aware(3.0, 2.0).unwrap()),
+            Box::new(MagnitudeAwareCfg::new(3.0, 2.0).unwrap()),
         ),
     ]
 }
@@ -802,8 +804,8 @@ fn zero_velocity_leaves_a_flow_where_it_is() {
     let grid = Grid::new(grid.nodes()[..1].to_vec(), grid.nodes()[1].level).unwrap();
     let plan = Plan::new(&RectifiedFlow, &grid, &Ddim::default()).unwrap();
     let [a, _, all] = classes();
-    let rule = Adaptive::zero_star(3.0, 1).unwrap();
-    let mut net = Guided::new((a, all), rule).in_terms_of(Parameterization::Flow);
+    let rule = CfgZeroStar::new(3.0, 1).unwrap();
+    let mut net = Guided::new((a, all), rule).with_parameterization(Parameterization::Flow);
     let error = plan.sample(array![[0.5_f64, -0.5]], &mut net, &mut SeededNoise::new(0));
     let found: Array2<f64> = error.unwrap();
     assert!(
@@ -980,7 +982,7 @@ fn bad_input_is_refused() {
             "rescale phi is 1.5, allowed: 0 to 1",
         ),
         (
-            Adaptive::magnitude_aware(2.0, -1.0).map(drop),
+            MagnitudeAwareCfg::new(2.0, -1.0).map(drop),
             "alpha of the magnitude is -1, allowed: a finite number from 0 on",
         ),
         (
@@ -1081,7 +1083,7 @@ fn adapters_compose() {
         rule,
         GuidanceInterval::fraction(0.2, 0.8, plan.steps()).unwrap(),
     );
-    let net = Guided::new((a, all), rule).in_terms_of(Parameterization::Noise);
+    let net = Guided::new((a, all), rule).with_parameterization(Parameterization::Noise);
     let mut net = Denoiser::<Array2<f32>, Step>::clipped(net, -2.0, 2.0).unwrap();
     let mut noise = SeededNoise::new(2);
     let x = plan

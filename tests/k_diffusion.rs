@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 
 use gaussian_diffusion::{
-    Denoiser, DpmAdaptive, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction,
-    ReverseStep, Sigma,
+    Denoiser, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction, ReverseStep, Sigma,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::Edm,
-    solver::{Ancestral, Churn, Ddim, DpmSde, DpmSolver, LinearMultistep, RungeKutta, SingleStep},
+    solver::{
+        Ancestral, Churn, Ddim, DpmAdaptive, DpmSde, DpmSolver, LinearMultistep, RungeKutta,
+        SingleStep,
+    },
 };
 use ndarray::{Array1, Array2, Axis};
 use serde_json::Value;
@@ -97,7 +99,7 @@ fn solver(case: &Value) -> Box<dyn ReverseStep> {
         Box::new(
             Churn::new(inner, amount)
                 .unwrap()
-                .within(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
+                .with_noise_between(Sigma::new(range.0).unwrap(), Sigma::new(range.1).unwrap())
                 .unwrap()
                 .with_noise_factor(s_noise)
                 .unwrap(),

@@ -467,16 +467,17 @@ fn another_tensor_type_runs_everything() {
 #[test]
 fn another_tensor_type_is_guided() {
     use gaussian_diffusion::guidance::{
-        Adaptive, Combination, Predictions, Projected, Rescaled, Rule,
+        CfgZeroStar, Combination, MagnitudeAwareCfg, Predictions, Projected, Rescaled, Rule,
+        TangentialCfg,
     };
     fn rules<V: State + 'static>() -> Vec<Box<dyn Rule<V>>> {
         let cfg = Combination::classifier_free(3.0).unwrap();
         vec![
             Box::new(Rescaled::new(cfg, 0.7).unwrap()),
             Box::new(Projected::new(3.0).unwrap().with_norm(0.5).unwrap()),
-            Box::new(Adaptive::tangential(3.0).unwrap()),
-            Box::new(Adaptive::zero_star(3.0, 0).unwrap()),
-            Box::new(Adaptive::magnitude_aware(3.0, 2.0).unwrap()),
+            Box::new(TangentialCfg::new(3.0).unwrap()),
+            Box::new(CfgZeroStar::new(3.0, 0).unwrap()),
+            Box::new(MagnitudeAwareCfg::new(3.0, 2.0).unwrap()),
         ]
     }
     let (c, u) = (

@@ -646,7 +646,7 @@ fn bad_measurements_are_refused() {
     );
     assert_eq!(
         DiffPir::new(seen(), 0.0, 1).unwrap_err().to_string(),
-        "lambda of the measurement is 0, allowed: a finite number above 0"
+        "weight of the prediction is 0, allowed: a finite number above 0"
     );
     assert_eq!(
         DiffPir::new(seen(), 1.0, 0).unwrap_err().to_string(),

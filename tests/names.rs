@@ -1,9 +1,9 @@
 //! Samplers by name.
 
 use gaussian_diffusion::{
-    Clock, Error, Grid, NoiseSchedule, Plan, ReverseStep, Sampler, Step,
+    Clock, Error, Grid, NoiseSchedule, Plan, ReverseStep, Sampler, Sigma, Step,
     sampler::{GridName, Kind, SolverName},
-    schedule::{Discrete, Edm, RectifiedFlow},
+    schedule::{Cosine, Discrete, Edm, RectifiedFlow, Shifted, VeGeometric, VpLinear},
     solver::{Ancestral, Ddim, DpmSolver, Pndm, RungeKutta, SingleStep},
 };
 
@@ -208,60 +208,86 @@ fn what_peers_have_and_we_do_not_is_said() {
     }
 }
 
-/// Builds every sampler on every grid and gives how many there were.
-fn check_all<S: NoiseSchedule<Time: Clock>>(schedule: &S) -> usize {
-    let mut built = 0;
-    for solver in SolverName::all() {
-        for rule in GridName::all() {
-            let sampler = Sampler::new(solver, rule);
-            for n in [1, 2, 5, 20, 40] {
-                let Ok(grid) = sampler.grid(schedule, n) else {
-                    continue;
-                };
-                let plan = match sampler.plan(schedule, n) {
-                    Err(Error::Missing { what, needed_by }) => {
-                        let lacks_steps = needed_by == "TCD" && what == "a clock of training steps";
-                        assert!(lacks_steps || sampler.kind() == Kind::Adaptive, "{sampler}");
-                        continue;
-                    }
-                    // The other steps of a run with restarts lie between finite ratios.
-                    Err(Error::OutOfRange {
-                        what: "sigma",
-                        value,
-                        ..
-                    }) if solver == SolverName::Restart && value.is_infinite() => {
-                        continue;
-                    }
-                    plan => plan.unwrap_or_else(|error| panic!("{sampler}, {n}: {error}")),
-                };
-                // Restarts are steps of the n; DPM fast counts evaluations.
-                let steps = match solver {
-                    SolverName::DpmFast => grid.len(),
-                    _ => n,
-                };
-                let restarts = usize::from(solver == SolverName::Restart && n >= 20);
-                assert!(plan.steps() == steps || restarts > 0, "{sampler}, {n}");
-                let defect = plan.defect().unwrap();
-                assert!(defect < 1e-12, "{sampler}, {n}: {defect:e}");
-                built += 1;
+/// Builds every sampler on every grid, and gives the grids of some length that the schedule has not.
+fn check_all<S: NoiseSchedule<Time: Clock>>(schedule: &S) -> Vec<(GridName, usize)> {
+    let mut missing = Vec::new();
+    for rule in GridName::all() {
+        for n in [1, 2, 3, 8, 20, 40] {
+            let Err(error) = rule.grid(schedule, n) else {
+                continue;
+            };
+            // What the field has no grid of: figures beyond the schedule, flows alone, strides that do not fit.
+            match error {
+                Error::Missing {
+                    what: "a rectified flow",
+                    ..
+                } => (),
+                Error::OutOfRange {
+                    what: "log-SNR" | "number of steps",
+                    ..
+                } => (),
+                error => panic!("{rule}, {n}: {error}"),
             }
+            missing.push((rule, n));
         }
     }
-    built
+    for sampler in SolverName::all().flat_map(|s| GridName::all().map(move |g| Sampler::new(s, g)))
+    {
+        if sampler.kind() == Kind::Adaptive {
+            continue;
+        }
+        for n in [1, 2, 3, 8, 20, 40] {
+            let left_out = usize::from(sampler.solver().discards_penultimate());
+            let asked = match sampler.solver() {
+                SolverName::DpmFast => n.max(2),
+                _ => n + left_out,
+            };
+            if sampler.grid_rule().grid(schedule, asked).is_err() {
+                continue;
+            }
+            let plan = sampler.plan(schedule, n);
+            let plan = plan.unwrap_or_else(|error| panic!("{sampler}, {n}: {error}"));
+            // Restarts are steps of the n; DPM fast counts evaluations.
+            let counted = match sampler.solver() {
+                SolverName::DpmFast => false,
+                solver => solver != SolverName::Restart || n < 20,
+            };
+            assert!(plan.steps() == n || !counted, "{sampler}, {n}");
+            let defect = plan.defect().unwrap();
+            assert!(defect < 1e-12, "{sampler}, {n}: {defect:e}");
+        }
+    }
+    missing
 }
 
 #[test]
 fn every_sampler_has_plans_without_defect() {
-    let discrete = check_all(&Discrete::stable_diffusion().unwrap());
-    let edm = check_all(&Edm::default());
-    let flow = check_all(&RectifiedFlow);
-    println!("{discrete} {edm} {flow}");
-    // 35 solvers with plans, five lengths; on training steps all grids but three, whose sigmas lie outside
-    // the schedule, and but for single runs.
-    assert!(discrete > 35 * 5 * 19 - 50, "{discrete}");
-    // Those that count training steps are none here.
-    assert!(edm > 30 * 5 * 9, "{edm}");
-    assert!(flow > 30 * 5 * 3, "{flow}");
+    use GridName as G;
+    let names = |missing: Vec<(G, usize)>| {
+        let mut names: Vec<_> = missing.into_iter().map(|(rule, _)| rule).collect();
+        names.dedup();
+        names
+    };
+    let flows = [G::Flux, G::Flux2, G::Ltx2];
+    // Sigmas from 152, from 700, of log-SNR from -15.
+    let beyond = [G::AlignYourStepsVideo, G::Vp, G::LogitNormal];
+    let sd = Discrete::stable_diffusion().unwrap();
+    assert_eq!(names(check_all(&sd)), [&beyond[..], &flows].concat());
+    let zero = sd.zero_terminal_snr().unwrap();
+    // The last of these figures still lie beyond the first step.
+    assert_eq!(names(check_all(&zero)), [&beyond[..2], &flows].concat());
+    assert_eq!(
+        names(check_all(&VpLinear::new(0.1, 20.0).unwrap())),
+        [&beyond[..1], &beyond[2..], &flows].concat()
+    );
+    assert_eq!(names(check_all(&Cosine)), flows);
+    assert_eq!(names(check_all(&Edm::default())), flows);
+    let sigma = |value| Sigma::new(value).unwrap();
+    let exploding = VeGeometric::new(sigma(0.01), sigma(50.0)).unwrap();
+    assert_eq!(names(check_all(&exploding)), [&beyond[..], &flows].concat());
+    assert_eq!(check_all(&RectifiedFlow), []);
+    assert_eq!(check_all(&Shifted::flow(3.0).unwrap()), []);
+    assert_eq!(check_all(&Shifted::flow(0.5).unwrap()), []);
 }
 
 #[test]
@@ -410,28 +436,93 @@ fn restarts_follow_the_rule_of_the_webui() {
     }
 }
 
+/// The figures of the issue of a front end's names on flows, written out.
 #[test]
-fn rules_on_training_steps_need_them() {
-    for (name, rule) in [
-        ("DDIM", "Timesteps"),
-        ("euler simple", "Simple"),
-        ("euler beta", "Beta"),
-        ("lcm", "LCM"),
+fn grids_on_flows_are_those_of_a_table_of_steps() {
+    let sigmas = |name: &str, factor: f64, n| -> Vec<f64> {
+        let plan = sampler(name)
+            .plan(&Shifted::flow(factor).unwrap(), n)
+            .unwrap();
+        plan.levels().iter().map(|level| level.sigma()).collect()
+    };
+    let shifted = |t: f64| 3.0 * t / (1.0 + 2.0 * t);
+    assert!((sigmas("Euler simple", 3.0, 8)[1] - shifted(0.875)).abs() < 1e-15);
+    assert!((sigmas("euler normal", 1.0, 4)[3] - 0.001).abs() < 1e-15);
+    // ComfyUI shifts the end of these twice.
+    assert!((sigmas("euler normal", 3.0, 4)[3] - shifted(shifted(0.001))).abs() < 1e-15);
+    assert!((sigmas("euler discrete", 3.0, 4)[3] - shifted(0.001)).abs() < 1e-15);
+    let even = 1.0 - 0.25 * (1.0 - shifted(0.001));
+    assert!((sigmas("euler sgm_uniform", 3.0, 4)[1] - shifted(even)).abs() < 1e-15);
+    // Curves run in sigma, which is time, and not in its ratio to the signal.
+    let root = shifted(0.001_f64).powf(1.0 / 7.0);
+    assert!((sigmas("euler karras", 3.0, 3)[1] - (0.5 + 0.5 * root).powi(7)).abs() < 1e-15);
+    assert!((sigmas("euler exponential", 3.0, 3)[1] - shifted(0.001).sqrt()).abs() < 1e-15);
+    assert_eq!(sigmas("euler linear_quadratic", 3.0, 4)[1], 0.9875);
+    // Zero terminal SNR: the last step is one of sigma 4518.76.
+    let zero = Discrete::stable_diffusion()
+        .unwrap()
+        .zero_terminal_snr()
+        .unwrap();
+    for grid in [
+        "simple",
+        "normal",
+        "karras",
+        "exponential",
+        "beta",
+        "kl_optimal",
+        "lcm",
     ] {
-        let error = sampler(name)
-            .plan(&Edm::default(), 5)
-            .unwrap_err()
-            .to_string();
-        let expected = format!("a clock of training steps is missing, the grid {rule} needs it");
-        assert_eq!(error, expected);
+        let plan = sampler(&format!("euler {grid}")).plan(&zero, 6).unwrap();
+        let point = plan.stages()[0].point;
+        assert!(
+            (point.level.noise_to_signal() - 4518.763699).abs() < 1e-6,
+            "{grid}"
+        );
+        assert_eq!(point.time, Step::new(999), "{grid}");
     }
-    // On a flow, ratios have no largest value.
-    assert!(sampler("euler karras").plan(&RectifiedFlow, 5).is_err());
-    let grid = GridName::LinearQuadratic.grid(&RectifiedFlow, 4).unwrap();
-    assert_eq!(grid.nodes()[1].level.sigma(), 0.9875);
     // Any schedule behind a pointer will do.
     let boxed: Box<dyn NoiseSchedule<Time = Step>> = Box::new(Discrete::cosine(100).unwrap());
     assert_eq!(sampler("euler simple").plan(&boxed, 5).unwrap().steps(), 5);
+}
+
+/// Ancestral steps of rectified flows, by their own formulas.
+#[test]
+fn ancestral_names_on_flows_take_the_step_of_flows() {
+    let schedule = Shifted::flow(3.0).unwrap();
+    for name in [
+        "euler_ancestral simple",
+        "dpmpp_2s_ancestral simple",
+        "euler_a simple",
+    ] {
+        let plan = sampler(name).plan(&schedule, 8).unwrap();
+        let levels = plan.levels();
+        let drawn: Vec<f64> = plan
+            .stages()
+            .iter()
+            .filter_map(|stage| stage.stage.commit.as_ref())
+            .filter_map(|update| match update.noise {
+                gaussian_diffusion::UpdateNoise::Std(std) => Some(std),
+                _ => None,
+            })
+            .collect();
+        for (i, pair) in levels.windows(2).enumerate().take(7) {
+            let (s, t) = (pair[0].sigma(), pair[1].sigma());
+            let down = t * t / s;
+            let up = (1.0 - t) / (1.0 - down);
+            let std = (t * t - (down * up).powi(2)).sqrt();
+            assert!(
+                (drawn[i] - std).abs() < 1e-13,
+                "{name}, {i}: {} {std}",
+                drawn[i]
+            );
+        }
+        assert!((drawn[0] - 0.8330).abs() < 5e-5 && (drawn[1] - 0.7043).abs() < 5e-5);
+    }
+    // Elsewhere it is DDIM's.
+    let plan = sampler("euler_ancestral").plan(&Edm::default(), 8).unwrap();
+    let by_hand = Ancestral::new(Ddim::default(), 1.0).unwrap();
+    let grid = GridName::Uniform.grid(&Edm::default(), 8).unwrap();
+    assert_eq!(plan, Plan::new(&Edm::default(), &grid, &by_hand).unwrap());
 }
 
 /// Trajectory consistency, by its own formulas in one dimension: down to floor(0.7 t), and back up.

@@ -340,7 +340,7 @@ fn inactive_noise() {
     let grid = Grid::uniform_time(&RectifiedFlow, 6).unwrap();
     let solver = SaSolver::new(2, 2)
         .unwrap()
-        .within(snr(20.0), snr(30.0))
+        .with_noise_between(snr(20.0), snr(30.0))
         .unwrap();
     let plan = Plan::new(&RectifiedFlow, &grid, &solver).unwrap();
     let flow = SaSolver::new(2, 2).unwrap().with_tau(0.0).unwrap();

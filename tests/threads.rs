@@ -80,7 +80,7 @@ fn sweeps_are_the_same_on_any_number_of_threads() {
             &[
                 Assignment::new(0, 0.3, &[(0.7, 1)]),
                 Assignment::new(1, -0.1, &[(0.5, 0), (0.25, 3), (1.5, 4)]),
-                Assignment::new(2, 0.0, &[(0.9, 1), (0.1, 0)]).within(-20.0, 20.0),
+                Assignment::new(2, 0.0, &[(0.9, 1), (0.1, 0)]).with_bounds(-20.0, 20.0),
             ],
         );
         (finite.unwrap(), [bits(a), bits(b), bits(c)])

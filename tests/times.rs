@@ -307,7 +307,10 @@ fn importance_follows_the_second_moment() {
     assert!((sampler.cdf(Step::new(1)) + sampler.density(Step::new(2)) - 1.0).abs() < 1e-15);
     assert_eq!(sampler.cdf(Step::new(2)), 1.0);
     // One full history is not enough.
-    let mut half = LossSecondMoment::new(2).unwrap().with_losses_kept(1).unwrap();
+    let mut half = LossSecondMoment::new(2)
+        .unwrap()
+        .with_losses_kept(1)
+        .unwrap();
     half.update(&[Step::new(0)], &[3.0]).unwrap();
     assert!(!half.is_warm());
     assert_eq!(half.density(Step::new(0)), 0.5);

@@ -207,7 +207,7 @@ pub(super) fn sa_solver(
     }
     // Noise is added at the steps from 200 to 800.
     Ok(Box::new(match schedule.levels_time(200.0, 800.0)? {
-        Some((from, to)) => solver.within(from, to)?,
+        Some((from, to)) => solver.with_noise_between(from, to)?,
         None => solver.with_tau(0.0)?,
     }))
 }

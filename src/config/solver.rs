@@ -125,7 +125,7 @@ fn churned(keys: &Keys, options: &Options, walk: &Walk<Timestep>) -> Result<Solv
         .with_evaluation_before(kept);
     Ok(match options.churn_range {
         None => Box::new(churn),
-        Some((min, max)) => Box::new(churn.within(min, max)?),
+        Some((min, max)) => Box::new(churn.with_noise_between(min, max)?),
     })
 }
 

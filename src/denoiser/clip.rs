@@ -28,6 +28,8 @@ pub struct Clip {
 }
 
 impl Clip {
+    /// Keeps the predicted data between `low` and `high`.
+    ///
     /// # Errors
     ///
     /// If a bound is NaN or `low` is not below `high`.
@@ -68,7 +70,7 @@ impl<V: State, T> Correction<V, T> for Clip {
             return Ok(answer);
         }
         let terms = [(map.state, 1)];
-        let within = Assignment::new(0, map.prediction, &terms).within(self.low, self.high);
+        let within = Assignment::new(0, map.prediction, &terms).with_bounds(self.low, self.high);
         V::sweep(&mut [&mut answer.value], &[x], &[within]).map_err(|error| error.naming("x"))?;
         answer.parameterization = Parameterization::X0;
         Ok(answer)

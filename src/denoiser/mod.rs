@@ -6,7 +6,6 @@ mod correction;
 mod differentiable;
 mod preconditioned;
 pub mod preconditioning;
-pub mod predicts;
 mod self_conditioned;
 mod threshold;
 
@@ -176,7 +175,7 @@ impl<V: State> Prediction<V> {
 
 /// A network, or anything else that predicts the data or the noise from a noisy state.
 ///
-/// Closures become denoisers by what they predict: see [`predicts`]. Corrections are adapters on a
+/// Closures become denoisers by what they predict: see [`predicts`](crate::predicts). Corrections are adapters on a
 /// denoiser: [`clipped`](Self::clipped), [`corrected`](Self::corrected), and those of
 /// [`guidance`](crate::guidance).
 ///

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// $$s=\min\big(\max(Q_p(|x_0|),1),\thinspace s_{\max}\big),\qquad x_0\leftarrow\frac{\mathrm{clamp}(x_0,-s,s)}{s}$$
 ///
-/// There is no upper bound unless [`at_most`](Self::at_most) sets one; with the bound 1 nothing is
+/// There is no upper bound unless [`with_maximum`](Self::with_maximum) sets one; with the bound 1 nothing is
 /// dynamic.
 ///
 /// Source: Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding, Saharia et

@@ -4,7 +4,8 @@ use ndarray::{Array, Dimension};
 
 use super::Known;
 use crate::{
-    Edit, Error, StepEnd,
+    Error,
+    edit::{Edit, StepEnd},
     noise::{NoiseSource, Scale},
     state::{Real, State},
 };

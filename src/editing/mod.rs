@@ -7,7 +7,7 @@
 //! | go back and come down again (RePaint) | [`Plan::resampled`](crate::Plan::resampled) |
 //! | find the noise of data | [`Grid::inverted`](crate::Grid::inverted), [`Inversion`] |
 //! | move between two starts | [`slerp`], [`Plan::variation`](crate::Plan::variation) |
-//! | anything else between steps | [`Edit`](crate::Edit) |
+//! | anything else between steps | [`Edit`] |
 
 mod inpaint;
 mod inversion;
@@ -15,6 +15,7 @@ mod known;
 mod slerp;
 mod start;
 
+pub use crate::edit::{Edit, StepEnd};
 pub use inpaint::Inpaint;
 pub use inversion::Inversion;
 pub use known::Known;

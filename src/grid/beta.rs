@@ -36,6 +36,8 @@ pub struct Beta {
 }
 
 impl Beta {
+    /// Between these sigmas, at the quantiles of the beta distribution of shapes `a` and `b`.
+    ///
     /// # Errors
     ///
     /// If `min` is not positive, `max` is not above it, or `a` or `b` is not in 0.2 to 100.

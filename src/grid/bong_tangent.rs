@@ -35,6 +35,8 @@ pub struct BongTangent {
 }
 
 impl BongTangent {
+    /// Between these sigmas.
+    ///
     /// # Errors
     ///
     /// If `max` is not above `min`.

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 
-/// `sigma_i = exp(ln min + u^rho ln(max / min))` with `u` falling evenly from 1 to 0.
+/// `sigma_i = exp(ln min + u^p ln(max / min))` with `u` falling evenly from 1 to 0.
 ///
-/// $$\sigma_i=\sigma_{\min}\Big(\frac{\sigma_{\max}}{\sigma_{\min}}\Big)^{u_i^{\rho}},\qquad
+/// $$\sigma_i=\sigma_{\min}\Big(\frac{\sigma_{\max}}{\sigma_{\min}}\Big)^{u_i^{p}},\qquad
 ///   u_i=1-\frac{i}{n-1}$$
 ///
-/// With `rho = 1` this is the exponential curve, even in log-SNR. The largest alone for `n = 1`.
+/// With `p = 1` this is the exponential curve, even in log-SNR. The largest alone for `n = 1`.
 ///
 /// Source: k-diffusion, Crowson, 2022.
 ///
@@ -26,19 +26,21 @@ use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PolyExponential {
     ends: Ends,
-    rho: f64,
+    exponent: f64,
 }
 
 impl PolyExponential {
+    /// Between these sigmas, with this exponent; 1 is even in `ln sigma`.
+    ///
     /// # Errors
     ///
-    /// If `min` is not positive, `max` is not above it, or `rho` is not in 1e-3 to 1e3.
-    pub fn new(max: Sigma, min: Sigma, rho: f64) -> Result<Self, Error> {
+    /// If `min` is not positive, `max` is not above it, or `exponent` is not in 1e-3 to 1e3.
+    pub fn new(max: Sigma, min: Sigma, exponent: f64) -> Result<Self, Error> {
         let ends = Ends::new(max, min)?;
-        if !(1e-3..=1e3).contains(&rho) {
-            return Err(Error::range("rho", rho, "1e-3 to 1e3"));
+        if !(1e-3..=1e3).contains(&exponent) {
+            return Err(Error::range("exponent", exponent, "1e-3 to 1e3"));
         }
-        Ok(Self { ends, rho })
+        Ok(Self { ends, exponent })
     }
 }
 
@@ -46,9 +48,9 @@ impl SigmaCurve for PolyExponential {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
         check_steps(n)?;
         let (from, to) = (self.ends.max.ln(), self.ends.min.ln());
-        Ok(self
-            .ends
-            .fill(n, |f| ((1.0 - f).powf(self.rho) * (from - to) + to).exp()))
+        Ok(self.ends.fill(n, |f| {
+            ((1.0 - f).powf(self.exponent) * (from - to) + to).exp()
+        }))
     }
 }
 
@@ -73,13 +75,13 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// # Errors
     ///
-    /// As [`exponential`](Self::exponential), or if `rho` is not in 1e-3 to 1e3.
+    /// As [`exponential`](Self::exponential), or if `exponent` is not in 1e-3 to 1e3.
     #[doc(alias("get_sigmas_polyexponential"))]
-    pub fn polyexponential<S>(schedule: &S, n: usize, rho: f64) -> Result<Self, Error>
+    pub fn polyexponential<S>(schedule: &S, n: usize, exponent: f64) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {
         let (max, min) = ends_of(schedule)?;
-        Self::along(schedule, n, &PolyExponential::new(max, min, rho)?)
+        Self::along(schedule, n, &PolyExponential::new(max, min, exponent)?)
     }
 }

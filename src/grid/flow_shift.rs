@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 
 use super::{Grid, Node};
-use crate::{Error, LogSnr, NoiseLevel, Time, schedule::NoiseSchedule};
+use crate::{
+    Error, LogSnr, NoiseLevel, Time,
+    schedule::{NoiseSchedule, network_time_at},
+};
 
 impl<T: Copy + Debug> Grid<T> {
     /// The grid with every noise-to-signal ratio `factor` times as large; the network is given the
@@ -15,12 +18,13 @@ impl<T: Copy + Debug> Grid<T> {
     /// $$\sigma^{\prime}=\frac{k\thinspace\sigma}{1+(k-1)\thinspace\sigma},\qquad
     ///   \log\mathrm{SNR}^{\prime}=\log\mathrm{SNR}-2\ln k$$
     ///
-    /// A level without noise or without signal stays. [`Shifted`](crate::schedule::Shifted) moves
+    /// A level without noise or without signal stays; beyond the ends of its clock the network is given the
+    /// end. [`Shifted`](crate::schedule::Shifted) moves
     /// the schedule instead, for a network that is given the unshifted time.
     ///
     /// # Errors
     ///
-    /// If the factor is not in 1e-6 to 1e6, or leads beyond the schedule.
+    /// If the factor is not in 1e-6 to 1e6, or leads to where there is no level.
     ///
     /// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
     /// 2024.
@@ -52,7 +56,7 @@ impl<T: Copy + Debug> Grid<T> {
         let mut nodes = Vec::with_capacity(self.len());
         for node in &self.nodes {
             let (level, snr) = moved(node.level)?;
-            let time = schedule.network_time(schedule.time_at(snr)?);
+            let time = network_time_at(schedule, snr)?;
             nodes.push(Node { level, time });
         }
         Self::new(nodes, moved(self.end)?.0)

@@ -12,19 +12,21 @@ use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Karras {
     ends: Ends,
-    rho: f64,
+    exponent: f64,
 }
 
 impl Karras {
+    /// Between these sigmas, with this exponent; 7 is the value of the paper.
+    ///
     /// # Errors
     ///
-    /// If `min` is not positive, `max` is not above it, or `rho` is not in 1e-3 to 1e3.
-    pub fn new(max: Sigma, min: Sigma, rho: f64) -> Result<Self, Error> {
+    /// If `min` is not positive, `max` is not above it, or `exponent` is not in 1e-3 to 1e3.
+    pub fn new(max: Sigma, min: Sigma, exponent: f64) -> Result<Self, Error> {
         let ends = Ends::new(max, min)?;
-        if !(1e-3..=1e3).contains(&rho) {
-            return Err(Error::range("rho", rho, "1e-3 to 1e3"));
+        if !(1e-3..=1e3).contains(&exponent) {
+            return Err(Error::range("exponent", exponent, "1e-3 to 1e3"));
         }
-        Ok(Self { ends, rho })
+        Ok(Self { ends, exponent })
     }
 }
 
@@ -33,8 +35,8 @@ impl SigmaCurve for Karras {
         check_steps(n)?;
         let Ends { max, min } = self.ends;
         // In units of the largest, so that no power overflows.
-        let last = (min / max).powf(1.0 / self.rho);
-        let sigma = |f: f64| max * (1.0 - f + last * f).powf(self.rho);
+        let last = (min / max).powf(1.0 / self.exponent);
+        let sigma = |f: f64| max * (1.0 - f + last * f).powf(self.exponent);
         Ok(self.ends.fill(n, sigma))
     }
 }
@@ -58,6 +60,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// assert!((sigmas[2] - 2.515218976147159).abs() < 1e-13);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
+    #[doc(alias("use_karras_sigmas", "get_sigmas_karras"))]
     pub fn karras<S>(schedule: &S, n: usize) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = T> + ?Sized,
@@ -66,11 +69,11 @@ impl<T: Copy + Debug> Grid<T> {
         Self::karras_with(schedule, n, Karras::new(max, min, 7.0)?)
     }
 
-    /// `n` nodes at `(max^(1/rho) + i / (n - 1) (min^(1/rho) - max^(1/rho)))^rho`, and a step to the
+    /// `n` nodes at `(max^(1/p) + i / (n - 1) (min^(1/p) - max^(1/p)))^p`, and a step to the
     /// data; the largest alone for `n = 1`.
     ///
-    /// $$\frac{\sigma_i}{\alpha_i}=\Big(\rho_{\max}^{1/\rho}
-    ///   +\tfrac{i}{n-1}\big(\rho_{\min}^{1/\rho}-\rho_{\max}^{1/\rho}\big)\Big)^{\rho}$$
+    /// $$\frac{\sigma_i}{\alpha_i}=\Big(\rho_{\max}^{1/p}
+    ///   +\tfrac{i}{n-1}\big(\rho_{\min}^{1/p}-\rho_{\max}^{1/p}\big)\Big)^{p}$$
     ///
     /// # Errors
     ///

@@ -29,6 +29,8 @@ pub struct KlOptimal {
 }
 
 impl KlOptimal {
+    /// Between these sigmas.
+    ///
     /// # Errors
     ///
     /// If `min` is not positive or `max` is not above it.

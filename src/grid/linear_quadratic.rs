@@ -32,6 +32,8 @@ pub struct LinearQuadratic {
 }
 
 impl LinearQuadratic {
+    /// From the sigma `max` down, linear over the first half of the steps to `1 - threshold` of it.
+    ///
     /// # Errors
     ///
     /// If `max` is not above 0, or the threshold is not above 0 and below 1/2 (from there on the

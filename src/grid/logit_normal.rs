@@ -34,6 +34,8 @@ pub struct LogitNormalCurve {
 }
 
 impl LogitNormalCurve {
+    /// Quantiles of a logit-normal distribution of this mean and standard deviation, within these log-SNR.
+    ///
     /// # Errors
     ///
     /// If the mean is not in -100 to 100, `std` not in 1e-3 to 100, or the log-SNRs do not rise

@@ -6,12 +6,12 @@
 //! | [`Grid::leading`], [`Grid::trailing`], [`Grid::linspace`] | steps | an even choice of training steps |
 //! | [`Grid::uniform_time`] | any | even in time |
 //! | [`Grid::uniform_log_snr`] | any | even in log-SNR |
-//! | [`Grid::karras`] | any | even in `sigma^(1/rho)` |
+//! | [`Grid::karras`] | any | even in `(sigma / alpha)^(1/7)` |
 //! | [`Grid::quadratic_time`], [`Grid::sgm_uniform`] | any | even in the root of time; less the cleanest time |
 //! | [`Grid::exponential`], [`Grid::polyexponential`] | any | even in `ln sigma`, or in a power of it |
 //! | [`Grid::beta`], [`Grid::kl_optimal`] | any | quantiles of a beta distribution; even in `atan sigma` |
 //! | [`Grid::align_your_steps`], [`Grid::gits`] | any | published tables |
-//! | [`Grid::along`] | any | any [`SigmaCurve`]: [`VpCurve`], [`LinearQuadratic`], [`BongTangent`], [`LogitNormalCurve`], .. |
+//! | [`Grid::along`] | any | any [`SigmaCurve`]: [`VpCurve`], [`LinearQuadratic`], [`BongTangent`], [`LogitNormalCurve`], [`LaplaceCurve`], [`FlowCurve`], .. |
 //! | [`Grid::ddim_uniform`], [`Grid::ddim_quadratic`], [`Grid::simple`], [`Grid::smoothstep`], [`Grid::beta_steps`], [`Grid::lcm`] | steps | other choices of training steps |
 //! | [`Grid::at`], [`Grid::at_sigmas`], [`Grid::at_log_snrs`] | any | a list of your own |
 //!
@@ -25,11 +25,13 @@ mod bong_tangent;
 mod curve;
 mod ddim;
 mod exponential;
+mod flow_curve;
 mod flow_shift;
 mod gits;
 mod gits_table;
 mod karras;
 mod kl_optimal;
+mod laplace;
 mod lcm;
 mod linear_quadratic;
 mod logit_normal;
@@ -51,9 +53,11 @@ pub use beta::Beta;
 pub use bong_tangent::BongTangent;
 pub use curve::SigmaCurve;
 pub use exponential::PolyExponential;
+pub use flow_curve::FlowCurve;
 pub use flow_shift::{DynamicShift, flux2_mu};
 pub use karras::Karras;
 pub use kl_optimal::KlOptimal;
+pub use laplace::LaplaceCurve;
 pub use linear_quadratic::LinearQuadratic;
 pub use logit_normal::LogitNormalCurve;
 pub use part::steps_for_strength;
@@ -207,7 +211,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// assert!(grid.nodes()[0].level.is_clean());
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
-    #[doc(alias("DDIMInverseScheduler", "inversion"))]
+    #[doc(alias("DDIMInverseScheduler", "inversion", "ddim_reverse_sample"))]
     #[must_use]
     pub fn inverted(&self) -> Self {
         let mut nodes: Vec<_> = self.nodes.iter().rev().copied().collect();

@@ -3,7 +3,11 @@
 use std::{fmt::Debug, ops::Range};
 
 use super::{Grid, Node};
-use crate::{Error, NoiseLevel, schedule::NoiseSchedule, time::check_steps};
+use crate::{
+    Error, NoiseLevel,
+    schedule::{NoiseSchedule, network_time_at},
+    time::check_steps,
+};
 
 impl<T: Copy + Debug> Grid<T> {
     /// The steps of this range, counted from the start of the run.
@@ -94,11 +98,12 @@ impl<T: Copy + Debug> Grid<T> {
         self.tail((strength.min(0.999) * self.len() as f64) as usize + 1)
     }
 
-    /// A run that starts at this level: all nodes of less noise follow it.
+    /// A run that starts at this level: all nodes of less noise follow it. Beyond the ends of its clock
+    /// the network is given the end.
     ///
     /// # Errors
     ///
-    /// If the schedule does not reach the level, or it is not noisier than the end.
+    /// If the level is not noisier than the end.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, NoiseLevel, Sigma, schedule::Edm};
@@ -115,7 +120,7 @@ impl<T: Copy + Debug> Grid<T> {
     {
         let first = Node {
             level: start,
-            time: schedule.network_time(schedule.time_at(start.log_snr())?),
+            time: network_time_at(schedule, start.log_snr())?,
         };
         let later = self.nodes.iter().copied();
         let later = later.filter(|node| start.is_noisier_than(node.level));

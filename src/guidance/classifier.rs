@@ -32,6 +32,8 @@ pub struct Classifier<D, G> {
 }
 
 impl<D, G> Classifier<D, G> {
+    /// These predictions moved by `scale` times the gradient of a log-probability.
+    ///
     /// # Errors
     ///
     /// If the scale is not finite.

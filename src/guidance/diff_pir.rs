@@ -4,10 +4,10 @@ use super::{Measurement, Operator, krylov::solve};
 use crate::{Error, Point, denoiser::Correction, state::State};
 
 /// DiffPIR: the predicted data replaced by the nearest that agrees with a linear measurement,
-/// `argmin |y - A x|^2 + rho |x - x0|^2` with `rho = lambda std^2 alpha^2 / sigma^2`.
+/// `argmin |y - A x|^2 + k |x - x0|^2` with `k = w std^2 alpha^2 / sigma^2`.
 ///
-/// $$\tilde x_0=\arg\min_x\ \Vert y-Ax\Vert^2+\rho_t\thinspace\Vert x-\hat x_0\Vert^2,\qquad
-///   \rho_t=\lambda\thinspace\sigma_y^2\thinspace\frac{\alpha_t^2}{\sigma_t^2}$$
+/// $$\tilde x_0=\arg\min_x\ \Vert y-Ax\Vert^2+k_t\thinspace\Vert x-\hat x_0\Vert^2,\qquad
+///   k_t=w\thinspace\sigma_y^2\thinspace\frac{\alpha_t^2}{\sigma_t^2}$$
 ///
 /// A [`Correction`], for [`Denoiser::corrected`](crate::Denoiser::corrected); its `zeta` is the `eta`
 /// of [`Ddim`](crate::solver::Ddim). For a measurement without noise it is the projection on the data
@@ -34,29 +34,31 @@ use crate::{Error, Point, denoiser::Correction, state::State};
 #[derive(Debug, Clone)]
 pub struct DiffPir<O, V> {
     measurement: Measurement<O, V>,
-    lambda: f64,
+    weight: f64,
     iterations: usize,
 }
 
 impl<O, V> DiffPir<O, V> {
+    /// For this measurement, with this weight `w` of the prediction and so many iterations of its linear solver.
+    ///
     /// # Errors
     ///
-    /// If lambda is not positive and finite, or there is no iteration.
+    /// If the weight is not positive and finite, or there is no iteration.
     pub fn new(
         measurement: Measurement<O, V>,
-        lambda: f64,
+        weight: f64,
         iterations: usize,
     ) -> Result<Self, Error> {
-        if !(lambda > 0.0 && lambda.is_finite()) {
+        if !(weight > 0.0 && weight.is_finite()) {
             let allowed = "a finite number above 0";
-            return Err(Error::range("lambda of the measurement", lambda, allowed));
+            return Err(Error::range("weight of the prediction", weight, allowed));
         }
         if iterations == 0 {
             return Err(Error::range("number of iterations", 0.0, "1 or more"));
         }
         Ok(Self {
             measurement,
-            lambda,
+            weight,
             iterations,
         })
     }
@@ -68,13 +70,13 @@ impl<V: State, T, O: Operator<V>> Correction<V, T> for DiffPir<O, V> {
             return Ok(());
         }
         let signal = at.level.alpha() / at.level.sigma();
-        let rho = self.lambda * self.measurement.variance() * signal * signal;
+        let penalty = self.weight * self.measurement.variance() * signal * signal;
         let operator = self.measurement.operator();
         let residual = self.measurement.residual(x0)?;
-        // In measurements, of which there are fewer: x - x0 = A^T u with (A A^T + rho) u = y - A x0.
+        // In measurements, of which there are fewer: x - x0 = A^T u with (A A^T + penalty) u = y - A x0.
         let apply = |u: &V| {
             let mut y = operator.apply(&operator.transposed(x0, u)?)?;
-            y.combine(1.0, &[(rho, u)])?;
+            y.combine(1.0, &[(penalty, u)])?;
             Ok(y)
         };
         let u = solve(apply, &residual, self.iterations)?;

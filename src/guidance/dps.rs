@@ -58,6 +58,8 @@ pub struct Dps<D, O, V> {
 }
 
 impl<D, O, V> Dps<D, O, V> {
+    /// These predictions moved toward the measurement by a step of this size.
+    ///
     /// # Errors
     ///
     /// If the step is not finite.

@@ -5,7 +5,7 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 
 /// Several predictions made one by a rule: a denoiser.
 ///
-/// The rule works in the terms of the first prediction, or those of [`in_terms_of`](Self::in_terms_of).
+/// The rule works in the terms of the first prediction, or those of [`with_parameterization`](Self::with_parameterization).
 /// A variance is that of the first prediction that was asked for.
 ///
 /// ```
@@ -15,7 +15,7 @@ use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
 /// let with_text = predicts::noise(|x: &Array2<f32>, _: Point<Step>| x * 0.9);
 /// let without = predicts::noise(|x: &Array2<f32>, _: Point<Step>| x * 0.8);
 /// let rule = Combination::classifier_free(7.5)?;
-/// let mut net = Guided::new((with_text, without), rule).in_terms_of(Parameterization::X0);
+/// let mut net = Guided::new((with_text, without), rule).with_parameterization(Parameterization::X0);
 /// let schedule = Discrete::cosine(1000)?;
 /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 8)?, &Ddim::default())?;
 /// let mut noise = SeededNoise::new(1);
@@ -44,7 +44,7 @@ impl<P, R> Guided<P, R> {
 
     /// The rule works in these terms.
     #[must_use]
-    pub fn in_terms_of(self, terms: Parameterization) -> Self {
+    pub fn with_parameterization(self, terms: Parameterization) -> Self {
         Self {
             terms: Some(terms),
             ..self

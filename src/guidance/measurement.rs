@@ -80,6 +80,8 @@ pub struct Measurement<O, V> {
 }
 
 impl<O, V> Measurement<O, V> {
+    /// The value that this operator gave, with Gaussian noise of this standard deviation.
+    ///
     /// # Errors
     ///
     /// If the deviation of the noise is negative or not finite.

@@ -8,7 +8,9 @@
 //! | within an interval, by a schedule | Kynkäänniemi et al., 2024 | [`Within`], [`Strength`] |
 //! | rescaled | Lin et al., 2024 | [`Rescaled`] |
 //! | projected (APG) | Sadat et al., 2024 | [`Projected`] |
-//! | CFG-zero*, tangential, magnitude-aware | see there | [`Adaptive`] |
+//! | CFG-zero* | Fan et al., 2025 | [`CfgZeroStar`] |
+//! | tangential damping (TCFG) | Kwon et al., 2025 | [`TangentialCfg`] |
+//! | magnitude-aware (MAMBO-G) | Zhu et al., 2025 | [`MagnitudeAwareCfg`] |
 //! | CFG++ | Chung et al., 2024 | [`CfgPlusPlus`] |
 //! | classifier guidance | Dhariwal, Nichol, 2021 | [`Classifier`] |
 //! | DPS, PiGDM and MMPS, DiffPIR | see there | [`Dps`], [`GaussianPosterior`], [`DiffPir`] |
@@ -35,35 +37,40 @@
 //! # Ok::<(), gaussian_diffusion::Error>(())
 //! ```
 
-mod adaptive;
 mod cfg_plus_plus;
+mod cfg_zero_star;
 mod classifier;
 mod combination;
 mod diff_pir;
 mod dps;
 mod gaussian_posterior;
+mod gram;
 mod guided;
 mod krylov;
+mod magnitude_aware_cfg;
 mod measurement;
 mod predictors;
 mod projected;
 mod rescaled;
 mod rule;
 mod strength;
+mod tangential_cfg;
 mod within;
 
-pub use adaptive::Adaptive;
 pub use cfg_plus_plus::CfgPlusPlus;
+pub use cfg_zero_star::CfgZeroStar;
 pub use classifier::{Classifier, MeanClassifier};
 pub use combination::Combination;
 pub use diff_pir::DiffPir;
 pub use dps::Dps;
 pub use gaussian_posterior::GaussianPosterior;
 pub use guided::Guided;
+pub use magnitude_aware_cfg::MagnitudeAwareCfg;
 pub use measurement::{Measurement, Operator};
 pub use predictors::{Predictors, Together};
 pub use projected::Projected;
 pub use rescaled::Rescaled;
 pub use rule::{Predictions, Rule};
 pub use strength::Strength;
+pub use tangential_cfg::TangentialCfg;
 pub use within::{GuidanceInterval, Within};

@@ -105,6 +105,8 @@ pub struct Together<D> {
 }
 
 impl<D> Together<D> {
+    /// A network that answers `count` predictions in one call, one after the other along the first axis.
+    ///
     /// # Errors
     ///
     /// If the count is 0 or above 2^24.

@@ -10,10 +10,10 @@ use crate::{Error, Point, state::State};
 /// 2. `d <- d min(1, norm / |d|)`
 /// 3. `d' = d - (1 - parallel) (<d, c> / <c, c>) c`
 ///
-/// $$\tilde p=c+(w-1)\big(d_\perp+\eta\thinspace d_\parallel\big),\qquad d_\parallel=\frac{\langle d,c\rangle}{\Vert c\Vert^2}\thinspace c$$
+/// $$\tilde p=c+(w-1)\big(d_\perp+\texttt{parallel}\thinspace d_\parallel\big),\qquad d_\parallel=\frac{\langle d,c\rangle}{\Vert c\Vert^2}\thinspace c$$
 ///
 /// Without momentum, with any norm and `parallel = 1` it is plain guidance. The paper works on
-/// [`X0`](crate::Parameterization::X0); name the terms at [`Guided::in_terms_of`](super::Guided::in_terms_of).
+/// [`X0`](crate::Parameterization::X0); name the terms at [`Guided::with_parameterization`](super::Guided::with_parameterization).
 /// The momentum is forgotten where a run begins; a point where the scale is 1 leaves it as it is.
 ///
 /// Source: Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models, Sadat,

@@ -28,6 +28,8 @@ pub struct Rescaled<R> {
 }
 
 impl<R> Rescaled<R> {
+    /// This rule, rescaled by the share `phi`; 0.7 is the value of the paper.
+    ///
     /// # Errors
     ///
     /// If phi is not in 0 to 1.

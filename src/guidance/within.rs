@@ -22,11 +22,19 @@ impl GuidanceInterval {
     /// If `low` is negative or NaN, or `high` is below it or NaN.
     pub fn sigmas(low: f64, high: f64) -> Result<Self, Error> {
         if !(low >= 0.0) {
-            return Err(Error::range("lower sigma of a interval", low, "0 or more"));
+            return Err(Error::range(
+                "lower sigma of the guidance interval",
+                low,
+                "0 or more",
+            ));
         }
         if !(high >= low) {
             let allowed = format!("{} or more", Number(low));
-            return Err(Error::range("upper sigma of a interval", high, allowed));
+            return Err(Error::range(
+                "upper sigma of the guidance interval",
+                high,
+                allowed,
+            ));
         }
         Ok(Self(Bounds::Sigmas(low, high)))
     }
@@ -43,11 +51,15 @@ impl GuidanceInterval {
     /// If the fractions are not in order within 0 to 1.
     pub fn fraction(start: f64, stop: f64, steps: usize) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&start) {
-            return Err(Error::range("start of a interval", start, "0 to 1"));
+            return Err(Error::range(
+                "start of the guidance interval",
+                start,
+                "0 to 1",
+            ));
         }
         if !(stop >= start && stop <= 1.0) {
             let allowed = format!("{} to 1", Number(start));
-            return Err(Error::range("stop of a interval", stop, allowed));
+            return Err(Error::range("end of the guidance interval", stop, allowed));
         }
         // A fraction such as 0.29 of 100 is 28.999999999999996.
         let index = |part: f64| (part * steps as f64 + 1e-9).floor() as usize;
@@ -65,7 +77,7 @@ impl GuidanceInterval {
     }
 }
 
-/// A rule in a interval of the run; outside, the first prediction is taken as it is, and no other
+/// A rule in an interval of the run; outside, the first prediction is taken as it is, and no other
 /// asked for.
 ///
 /// Source: Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in

@@ -74,7 +74,7 @@ pub fn state<V: State>(
         &[
             Assignment::new(0, 0.5, &[(2.0, 1), (-0.25, 3)]),
             Assignment::new(1, 0.0, &[(1.0, 0), (0.5, 2)]),
-            Assignment::new(0, -1.0, &[(1.0, 1)]).within(-1.0, 1.0),
+            Assignment::new(0, -1.0, &[(1.0, 1)]).with_bounds(-1.0, 1.0),
         ],
     )?;
     require("finite numbers are finite", finite, || "in a sweep".into())?;

@@ -29,7 +29,7 @@ use crate::{
 ///   -\mathbb E\thinspace\underbrace{[-\log p(x_0|x_1)]}_ {L_0}$$
 ///
 /// Works on any grid that ends at the data, whole or respaced, with any [`ModelVariance`]. Fixed
-/// variances of the last step are clipped as [`ModelVariance::noise`] says. All numbers are nats per
+/// variances of the last step are clipped as [`ModelVariance::update_noise`] says. All numbers are nats per
 /// item, summed over its elements; the total is a [`LogProbability`](super::LogProbability) or a
 /// [`LogDensity`](super::LogDensity), as the decoder has it. Each term is drawn with one noise; averages over draws and
 /// items are for [`Estimate::of`].
@@ -53,7 +53,7 @@ use crate::{
 /// assert!(bits.get() > 0.0 && bits.get() < 8.0, "{bits}");
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("ELBO", "VLB", "calc_bpd_loop", "bits per dimension"))]
+#[doc(alias("ELBO", "VLB", "calc_bpd_loop", "bits per dimension", "vb_terms_bpd"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariationalBound<T, D> {
     pub(super) start: NoiseLevel,

@@ -19,11 +19,11 @@ use crate::{
 /// The bound of a diffusion model with infinitely many steps between two noise levels.
 ///
 /// ```text
-/// -log p(x_0) <= KL(q(x_1|x_0) || p(x_1)) + 1/2 integral E |eps - eps_predicted|^2 d log_snr
+/// -log p(x_0) <= KL(q(x_T|x_0) || p(x_T)) + 1/2 integral E |eps - eps_predicted|^2 d log_snr
 ///                - E log p(x_0|z_0)
 /// ```
 ///
-/// $$-\log p(x_0)\le \mathrm{KL}(q(x_1|x_0)\thinspace\Vert\thinspace p(x_1))
+/// $$-\log p(x_0)\le \mathrm{KL}(q(x_T|x_0)\thinspace\Vert\thinspace p(x_T))
 ///   +\tfrac12\int_{\ell_{\min}}^{\ell_{\max}}\mathbb E\thinspace\Vert\varepsilon-\hat\varepsilon\Vert^2\thinspace
 ///   \mathrm d\ell-\mathbb E\log p(x_0|z_0)$$
 ///
@@ -78,7 +78,7 @@ impl<S: NoiseSchedule + ?Sized, C: Debug> Debug for ContinuousBound<'_, S, C> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ContinuousTerms<L> {
-    /// `KL(q(x_1|x_0) || p(x_1))`.
+    /// `KL(q(x_T|x_0) || p(x_T))`.
     pub prior: Vec<Nats>,
     /// The integral, from drawn times.
     pub diffusion: Vec<Estimate<Nats>>,
@@ -126,7 +126,7 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`between`](Self::between).
+    /// As [`between`](Self::between), or if the schedule's equation has no value at an end.
     pub fn in_time(
         schedule: &'s S,
         noisiest: S::Time,
@@ -137,7 +137,9 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
         S: ContinuousSchedule,
         S::Time: Clock,
     {
-        Self::build(schedule, (noisiest, cleanest), evenly_in_time, decoder)
+        let bound = Self::build(schedule, (noisiest, cleanest), evenly_in_time, decoder)?;
+        evenly_in_time(schedule, bound.ends, 0.0).and(evenly_in_time(schedule, bound.ends, 1.0))?;
+        Ok(bound)
     }
 
     fn build(

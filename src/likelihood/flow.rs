@@ -7,7 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{elements::check_shape, runge_kutta::integrate};
 use crate::{
     Denoiser, Error, LinearMap, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
-    Prediction, state::Real,
+    Prediction, schedule::network_time_at, state::Real,
 };
 
 /// The deterministic flow between data and noise that has the marginals of the process, and the
@@ -53,7 +53,13 @@ use crate::{
 /// assert!((flow.decode(&latent, &mut data)?.value[[0, 0]] - 0.8).abs() < 1e-6);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("PF-ODE", "neural ODE", "continuous normalizing flow", "inversion"))]
+#[doc(alias(
+    "PF-ODE",
+    "neural ODE",
+    "continuous normalizing flow",
+    "inversion",
+    "probability flow ODE"
+))]
 pub struct ProbabilityFlow<'s, S: NoiseSchedule + ?Sized> {
     schedule: &'s S,
     pub(super) noisiest: NoiseLevel,
@@ -215,12 +221,8 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
                 self.schedule.level_at(LogSnr::new(snr)?)?
             }
         };
-        let time = self.schedule.time_at(level.log_snr())?;
-        Ok(Point::new(
-            self.schedule.network_time(time),
-            level,
-            self.cleanest,
-        ))
+        let time = network_time_at(self.schedule, level.log_snr())?;
+        Ok(Point::new(time, level, self.cleanest))
     }
 }
 

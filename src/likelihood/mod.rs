@@ -12,7 +12,7 @@
 //!
 //! Sums are over the elements of an item, never means. Discrete data has a [`LogProbability`],
 //! continuous data a [`LogDensity`]; neither is added to the other, and only the first has bits per
-//! dimension. The derivation of the bound is in [`likelihood_guide`](crate::likelihood_guide).
+//! dimension. The derivation of the bound is in [the page on likelihoods](crate::docs::likelihood).
 
 mod bound;
 mod bound_step;

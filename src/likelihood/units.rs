@@ -61,6 +61,8 @@ impl Nats {
         Self(value)
     }
 
+    /// This many nats.
+    ///
     /// # Errors
     ///
     /// If `value` is NaN.
@@ -88,6 +90,8 @@ impl BitsPerDim {
         Self(value)
     }
 
+    /// This many bits per dimension.
+    ///
     /// # Errors
     ///
     /// If `value` is NaN.
@@ -166,6 +170,8 @@ impl Sum for Nats {
 }
 
 impl LogProbability {
+    /// The log-probability of so many nats.
+    ///
     /// # Errors
     ///
     /// If `nats` is above 0 or NaN.
@@ -192,6 +198,8 @@ impl LogProbability {
 }
 
 impl LogDensity {
+    /// The log-density of so many nats.
+    ///
     /// # Errors
     ///
     /// If `nats` is NaN.

@@ -33,7 +33,14 @@ impl<T: Copy + Debug> Plan<T> {
     /// assert!(plan.defect()? < 1e-12);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
-    #[doc(alias("RePaint", "jump_length", "jump_n_sample", "time travel", "Restart"))]
+    #[doc(alias(
+        "RePaint",
+        "jump_length",
+        "jump_n_sample",
+        "time travel",
+        "Restart",
+        "RePaintScheduler"
+    ))]
     pub fn resampled(&self, length: usize, times: usize) -> Result<Self, Error> {
         self.resampled_within(0..self.steps(), length, times)
     }

@@ -2,6 +2,7 @@
 
 mod carry;
 mod check;
+pub(crate) mod dpm_adaptive;
 mod jumps;
 mod restart;
 mod sampling;
@@ -13,9 +14,9 @@ use std::fmt::Debug;
 
 use self::check::check_stage;
 use crate::{
-    Error, Grid, LogSnr, NoiseLevel, Point,
+    Error, Grid, NoiseLevel, Point,
     noise::Interval,
-    schedule::NoiseSchedule,
+    schedule::{NoiseSchedule, network_time_at},
     solver::{At, Path, ReverseStep, Stage},
 };
 
@@ -40,6 +41,31 @@ pub use sampling::Observation;
 /// let start = plan.prior((4, 2), &mut noise)?;
 /// let x0 = plan.sample(start, &mut net, &mut noise)?;
 /// assert!(x0.iter().all(|x| (x - 0.5).abs() < 1e-6));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+///
+/// # When a network's errors grow
+///
+/// A prediction of the noise says little of the data where there is hardly any signal: its error is
+/// multiplied by `sigma / alpha` of the first levels, which is 14.6 for Stable Diffusion and 20291
+/// for the cosine schedule. [`amplification`](Self::amplification) says by how much the errors of a
+/// network grow until the end. Where that is a thousandfold,
+///
+/// - train the network to predict the velocity or the data;
+/// - start at less noise: [`Discrete::reaching`](crate::schedule::Discrete::reaching) leaves out the
+///   noisiest steps, [`Grid::karras_with`] and the other curves take their ends;
+/// - bound the predicted data: [`Denoiser::clipped`](crate::Denoiser::clipped), or a dynamic
+///   [threshold](crate::denoiser::DynamicThreshold).
+///
+/// ```
+/// use gaussian_diffusion::{Grid, LogSnr, Parameterization, Plan, schedule::Discrete, solver::Ddim};
+/// let cosine = Discrete::cosine(1000)?;
+/// let plan = Plan::new(&cosine, &Grid::trailing(&cosine, 20)?, &Ddim::default())?;
+/// assert!(plan.amplification(Parameterization::Noise)? > 20_000.0);
+/// assert!(plan.amplification(Parameterization::Velocity)? < 4.0);
+/// let milder = cosine.reaching(LogSnr::new(-6.0)?)?;
+/// let plan = Plan::new(&milder, &Grid::trailing(&milder, 20)?, &Ddim::default())?;
+/// assert!(plan.amplification(Parameterization::Noise)? < 21.0);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -199,17 +225,4 @@ fn lay_out_noise<T>(step: &mut [PlannedStage<T>]) {
             reached = Some(to);
         }
     }
-}
-
-/// What the network is given at a log-SNR; beyond the ends of its clock, the end.
-fn network_time_at<S: NoiseSchedule + ?Sized>(schedule: &S, snr: LogSnr) -> Result<S::Time, Error> {
-    let (noisiest, cleanest) = schedule.ends();
-    let time = if snr <= schedule.level(noisiest)?.log_snr() {
-        noisiest
-    } else if snr >= schedule.level(cleanest)?.log_snr() {
-        cleanest
-    } else {
-        schedule.time_at(snr)?
-    };
-    Ok(schedule.network_time(time))
 }

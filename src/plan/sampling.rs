@@ -6,7 +6,8 @@ use ndarray::{Array, Dimension, ShapeBuilder};
 
 use super::Plan;
 use crate::{
-    Denoiser, Edit, Error, Parameterization, Point, Prediction, Run,
+    Denoiser, Error, Parameterization, Point, Prediction, Run,
+    edit::Edit,
     noise::{NoiseSource, Scale},
     state::{Real, State, check_size},
 };
@@ -94,7 +95,7 @@ impl<T: Copy + Debug> Plan<T> {
     /// use std::ops::ControlFlow;
     /// use gaussian_diffusion::{Grid, SeededNoise, Plan, Point, Step, predicts, schedule::Discrete, solver::Ddim};
     /// use ndarray::Array1;
-    /// let schedule = Discrete::cosine(1000)?;
+    /// let schedule = Discrete::stable_diffusion()?;
     /// let plan = Plan::new(&schedule, &Grid::trailing(&schedule, 10)?, &Ddim::default())?;
     /// let mut net = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.9);
     /// let mut noise = SeededNoise::new(3);
@@ -179,18 +180,5 @@ impl<T: Copy + Debug> Plan<T> {
             }
         }
         Ok(run.into_state())
-    }
-
-    /// The run as a value that asks and is answered, for a loop of one's own.
-    ///
-    /// # Errors
-    ///
-    /// If `x` holds a NaN or an infinity.
-    pub fn start_from<V, N>(&self, x: V, noise: &mut N) -> Result<Run<'_, V, T>, Error>
-    where
-        V: State,
-        N: NoiseSource<V> + ?Sized,
-    {
-        Run::new(self, x, noise)
     }
 }

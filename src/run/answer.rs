@@ -1,10 +1,10 @@
 //! What an answer does to a run.
 
-use std::{fmt::Debug, mem};
+use std::mem;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::Run;
+use super::progress::{Here, Progress};
 use crate::{
     Error, LinearMap, Point, Prediction, UpdateNoise,
     noise::{NoiseSource, Scale},
@@ -13,19 +13,19 @@ use crate::{
     state::{Assignment, State},
 };
 
-impl<V: State, T: Copy + Debug> Run<'_, V, T> {
+impl<V: State> Progress<V> {
     /// Takes the run on. Where that fails, the history is as it was, and so is the state if the solver
     /// keeps no more than the answer; a state that is combined with other predictions may have changed.
-    pub(super) fn take<N>(
+    pub(super) fn take<T, N>(
         &mut self,
+        here: Here<'_, T>,
         answer: Prediction<V>,
         noise: &mut N,
     ) -> Result<Option<V>, Error>
     where
         N: NoiseSource<V> + ?Sized,
     {
-        let planned = self.planned().ok_or(Error::Finished)?;
-        let (stage, point) = (&planned.stage, &planned.point);
+        let (stage, point) = (&here.planned.stage, &here.planned.point);
         let Prediction {
             value,
             parameterization,
@@ -40,27 +40,28 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         };
         let map = parameterization.to(stage.basis, point.level)?;
         let same = parameterization == stage.basis;
-        let free = if self.is_direct(planned) {
-            self.direct(value, map, std.as_ref(), noise)?
+        let free = if self.is_direct(here) {
+            self.direct(here, value, map, std.as_ref(), noise)?
         } else {
-            self.keeping(value, (!same).then_some(map), std.as_ref(), noise)?
+            self.keeping(here, value, (!same).then_some(map), std.as_ref(), noise)?
         };
         self.done += 1;
         if let Some(shift) = &shift {
-            self.shift(shift, point)?;
+            self.shift(here, shift)?;
         }
         Ok(free)
     }
 
     /// Whether nothing but the new state is made of the answer.
-    pub(super) fn is_direct(&self, planned: &PlannedStage<T>) -> bool {
-        self.plan.memory() == 1 && !self.at_trial && planned.stage.trial.is_none()
+    pub(super) fn is_direct<T>(&self, here: Here<'_, T>) -> bool {
+        here.memory == 1 && !self.at_trial && here.planned.stage.trial.is_none()
     }
 
     /// The new state, written over the answer: the conversion joins the update, the answer is read
     /// once, and the old state stands until all has gone well.
-    fn direct<N>(
+    fn direct<T, N>(
         &mut self,
+        here: Here<'_, T>,
         mut value: V,
         map: LinearMap,
         std: Option<&V>,
@@ -69,7 +70,7 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     where
         N: NoiseSource<V> + ?Sized,
     {
-        let planned = self.planned().ok_or(Error::Finished)?;
+        let planned = here.planned;
         let (own, newest, drawn) = match &planned.stage.commit {
             Some(commit) => {
                 let newest = commit.model.first().copied().unwrap_or(0.0);
@@ -85,13 +86,15 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         let is_finite = sweep(states, fixed, &[assignment], scale, planned, noise)
             .map_err(|error| error.turned().naming(PREDICTION))?;
         finite(is_finite, &planned.point)?;
-        renoise(&mut value, self.next(), noise)?;
+        self.draws += u64::from(scale.is_some());
+        renoise(&mut value, here.next, &mut self.draws, noise)?;
         Ok(Some(mem::replace(&mut self.state, value)))
     }
 
     /// The new state and the point of the next evaluation, made of the answer, which is kept.
-    fn keeping<N>(
+    fn keeping<T, N>(
         &mut self,
+        here: Here<'_, T>,
         mut value: V,
         map: Option<LinearMap>,
         std: Option<&V>,
@@ -100,19 +103,17 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
     where
         N: NoiseSource<V> + ?Sized,
     {
-        let planned = self.planned().ok_or(Error::Finished)?;
-        self.combine(&mut value, map, std, planned, noise)?;
-        let next = self.next();
-        renoise(&mut self.state, next, noise)?;
-        self.at_trial = planned.stage.trial.is_some();
+        self.combine(&mut value, map, std, here.planned, noise)?;
+        renoise(&mut self.state, here.next, &mut self.draws, noise)?;
+        self.at_trial = here.planned.stage.trial.is_some();
         self.history.push_front(value);
-        let full = self.history.len() > self.plan.memory();
+        let full = self.history.len() > here.memory;
         Ok(if full { self.history.pop_back() } else { None })
     }
 
     /// In one pass: the answer in the terms of the solver, the new state, the point of the next
     /// evaluation.
-    fn combine<N>(
+    fn combine<T, N>(
         &mut self,
         value: &mut V,
         map: Option<LinearMap>,
@@ -174,9 +175,11 @@ impl<V: State, T: Copy + Debug> Run<'_, V, T> {
         };
         let is_finite =
             sweep(&mut states, &kept, &first, scales[0], planned, noise).map_err(misshapen)?;
+        self.draws += u64::from(noisy[0]);
         finite(is_finite, &planned.point)?;
         if !second.is_empty() {
             sweep(&mut states, &kept, &second, scales[1], planned, noise).map_err(misshapen)?;
+            self.draws += 1;
         }
         Ok(())
     }
@@ -209,6 +212,7 @@ pub(super) fn keep<V: State>(place: &mut Option<V>, state: &V) -> Result<(), Err
 pub(super) fn renoise<V, T, N>(
     state: &mut V,
     planned: Option<&PlannedStage<T>>,
+    draws: &mut u64,
     noise: &mut N,
 ) -> Result<(), Error>
 where
@@ -225,6 +229,7 @@ where
             && before.noise.draws()
         {
             noise.add(state, Scale::Same(std), None)?;
+            *draws += 1;
         }
     }
     Ok(())

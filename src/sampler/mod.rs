@@ -16,8 +16,13 @@ mod solver_name;
 
 use std::{fmt, str::FromStr};
 
-use crate::{Clock, DpmAdaptive, Error, Grid, NoiseSchedule, Plan, grid::Node, solver::SingleStep};
+use crate::{
+    Clock, Error, Grid, NoiseSchedule, Plan,
+    grid::PolyExponential,
+    solver::{DpmAdaptive, SingleStep},
+};
 use names::{LONGEST, Named, has_key, key, near, unknown};
+use on_steps::OnSteps;
 
 pub use grid_name::GridName;
 pub use solver_name::SolverName;
@@ -191,7 +196,7 @@ impl Sampler {
     /// If the sampler is [`Kind::Planned`].
     ///
     /// ```
-    /// use gaussian_diffusion::{DpmAdaptive, Sampler};
+    /// use gaussian_diffusion::{Sampler, solver::DpmAdaptive};
     /// let solver = Sampler::from_name("DPM adaptive")?.adaptive()?;
     /// assert_eq!(solver, DpmAdaptive::new(3)?.with_eta(1.0, 1.0)?);
     /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -225,7 +230,8 @@ impl Sampler {
         self.grid.grid(schedule, n)
     }
 
-    /// The grid of DPM-Solver-fast with `n` evaluations: of its rule it takes the ends.
+    /// The grid of DPM-Solver-fast with `n` evaluations, even in the logarithm of sigma: of its rule it takes
+    /// the ends.
     fn between_ends<S>(self, schedule: &S, n: usize) -> Result<Grid<S::Time>, Error>
     where
         S: NoiseSchedule<Time: Clock> + ?Sized,
@@ -235,9 +241,16 @@ impl Sampler {
         let [first, .., last] = whole.nodes() else {
             return Ok(whole);
         };
-        let snr = |node: &Node<_>| node.level.log_snr();
+        let table = OnSteps::new(schedule)?;
         let nodes = SingleStep::fast_steps(n) + 1;
-        Grid::uniform_log_snr_between(schedule, nodes, snr(first), snr(last))?.without_final_step()
+        let even = if table.is_flow() || first.level.is_noise() {
+            let (max, min) = (table.sigma(first.level)?, table.sigma(last.level)?);
+            table.along(nodes, &PolyExponential::new(max, min, 1.0)?)
+        } else {
+            let (from, to) = (first.level.log_snr(), last.level.log_snr());
+            Grid::uniform_log_snr_between(schedule, nodes, from, to)
+        };
+        even?.without_final_step()
     }
 
     /// The plan of a run of `n` steps.
@@ -250,7 +263,8 @@ impl Sampler {
     /// ```
     /// use gaussian_diffusion::{Sampler, schedule::RectifiedFlow};
     /// let plan = Sampler::from_name("euler sgm_uniform")?.plan(&RectifiedFlow, 4)?;
-    /// assert_eq!(plan.levels()[1].sigma(), 0.75);
+    /// // ComfyUI goes from 1 to the first of 1000 steps, 0.001.
+    /// assert!((plan.levels()[1].sigma() - 0.75025).abs() < 1e-15);
     /// let error = Sampler::from_name("DPM adaptive")?.plan(&RectifiedFlow, 4).unwrap_err();
     /// assert_eq!(error.to_string(), "a fixed number of steps is missing, a plan of DPM adaptive needs it");
     /// # Ok::<(), gaussian_diffusion::Error>(())

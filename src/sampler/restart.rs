@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
+use super::on_steps::OnSteps;
 use crate::{
-    Error, Grid, NoiseLevel, NoiseSchedule, Plan, Sigma, grid::Karras, plan::Restart,
+    Clock, Error, Grid, NoiseLevel, NoiseSchedule, Plan, grid::Karras, plan::Restart,
     solver::ReverseStep,
 };
 
@@ -17,7 +18,7 @@ fn rule(n: usize) -> Option<(usize, usize)> {
 }
 
 /// The plan of as many steps as the grid has, restarts included. With restarts, the other steps lie
-/// on a curve of Karras between the ends of the grid.
+/// on a curve of Karras between the ends of the grid; the restarts are those of `sigma / alpha` on flows too.
 ///
 /// Source: the code of the WebUI, after Restart Sampling for Improving Generative Processes, Xu, Deng,
 /// Cheng, Tian, Liu, Jaakkola, 2023.
@@ -27,15 +28,15 @@ pub(super) fn plan<S, R>(
     solver: &R,
 ) -> Result<Plan<S::Time>, Error>
 where
-    S: NoiseSchedule + ?Sized,
+    S: NoiseSchedule<Time: Clock> + ?Sized,
     R: ReverseStep + ?Sized,
 {
     let (Some((steps, times)), [first, .., last]) = (rule(grid.len()), grid.nodes()) else {
         return Plan::new(schedule, &grid, solver);
     };
-    let ratio = |level: NoiseLevel| Sigma::new(level.noise_to_signal());
-    let curve = Karras::new(ratio(first.level)?, ratio(last.level)?, 7.0)?;
-    let grid = Grid::karras_with(schedule, grid.len() - steps * times, curve)?;
+    let table = OnSteps::new(schedule)?;
+    let curve = Karras::new(table.sigma(first.level)?, table.sigma(last.level)?, 7.0)?;
+    let grid = table.along(grid.len() - steps * times, &curve)?;
     let (low, high) = (nearest(&grid, 0.1), nearest(&grid, 2.0));
     let restarts = match (low, high) {
         (Some(low), Some(high)) if high.is_noisier_than(low) => vec![Restart {

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use super::{
     GridName,
     names::{Named, parse},
-    on_steps::OnSteps,
+    on_steps::{OnSteps, coordinates_of},
 };
 use crate::{
     Clock, Error, Grid, NoiseSchedule, ReverseStep, Step,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SolverName {
-    /// [`Ddim`] as [`Ancestral`] of eta 1.
+    /// [`Ddim`] as [`Ancestral`] of eta 1; on a flow by [`Descent::Flow`], like the other two ancestral ones.
     EulerAncestral,
     /// [`Ddim`], on any grid: Euler's method in `sigma / alpha`.
     Euler,
@@ -254,12 +254,12 @@ impl SolverName {
         let unipc = || Ok::<_, Error>(UniPc::new(3)?.with_lower_final_orders());
         Ok(match self {
             Self::Euler | Self::Ddim => Box::new(Ddim::default()),
-            Self::EulerAncestral => Box::new(Ancestral::new(Ddim::default(), 1.0)?),
+            Self::EulerAncestral => Box::new(ancestral(schedule, Ddim::default())?),
             Self::Lms | Self::IpndmVariable => Box::new(LinearMultistep::lms(4)?),
             Self::Heun | Self::Restart => Box::new(RungeKutta::heun()),
             Self::Dpm2 => Box::new(RungeKutta::dpm2()),
-            Self::Dpm2Ancestral => Box::new(Ancestral::new(RungeKutta::dpm2(), 1.0)?),
-            Self::DpmPlusPlus2SAncestral => Box::new(Ancestral::new(single(2)?, 1.0)?),
+            Self::Dpm2Ancestral => Box::new(ancestral(schedule, RungeKutta::dpm2())?),
+            Self::DpmPlusPlus2SAncestral => Box::new(ancestral(schedule, single(2)?)?),
             Self::DpmPlusPlus2M => Box::new(plus_plus(2)?),
             Self::DpmPlusPlusSde => Box::new(DpmSde::new(1.0)?),
             Self::DpmPlusPlus2MSde => Box::new(plus_plus(2)?.with_tau(1.0)?),
@@ -308,10 +308,23 @@ impl SolverName {
                 let solver = SaSolver::new(3, 4)?
                     .with_tau(1.0)?
                     .with_lower_final_orders();
-                Box::new(solver.within(snr(0.2)?, snr(0.8)?)?)
+                Box::new(solver.with_noise_between(snr(0.2)?, snr(0.8)?)?)
             }
         })
     }
+}
+
+/// Of eta 1, with the step of rectified flows on a flow: there the posterior's has another law on the way.
+fn ancestral<S, R>(schedule: &S, inner: R) -> Result<Ancestral<R>, Error>
+where
+    S: NoiseSchedule<Time: Clock> + ?Sized,
+    R: ReverseStep,
+{
+    let descent = match coordinates_of(schedule)? {
+        Coordinates::Flow => Descent::Flow(1.0),
+        _ => Descent::Posterior(1.0),
+    };
+    Ancestral::with_descent(inner, descent)
 }
 
 /// Down to the step `floor(0.7 t)` below each target `t`.
@@ -319,7 +332,7 @@ fn trajectory_consistency<S>(schedule: &S, grid: &Grid<S::Time>) -> Result<Ances
 where
     S: NoiseSchedule<Time: Clock> + ?Sized,
 {
-    let steps = OnSteps::new(schedule, "TCD")?;
+    let steps = OnSteps::new(schedule)?;
     let mut below = Vec::with_capacity(grid.len());
     for target in grid.levels().skip(1) {
         below.push(match target.is_clean() {
@@ -327,7 +340,13 @@ where
             false => {
                 let t = steps.time_at(target.log_snr())?;
                 // A step found from its level may miss its whole number by a rounding.
-                steps.level(Step::new((0.7 * t.get() + 1e-9) as usize))?
+                let lower = steps.level(Step::new((0.7 * t.get() + 1e-9) as usize))?;
+                // Below the first step there is none.
+                if target.is_noisier_than(lower) {
+                    lower
+                } else {
+                    target
+                }
             }
         });
     }

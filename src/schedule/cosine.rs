@@ -52,4 +52,8 @@ impl ContinuousSchedule for Cosine {
         let tangent = level.noise_to_signal();
         finite_sde(level, -FRAC_PI_2 * tangent, (PI * tangent).sqrt())
     }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        Ok(level.sigma().powi(2))
+    }
 }

@@ -81,4 +81,8 @@ impl ContinuousSchedule for Edm {
             diffusion: (2.0 * self.level(t)?.sigma()).sqrt(),
         })
     }
+
+    fn fading(&self, _: NoiseLevel) -> Result<f64, Error> {
+        Ok(0.0)
+    }
 }

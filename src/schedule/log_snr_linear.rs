@@ -24,6 +24,8 @@ pub struct LogSnrLinear {
 }
 
 impl LogSnrLinear {
+    /// From the log-SNR `max` at time 0 to `min` at time 1.
+    ///
     /// # Errors
     ///
     /// If an end is outside -690 to 690, or `min` is not below `max`.
@@ -70,5 +72,9 @@ impl ContinuousSchedule for LogSnrLinear {
         let level = self.level(t)?;
         let variance_rate = level.sigma().powi(2) * (self.max - self.min);
         finite_sde(level, -0.5 * variance_rate, variance_rate.sqrt())
+    }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        Ok(level.sigma().powi(2))
     }
 }

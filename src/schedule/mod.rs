@@ -51,7 +51,7 @@ pub use vp_linear::{SubVp, VpLinear};
 /// ```
 /// use gaussian_diffusion::{Error, LogSnr, NoiseLevel, Time, schedule::NoiseSchedule};
 ///
-/// /// Log-SNR -2 ln(t), on levels that preserve variance.
+/// /// Log-SNR -4 ln(2 t), on levels that preserve variance.
 /// struct Quadratic;
 ///
 /// impl NoiseSchedule for Quadratic {
@@ -136,6 +136,16 @@ macro_rules! forward_schedule {
                 (**self).network_time(t)
             }
         }
+
+        impl<S: ContinuousSchedule + ?Sized> ContinuousSchedule for $pointer {
+            fn sde(&self, t: Self::Time) -> Result<Sde, Error> {
+                (**self).sde(t)
+            }
+
+            fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+                (**self).fading(level)
+            }
+        }
     )*};
 }
 
@@ -149,6 +159,7 @@ forward_schedule!(&S, Box<S>, std::sync::Arc<S>);
 ///
 /// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
 /// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
+#[doc(alias("reverse SDE"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sde {
     /// `f`, per unit of time.
@@ -173,6 +184,45 @@ pub trait ContinuousSchedule: NoiseSchedule {
     /// If the time is outside the schedule, or a coefficient is infinite there (the noise end of
     /// schedules that reach zero SNR).
     fn sde(&self, t: Self::Time) -> Result<Sde, Error>;
+
+    /// How fast the signal fades as noise gains on it, `-d ln alpha / d ln(sigma / alpha)`, at a level of
+    /// the schedule's own family: `sigma^2` where variance is preserved, `sigma` on a rectified flow, 0
+    /// where variance explodes.
+    ///
+    /// With `d ln(sigma / alpha) / dt = g^2 / (2 sigma^2)` it gives the drift of the same family on another
+    /// clock, as [`Shifted`] is.
+    ///
+    /// # Errors
+    ///
+    /// By default as [`sde`](Self::sde), which is asked, and where no time has this level. Schedules of
+    /// this crate answer at every level of their family.
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        let sde = self.sde(self.time_at(level.log_snr())?)?;
+        if sde.drift == 0.0 {
+            return Ok(0.0);
+        }
+        Ok(-2.0 * sde.drift * (level.sigma() / sde.diffusion).powi(2))
+    }
+}
+
+/// What the network is given at a log-SNR; beyond the reach of its clock, the end.
+pub(crate) fn network_time_at<S: NoiseSchedule + ?Sized>(
+    schedule: &S,
+    snr: LogSnr,
+) -> Result<S::Time, Error> {
+    let (noisiest, cleanest) = schedule.ends();
+    let is_beyond = |end: S::Time, noisier: bool| -> Result<bool, Error> {
+        let end = schedule.level(end)?.log_snr();
+        Ok(if noisier { snr <= end } else { snr >= end })
+    };
+    // A clock may go on beyond the ends of a grid, but not to the data or to nothing but noise.
+    let time = match schedule.time_at(snr) {
+        Ok(time) if snr.get().is_finite() => time,
+        _ if is_beyond(noisiest, true)? => noisiest,
+        _ if is_beyond(cleanest, false)? => cleanest,
+        found => found?,
+    };
+    Ok(schedule.network_time(time))
 }
 
 /// Refuses a drift that is infinite because no signal is left.

@@ -49,4 +49,8 @@ impl ContinuousSchedule for RectifiedFlow {
         let (alpha, sigma) = (level.alpha(), level.sigma());
         finite_sde(level, -1.0 / alpha, (2.0 * sigma / alpha).sqrt())
     }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        Ok(level.sigma())
+    }
 }

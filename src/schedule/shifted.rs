@@ -44,12 +44,15 @@ impl<S: NoiseSchedule> Shifted<S> {
     ///
     /// # Errors
     ///
-    /// If the factor is not in 1e-6 to 1e6.
+    /// If the factor is not in 1e-6 to 1e6, or moves an end of the schedule to where there is no level.
     pub fn new(inner: S, factor: f64) -> Result<Self, Error> {
         if !(1e-6..=1e6).contains(&factor) {
             return Err(Error::range("shift factor", factor, "1e-6 to 1e6"));
         }
-        Ok(Self { inner, factor })
+        let shifted = Self { inner, factor };
+        let (noisiest, cleanest) = shifted.ends();
+        shifted.level(noisiest).and(shifted.level(cleanest))?;
+        Ok(shifted)
     }
 
     /// The shift for images of `size` pixels a side where the inner schedule suits `base_size`.
@@ -92,17 +95,42 @@ impl<S: NoiseSchedule> NoiseSchedule for Shifted<S> {
 }
 
 impl<S: ContinuousSchedule> ContinuousSchedule for Shifted<S> {
-    /// The shift runs the inner equation on another clock `t'`, at the speed
-    /// `dt'/dt = (g^2 / sigma^2)(t) / (g^2 / sigma^2)(t')`.
+    /// The log-SNR falls at the inner rate, which says how fast the noise grows, and the signal fades as it
+    /// does at the moved level: `g' = g sigma' / sigma`, `f' = f fading' / fading`.
     fn sde(&self, t: S::Time) -> Result<Sde, Error> {
-        let level = self.level(t)?;
-        let rate = |t: S::Time| -> Result<f64, Error> {
-            let level = self.inner.level(t)?;
-            Ok((self.inner.sde(t)?.diffusion / level.sigma()).powi(2))
+        let (from, to) = (self.inner.level(t)?, self.level(t)?);
+        let Sde { drift, diffusion } = self.inner.sde(t)?;
+        let growth = match from.is_clean() {
+            true => self.factor * to.alpha() / from.alpha(),
+            false => to.sigma() / from.sigma(),
         };
-        let other = self.inner.time_at(level.log_snr())?;
-        let (here, there) = (rate(t)?, rate(other)?);
-        let drift = self.inner.sde(other)?.drift * (here / there);
-        finite_sde(level, drift, level.sigma() * here.sqrt())
+        let drift = match drift {
+            // No signal fades.
+            0.0 => 0.0,
+            _ => drift * self.fading_ratio(from, to)?,
+        };
+        finite_sde(to, drift, diffusion * growth)
+    }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        self.inner.fading(level)
     }
 }
+
+impl<S: ContinuousSchedule> Shifted<S> {
+    fn fading_ratio(&self, from: NoiseLevel, to: NoiseLevel) -> Result<f64, Error> {
+        let (from, to) = match from.is_clean() {
+            // Both are 0 at the data; their ratio is that of levels as near it as levels come.
+            true => {
+                let near = LogSnr::new(NEARLY_CLEAN)?;
+                let moved = self.moved(near, -1.0)?;
+                (self.inner.level_at(near)?, self.inner.level_at(moved)?)
+            }
+            false => (from, to),
+        };
+        Ok(self.inner.fading(to)? / self.inner.fading(from)?)
+    }
+}
+
+/// A log-SNR that has a level after any shift.
+const NEARLY_CLEAN: f64 = 640.0;

@@ -25,6 +25,8 @@ pub struct VeGeometric {
 }
 
 impl VeGeometric {
+    /// From the sigma `min` at time 0 to `max` at time 1.
+    ///
     /// # Errors
     ///
     /// If `min` is not in 1e-150 to 1e150, or `max` is not above it and in the same range.
@@ -81,5 +83,9 @@ impl ContinuousSchedule for VeGeometric {
     fn sde(&self, t: Time) -> Result<Sde, Error> {
         let level = self.level(t)?;
         finite_sde(level, 0.0, level.sigma() * (2.0 * self.log_range()).sqrt())
+    }
+
+    fn fading(&self, _: NoiseLevel) -> Result<f64, Error> {
+        Ok(0.0)
     }
 }

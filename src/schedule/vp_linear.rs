@@ -66,6 +66,8 @@ pub struct VpLinear {
 }
 
 impl VpLinear {
+    /// With a beta that grows from `min_beta` at time 0 to `max_beta` at time 1.
+    ///
     /// # Errors
     ///
     /// If `min_beta` is not in 1e-100 to 690, or `max_beta` is below it or above 690.
@@ -106,6 +108,10 @@ impl ContinuousSchedule for VpLinear {
         let beta = self.beta.at(t.unit()?);
         finite_sde(self.level(t)?, -0.5 * beta, beta.sqrt())
     }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        Ok(level.sigma().powi(2))
+    }
 }
 
 /// The sub-variance-preserving diffusion: the signal of [`VpLinear`] under less noise.
@@ -130,6 +136,8 @@ pub struct SubVp {
 }
 
 impl SubVp {
+    /// With a beta that grows from `min_beta` at time 0 to `max_beta` at time 1.
+    ///
     /// # Errors
     ///
     /// If `min_beta` is not in 1e-100 to 690, or `max_beta` is below it or above 690.
@@ -178,5 +186,10 @@ impl ContinuousSchedule for SubVp {
         let (beta, decay) = (self.beta.at(t.unit()?), self.beta.decay(t.unit()?));
         let g2 = beta * -(-4.0 * decay).exp_m1();
         finite_sde(self.level(t)?, -0.5 * beta, g2.sqrt())
+    }
+
+    fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
+        // sigma / alpha = 2 sinh(-ln alpha), of which this is the hyperbolic tangent.
+        Ok(level.sigma() / (1.0 + level.alpha().powi(2)))
     }
 }

@@ -10,17 +10,18 @@ pub enum Descent {
     /// `rho_down^2 = rho_s^2 (1 - eta^2 (1 - rho_s^2 / rho_t^2))`.
     Posterior(f64),
     /// A share of the way in the time `u = sigma / (alpha + sigma)` of the rectified flow:
-    /// `u_down = u_s (1 + eta (u_s / u_t - 1))`.
+    /// `u_down = u_s (1 + share (u_s / u_t - 1))`.
     Flow(f64),
     /// To these levels, one for each step, as trajectory consistency sampling (TCD) does with
-    /// `level((1 - eta) t)`.
+    /// `level((1 - gamma) s)`.
     Levels(Vec<NoiseLevel>),
 }
 
 impl Descent {
-    fn eta(&self) -> f64 {
+    /// Not 0 where noise is drawn.
+    fn amount(&self) -> f64 {
         match self {
-            Self::Posterior(eta) | Self::Flow(eta) => *eta,
+            Self::Posterior(amount) | Self::Flow(amount) => *amount,
             Self::Levels(_) => 1.0,
         }
     }
@@ -35,10 +36,10 @@ impl Descent {
                 let q = NonMarkovian::new(*eta)?.coefficients(from, to)?;
                 q.state * from.sigma() / to.alpha()
             }
-            Self::Flow(eta) => {
+            Self::Flow(share) => {
                 let flow = Coordinates::Flow;
                 let (start, target) = (flow.clock(from), flow.clock(to));
-                let down = target * (1.0 + eta * (target / start - 1.0));
+                let down = target * (1.0 + share * (target / start - 1.0));
                 down / (1.0 - down)
             }
             Self::Levels(levels) => {
@@ -94,6 +95,13 @@ impl Descent {
     "dpm_2_ancestral",
     "dpmpp_2s_ancestral"
 ))]
+#[doc(alias(
+    "LTXEulerAncestralRFScheduler",
+    "sample_euler_ancestral",
+    "sample_dpm_2_ancestral",
+    "sample_dpmpp_2s_ancestral",
+    "TCDScheduler"
+))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ancestral<S> {
     inner: S,
@@ -117,12 +125,15 @@ impl<S: ReverseStep> Ancestral<S> {
     ///
     /// # Errors
     ///
-    /// If eta is not 0 to 1.
+    /// If its eta or share is not 0 to 1.
     pub fn with_descent(inner: S, descent: Descent) -> Result<Self, Error> {
-        if let Descent::Posterior(eta) | Descent::Flow(eta) = descent
-            && !(0.0..=1.0).contains(&eta)
-        {
-            return Err(Error::range("eta", eta, "0 to 1"));
+        let (what, amount) = match descent {
+            Descent::Posterior(eta) => ("eta", eta),
+            Descent::Flow(share) => ("share of a flow's descent", share),
+            Descent::Levels(_) => ("levels", 1.0),
+        };
+        if !(0.0..=1.0).contains(&amount) {
+            return Err(Error::range(what, amount, "0 to 1"));
         }
         let name = format!("{}, ancestral", inner.name());
         Ok(Self {
@@ -156,7 +167,7 @@ impl<S: ReverseStep> Ancestral<S> {
 impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let to = path.to();
-        super::check_descent(path, "eta", self.descent.eta())?;
+        super::check_descent(path, "eta", self.descent.amount())?;
         if !inner(to) {
             return self.inner.stages(path);
         }

@@ -23,13 +23,13 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise, err
 /// use gaussian_diffusion::{Grid, Plan, Sigma, schedule::Edm, solver::{Churn, RungeKutta}};
 /// let schedule = Edm::default();
 /// let solver = Churn::new(RungeKutta::heun(), 40.0)?
-///     .within(Sigma::new(0.05)?, Sigma::new(50.0)?)?
+///     .with_noise_between(Sigma::new(0.05)?, Sigma::new(50.0)?)?
 ///     .with_noise_factor(1.003)?;
 /// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 18)?, &solver)?;
 /// assert_eq!(plan.evaluations(), 35);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("s_churn", "s_tmin", "s_tmax", "s_noise", "gamma"))]
+#[doc(alias("s_churn", "s_tmin", "s_tmax", "s_noise", "gamma", "KarrasVeScheduler"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Churn<S> {
     inner: S,
@@ -67,7 +67,7 @@ impl<S: ReverseStep> Churn<S> {
     /// # Errors
     ///
     /// If `min` is above `max`.
-    pub fn within(mut self, min: Sigma, max: Sigma) -> Result<Self, Error> {
+    pub fn with_noise_between(mut self, min: Sigma, max: Sigma) -> Result<Self, Error> {
         if min > max {
             let allowed = format!("up to {}", Number(max.get()));
             return Err(Error::range("min sigma of churn", min.get(), allowed));

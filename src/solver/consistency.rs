@@ -30,6 +30,7 @@ use crate::{Error, Parameterization, Sigma, UpdateNoise};
     "SCMScheduler",
     "stochastic_sampling"
 ))]
+#[doc(alias("sample_lcm", "FlowMatchLCMScheduler"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Consistency {
     floor: f64,

@@ -107,7 +107,7 @@ impl Coordinates {
     }
 
     /// The log-SNR at a reading of the clock.
-    pub(super) fn log_snr(self, clock: f64) -> Result<LogSnr, Error> {
+    pub(crate) fn log_snr(self, clock: f64) -> Result<LogSnr, Error> {
         let ratio = match self {
             Self::Noise => clock,
             Self::Flow => clock / (1.0 - clock),

@@ -23,7 +23,16 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// assert!(plan.defect()? < 1e-13);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("DDIMScheduler"))]
+#[doc(alias(
+    "DDIMScheduler",
+    "DDIMParallelScheduler",
+    "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "EDMEulerScheduler",
+    "sample_euler",
+    "ddim_sample",
+    "probability flow ODE"
+))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ddim {
     posterior: NonMarkovian,
@@ -39,6 +48,8 @@ impl Default for Ddim {
 }
 
 impl Ddim {
+    /// With this eta: 0 is deterministic, 1 draws the noise of DDPM.
+    ///
     /// # Errors
     ///
     /// If eta is negative, NaN or infinite.

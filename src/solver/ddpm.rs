@@ -23,7 +23,15 @@ use crate::{Error, Markov, ModelVariance, Posterior};
 /// assert_eq!(plan.evaluations(), 1000);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("ancestral", "DDPMScheduler", "p_sample"))]
+#[doc(alias(
+    "ancestral",
+    "DDPMScheduler",
+    "p_sample",
+    "DDPMParallelScheduler",
+    "UnCLIPScheduler",
+    "DDPMWuerstchenScheduler",
+    "sample_ddpm"
+))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ddpm {
     variance: ModelVariance,

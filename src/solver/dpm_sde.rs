@@ -28,7 +28,7 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// assert_eq!(plan.evaluations(), 19);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("dpmpp_sde", "DPMSolverSDEScheduler", "DPM++ SDE"))]
+#[doc(alias("dpmpp_sde", "DPMSolverSDEScheduler", "DPM++ SDE", "sample_dpmpp_sde"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DpmSde {
     posterior: NonMarkovian,

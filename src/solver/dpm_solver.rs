@@ -51,6 +51,14 @@ use crate::Error;
     "dpmpp_2m_sde",
     "dpmpp_3m_sde"
 ))]
+#[doc(alias(
+    "EDMDPMSolverMultistepScheduler",
+    "CosineDPMSolverMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
+    "sample_dpmpp_2m",
+    "sample_dpmpp_2m_sde",
+    "sample_dpmpp_3m_sde"
+))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DpmSolver {
     coordinates: Coordinates,

@@ -27,7 +27,7 @@ use crate::{Error, NoiseLevel, UpdateNoise};
 /// assert!(plan.defect()? < 1e-13);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("er_sde"))]
+#[doc(alias("er_sde", "sample_er_sde"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ErSde {
     order: usize,
@@ -35,6 +35,8 @@ pub struct ErSde {
 }
 
 impl ErSde {
+    /// Of this order.
+    ///
     /// # Errors
     ///
     /// If the order is not 1 to 3.

@@ -31,13 +31,20 @@ use crate::{Error, Parameterization, UpdateNoise};
 /// assert!((ratio - 2.0).abs() < 0.2);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("reverse diffusion"))]
+#[doc(alias(
+    "reverse diffusion",
+    "ScoreSdeVpScheduler",
+    "reverse SDE",
+    "reverse-time SDE"
+))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EulerMaruyama {
     tau: f64,
 }
 
 impl EulerMaruyama {
+    /// With this stochasticity: 0 is the probability flow, 1 the reverse of the forward process.
+    ///
     /// # Errors
     ///
     /// If tau is not 0 to 3.

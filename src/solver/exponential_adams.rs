@@ -43,6 +43,8 @@ pub struct ExponentialAdams {
 }
 
 impl ExponentialAdams {
+    /// Of this order, for predictions of the noise, the data or the velocity of the flow.
+    ///
     /// # Errors
     ///
     /// If the order is not 1 to 8; beyond, extrapolation multiplies the errors of a network.

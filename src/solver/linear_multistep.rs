@@ -35,6 +35,7 @@ use crate::{Error, NoiseLevel, Parameterization};
     "euler_ge",
     "Adams-Bashforth"
 ))]
+#[doc(alias("sample_lms", "sample_ipndm"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearMultistep {
     order: usize,

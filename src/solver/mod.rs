@@ -2,7 +2,7 @@
 //!
 //! Start with [`DpmSolver::plus_plus`] of order 2 on [`Grid::karras`](crate::Grid::karras); take
 //! [`Ddpm`] on [`Grid::every`](crate::Grid::every) to see what a model can do.
-//! [Which sampler](crate::which_sampler) has measured errors of all.
+//! [Which sampler](crate::docs::samplers) has measured errors of all.
 //!
 //! | known as | solver | evaluations a step | noise |
 //! |---|---|---|---|
@@ -13,11 +13,11 @@
 //! | churn of EDM | [`Churn`] around any single-step one | as the inner | yes |
 //! | LMS, iPNDM, gradient estimation | [`LinearMultistep`] | 1 | no |
 //! | PNDM, PLMS | [`Pndm`] | 1 | no |
-//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `eta > 0` |
-//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `eta > 0` |
-//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `eta > 0` |
+//! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `tau > 0` |
+//! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `tau > 0` |
+//! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `tau > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
-//! | DPM adaptive | [`DpmAdaptive`](crate::DpmAdaptive) | 2 or 3 | for `eta > 0` |
+//! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
 //! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
 //! | SA-Solver | [`SaSolver`] | 1 | for `tau > 0` |
@@ -55,6 +55,8 @@ mod unipc;
 
 use crate::{Error, LogSnr, NoiseLevel};
 
+// It plans while it runs, and so lives where plans do.
+pub use crate::plan::dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
 pub use ancestral::{Ancestral, Descent};
 pub use churn::Churn;
 pub use consistency::Consistency;
@@ -96,11 +98,11 @@ pub use unipc::UniPc;
 /// use gaussian_diffusion::{Error, Grid, Parameterization, Plan, schedule::Cosine};
 /// use gaussian_diffusion::solver::{At, Path, ReverseStep, Stage, Update};
 ///
-/// /// x_s = alpha_s x_0 + sigma_s eps, in terms of the noise: Euler's step along the flow.
+/// /// DDIM in terms of the data: x_s = (sigma_s / sigma_t) (x_t - alpha_t x_0) + alpha_s x_0.
 /// #[derive(Debug)]
-/// struct Euler;
+/// struct DataDdim;
 ///
-/// impl ReverseStep for Euler {
+/// impl ReverseStep for DataDdim {
 ///     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
 ///         let (from, to) = (path.from(), path.to());
 ///         let state = to.sigma() / from.sigma();
@@ -108,11 +110,11 @@ pub use unipc::UniPc;
 ///         Ok(vec![Stage::new(At::From, Parameterization::X0).with_commit(update)])
 ///     }
 ///     fn name(&self) -> &str {
-///         "Euler"
+///         "DDIM"
 ///     }
 /// }
 ///
-/// let plan = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 10)?, &Euler)?;
+/// let plan = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 10)?, &DataDdim)?;
 /// assert!(plan.defect()? < 1e-14);
 /// # Ok::<(), Error>(())
 /// ```

@@ -36,6 +36,7 @@ use crate::{Error, NoiseLevel};
     "DPM2",
     "KDPM2DiscreteScheduler"
 ))]
+#[doc(alias("sample_heun", "sample_dpm_2"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RungeKutta {
     coordinates: Coordinates,

@@ -37,7 +37,12 @@ use crate::{Error, LogSnr, NoiseLevel, error::Number};
 /// assert_eq!(plan.evaluations(), 20);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("SASolverScheduler", "sa_solver", "stochastic Adams"))]
+#[doc(alias(
+    "SASolverScheduler",
+    "sa_solver",
+    "stochastic Adams",
+    "sample_sa_solver"
+))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SaSolver {
     coordinates: Coordinates,
@@ -103,7 +108,7 @@ impl SaSolver {
     /// # Errors
     ///
     /// If `from` is above `to`.
-    pub fn within(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
+    pub fn with_noise_between(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
         if from > to {
             let allowed = format!("up to {}", Number(to.get()));
             return Err(Error::range(

@@ -32,7 +32,7 @@ use crate::{
 /// Sampling from Diffusion Models, Gonzalez, Fernandez Pinto, Tran, Gherbi, Hajri, Masmoudi, 2023.
 ///
 /// ```
-/// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::SingleStep};
+/// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::{Coordinates, SingleStep}};
 /// let grid = Grid::uniform_time(&Cosine, 10)?;
 /// let plan = Plan::new(&Cosine, &grid, &SingleStep::new(3, Coordinates::Noise)?)?;
 /// assert_eq!(plan.evaluations(), 26);            // the steps from noise and to the data have one
@@ -76,7 +76,7 @@ impl SingleStep {
     /// # Errors
     ///
     /// If there are no evaluations, or more than 2^24.
-    #[doc(alias("DPM fast", "dpm_fast"))]
+    #[doc(alias("DPM fast", "dpm_fast", "sample_dpm_fast"))]
     pub fn fast(evaluations: usize) -> Result<Self, Error> {
         check_count("number of evaluations", evaluations, MOST_STEPS)?;
         let steps = Self::fast_steps(evaluations);

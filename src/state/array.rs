@@ -82,7 +82,7 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
-        let same = [Assignment::new(0, 1.0, &[]).within(low, high)];
+        let same = [Assignment::new(0, 1.0, &[]).with_bounds(low, high)];
         sweep_with(&mut [self], &[], &same, false, &mut Silent).map(|_| ())
     }
 

@@ -37,7 +37,7 @@ impl<'a> Assignment<'a> {
 
     /// The same with its result kept within bounds.
     #[must_use]
-    pub const fn within(mut self, low: f64, high: f64) -> Self {
+    pub const fn with_bounds(mut self, low: f64, high: f64) -> Self {
         self.bounds = Some((low, high));
         self
     }

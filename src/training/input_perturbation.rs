@@ -33,6 +33,8 @@ pub struct InputPerturbation {
 }
 
 impl InputPerturbation {
+    /// With this ratio of extra noise to noise; 0.1 is the value of the paper.
+    ///
     /// # Errors
     ///
     /// If the strength is not in 0 to 10.

@@ -21,7 +21,7 @@ use crate::{
 /// vlb    = (term of the bound at step t, in nats) / (elements * ln 2)        bits per dimension
 /// ```
 ///
-/// $$L=\underbrace{\tfrac1d\Vert p-q\Vert^2}_ {\text{simple}}+\lambda\thinspace
+/// $$L=\underbrace{\tfrac1d\Vert p-q\Vert^2}_ {\text{simple}}+w\thinspace
 ///   \underbrace{\tfrac{1}{d\ln2}\mathrm{KL}\big(q(x_s|x_t,x_0)\thinspace\Vert\thinspace
 ///   \mathcal N(\mathrm{sg}[\mu],\Sigma_v)\big)}_ {\text{vlb}}$$
 ///
@@ -82,6 +82,8 @@ impl<A, D: Dimension> HybridTerms<A, D> {
 }
 
 impl<C: Decoder> HybridLoss<C> {
+    /// With this variance, this weight of the bound and this decoder for the last step.
+    ///
     /// # Errors
     ///
     /// If the weight is negative, NaN or infinite.

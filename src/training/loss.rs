@@ -25,7 +25,7 @@ use crate::{
 /// assert_eq!(loss, array![2.0, 0.5]);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("mse"))]
+#[doc(alias("mse", "training_losses", "p_losses"))]
 pub fn squared_error<A: Real, D: Dimension>(
     prediction: &Array<A, D>,
     target: &Array<A, D>,

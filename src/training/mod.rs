@@ -9,7 +9,7 @@
 //! | weigh it by noise level | [`Weight`], [`weighted_mean`] |
 //! | average parameters | [`Ema`], [`EmaRule`], [`PowerProfile`] |
 //!
-//! A whole training step is in the [training guide](crate::training_guide).
+//! A whole training step is in the [training guide](crate::docs::training).
 
 mod ema;
 mod form;

@@ -36,6 +36,8 @@ pub struct OffsetNoise<N> {
 }
 
 impl<N> OffsetNoise<N> {
+    /// This noise, with a common part of this strength in each channel.
+    ///
     /// # Errors
     ///
     /// If the strength is not in 0 to 10.

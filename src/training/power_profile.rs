@@ -26,6 +26,8 @@ pub struct PowerProfile {
 }
 
 impl PowerProfile {
+    /// Of this exponent.
+    ///
     /// # Errors
     ///
     /// If `gamma` is not in 0 to 1e6.

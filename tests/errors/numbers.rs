@@ -276,7 +276,7 @@ fn continuous_schedules() {
         Edm::default().level_at(snr(-INF)) => "sigma is inf, allowed: 0, or 1e-150 to 1e150";
         Cosine.sde(time(1.0)) => equation(0.0, 1.0);
         RectifiedFlow.sde(time(1.0)) => equation(0.0, 1.0);
-        Shifted::flow(3.0).unwrap().sde(time(0.0)) => equation(1.0, 0.0);
+        Shifted::flow(3.0).unwrap().sde(time(1.0)) => equation(0.0, 1.0);
     }
 }
 
@@ -323,7 +323,7 @@ fn grids() {
         Grid::karras(&VpLinear::new(0.1, 20.0).unwrap(), 3) => "min sigma is 0, allowed: above 0";
         Karras::new(sigma(1.0), sigma(1.0), 7.0) => "max sigma is 1, allowed: above 1, the min sigma";
         Karras::new(sigma(1.0), sigma(0.0), 7.0) => "min sigma is 0, allowed: above 0";
-        Karras::new(sigma(2.0), sigma(1.0), NAN) => "rho is NaN, allowed: 1e-3 to 1e3";
+        Karras::new(sigma(2.0), sigma(1.0), NAN) => "exponent is NaN, allowed: 1e-3 to 1e3";
         Grid::leading(&table, 10, 0).unwrap().inverted().rounded(&table) => format!("log-SNR is inf, allowed: {} to {}", snr_of(9), snr_of(0));
         Grid::uniform_log_snr(&table, 40).unwrap().rounded(&table).map(|_| ()).map_err(|_| Error::Finished) => "a prediction was supplied to a run that has ended";
     }

@@ -30,7 +30,7 @@ use crate::{
 ///
 /// In f32, the bits that torch gives on x86-64 with AVX2, here on every platform: 44 million numbers of
 /// torch 2.15, without exception. In f64, within 3 units in the last place. torch without AVX2 differs
-/// from torch with it by up to 3e-6 in f32 ([what was measured](crate::precision#seeds-that-travel)).
+/// from torch with it by up to 3e-6 in f32 ([what was measured](crate::docs::precision#seeds-that-travel)).
 ///
 /// A tensor that torch draws in half precision is the rounded f32 one, if it has fewer than 16 numbers or a
 /// multiple of 16. A list of generators in diffusers is one source for each item, each with its item as

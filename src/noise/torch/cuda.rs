@@ -29,7 +29,7 @@ use crate::{
 /// `T = 256 multiprocessors * (threads per multiprocessor / 256)`, in whole numbers.
 ///
 /// So a draw of no more than `T` numbers is the same on every GPU that has as many threads, and a larger one is
-/// that of one kind of GPU. [`on`](Self::on) says which; without it, it is an A100.
+/// that of one kind of GPU. [`with_multiprocessors`](Self::with_multiprocessors) says which; without it, it is an A100.
 ///
 /// | GPU | `on` | `T` |
 /// |---|---|---|
@@ -50,7 +50,7 @@ use crate::{
 /// The words are those of the GPU, to the bit; the numbers are not, for its fast sine and cosine are its own.
 /// It was not held against a GPU of its own: in f32 the numbers meet what others printed of an RTX A6000, an RTX A4000, an A100 and
 /// an H100, to the four digits printed; in f64 nothing of a GPU was found to compare with
-/// ([what was verified](crate::precision#seeds-that-travel)).
+/// ([what was verified](crate::docs::precision#seeds-that-travel)).
 ///
 /// Source: Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011; PyTorch,
 /// `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.

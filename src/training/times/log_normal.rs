@@ -21,6 +21,8 @@ pub struct LogNormal {
 }
 
 impl LogNormal {
+    /// With `ln sigma` of this mean and standard deviation.
+    ///
     /// # Errors
     ///
     /// If the mean is not in -100 to 100, or the deviation not in 1e-6 to 10.

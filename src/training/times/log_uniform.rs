@@ -24,6 +24,8 @@ pub struct LogUniform {
 }
 
 impl LogUniform {
+    /// With `ln sigma` even between these sigmas.
+    ///
     /// # Errors
     ///
     /// If `low` is not in 1e-150 to 1e150, or `high` is not above it and in the same range.

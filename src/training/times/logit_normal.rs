@@ -24,6 +24,8 @@ pub struct LogitNormalTime {
 }
 
 impl LogitNormalTime {
+    /// With `ln(t / (1 - t))` of this mean and standard deviation.
+    ///
     /// # Errors
     ///
     /// If the mean is not in -100 to 100, or the deviation not in 1e-6 to 10.

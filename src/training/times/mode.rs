@@ -29,6 +29,8 @@ pub struct Mode {
 }
 
 impl Mode {
+    /// Of this scale: above 0 times in the middle are likelier.
+    ///
     /// # Errors
     ///
     /// If the scale is not above -1 and below 1.75, where the density would be infinite.

@@ -28,6 +28,8 @@ impl<S: TimeSampler> Truncated<S>
 where
     S::Time: Clock,
 {
+    /// The times of this sampler that lie between these two.
+    ///
     /// # Errors
     ///
     /// If less than a millionth of the inner sampler's draws lie between the ends.

@@ -27,6 +27,8 @@ impl Default for UniformTime {
 }
 
 impl UniformTime {
+    /// Even between these times.
+    ///
     /// # Errors
     ///
     /// If `high` is not above `low`, or their distance is more than an f64 holds.

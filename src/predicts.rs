@@ -9,8 +9,7 @@
 //! # Ok::<(), gaussian_diffusion::Error>(())
 //! ```
 
-use super::{Denoiser, Point, Prediction};
-use crate::{Error, Parameterization, Posterior};
+use crate::{Denoiser, Error, Parameterization, Point, Posterior, Prediction};
 
 /// A closure that predicts always the same thing.
 #[derive(Debug, Clone, Copy)]

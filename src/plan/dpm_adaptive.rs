@@ -33,7 +33,7 @@ use crate::{
 /// Crowson, 2022.
 ///
 /// ```
-/// use gaussian_diffusion::{DpmAdaptive, LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm};
+/// use gaussian_diffusion::{LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm, solver::DpmAdaptive};
 /// use ndarray::array;
 /// let schedule = Edm::default();
 /// let (from, to) = (LogSnr::from_sigma(Sigma::new(80.0)?), LogSnr::from_sigma(Sigma::new(0.01)?));
@@ -48,7 +48,13 @@ use crate::{
 /// assert_eq!(report.evaluations, 3 * (report.accepted + report.rejected));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("DPM adaptive", "dpm_adaptive", "DPM-Solver-23", "DPM-Solver-12"))]
+#[doc(alias(
+    "DPM adaptive",
+    "dpm_adaptive",
+    "DPM-Solver-23",
+    "DPM-Solver-12",
+    "sample_dpm_adaptive"
+))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DpmAdaptive {
     order: usize,
