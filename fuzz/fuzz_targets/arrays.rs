@@ -4,9 +4,8 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gaussian_diffusion::{
-    Denoiser, DpmAdaptive, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance,
-    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Prediction, SeededNoise, SigmaData,
-    State, Step,
+    Denoiser, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
+    NoiseSchedule, Parameterization, Plan, Point, Prediction, SeededNoise, SigmaData, State, Step,
     denoiser::{Clip, Corrected, DynamicThreshold, Preconditioned, SelfConditioned, WithVjp},
     editing::{Inpaint, Inversion, Known, slerp},
     guidance::{
@@ -22,7 +21,7 @@ use gaussian_diffusion::{
     rand::{SeedableRng, rngs::SmallRng},
     sampler::Sampler,
     schedule::{Cosine, Discrete},
-    solver::{Ddim, Ddpm},
+    solver::{Ddim, Ddpm, DpmAdaptive},
     state::{Assignment, ErrorNorm, Real},
     training::{
         Ema, EmaRule, HybridLoss, InputPerturbation, OffsetNoise, PostHoc, PowerProfile,
@@ -210,7 +209,7 @@ fn states<A: Real>(u: Source<'_, '_>, x: &ArrayD<A>) -> Result<()> {
     let terms = [(a, usize::from(u8::arbitrary(u)? % 4)), (b, 2)];
     let assignments = [
         Assignment::new(usize::from(u8::arbitrary(u)? % 3), b, &terms).with_noise(u.arbitrary()?),
-        Assignment::new(1, a, &[]).within(a, b),
+        Assignment::new(1, a, &[]).with_bounds(a, b),
     ];
     let _ = State::sweep(&mut [&mut y, &mut z], &[x], &assignments);
     let mut source = Source_::of(u)?;

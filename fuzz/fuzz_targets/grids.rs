@@ -286,7 +286,7 @@ fn solver(u: Source<'_, '_>, depth: usize) -> Option<Box<dyn ReverseStep>> {
         ),
         9 => boxed(SaSolver::new(n(u), n(u)).and_then(|it| {
             it.with_tau(f(u))?
-                .within(snr(u), snr(u))?
+                .with_noise_between(snr(u), snr(u))?
                 .with_noise_factor(f(u))
         })),
         10 => boxed(SaSolver::new(n(u), n(u)).and_then(|it| {
@@ -330,7 +330,7 @@ fn solver(u: Source<'_, '_>, depth: usize) -> Option<Box<dyn ReverseStep>> {
             let inner = solver(u, depth + 1)?;
             boxed(Churn::new(inner, f(u)).and_then(|it| {
                 it.with_evaluation_before(Parameterization::Noise)
-                    .within(sigma(u), sigma(u))
+                    .with_noise_between(sigma(u), sigma(u))
             }))
         }
         22 => {

@@ -1,8 +1,8 @@
 //! A refusal names the range that is applied: what it says is taken is taken, and nothing beside it.
 
 use gaussian_diffusion::{
-    DpmAdaptive, Error, GaussianMixture, Grid, LogSnr, LogVariance, NoiseLevel, NonMarkovian, Plan,
-    Posterior, SeededNoise, Sigma, SigmaData, Step, Time, Variance,
+    Error, GaussianMixture, Grid, LogSnr, LogVariance, NoiseLevel, NonMarkovian, Plan, Posterior,
+    SeededNoise, Sigma, SigmaData, Step, Time, Variance,
     denoiser::{Clip, DynamicThreshold},
     grid::{
         Beta, Karras, LinearQuadratic, LogitNormalCurve, PolyExponential, VpCurve,
@@ -17,8 +17,9 @@ use gaussian_diffusion::{
         Respacing, Shifted, SubVp, VeGeometric, VpLinear,
     },
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, DpmSde, DpmSolver, ErSde, EulerMaruyama,
-        Langevin, LinearMultistep, NodeBlocks, RungeKutta, SaSolver, SingleStep, UniPc,
+        Ancestral, Churn, Consistency, Coordinates, Ddim, DpmAdaptive, DpmSde, DpmSolver, ErSde,
+        EulerMaruyama, Langevin, LinearMultistep, NodeBlocks, RungeKutta, SaSolver, SingleStep,
+        UniPc,
     },
     training::{
         EmaRule, HybridLoss, InputPerturbation, OffsetNoise, PowerProfile, Weight, huber_error,
