@@ -114,7 +114,7 @@ pub enum Error {
         /// The value it has.
         value: String,
         /// What would have been accepted.
-        allowed: &'static str,
+        allowed: Cow<'static, str>,
     },
     /// A prediction supplied to a run that asked for none.
     Finished,
@@ -214,7 +214,8 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                write!(f, "{what} is {}, allowed: {allowed}", Number(*value))
+                let value = Number(*value);
+                write!(f, "{what} is {value}, allowed: {allowed}")
             }
             Self::ElementOutOfRange {
                 what,
@@ -222,23 +223,21 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                write!(
-                    f,
-                    "{what}[{index}] is {}, allowed: {allowed}",
-                    Number(*value)
-                )
+                let value = Number(*value);
+                write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
             }
             Self::NotMonotone {
                 what,
                 index,
                 before,
                 this,
-            } => write!(
-                f,
-                "{what}[{index}] has log-SNR {} after {}, allowed: strictly one way",
-                Number(*this),
-                Number(*before)
-            ),
+            } => {
+                let (this, before) = (Number(*this), Number(*before));
+                write!(
+                    f,
+                    "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
+                )
+            }
             Self::Singular { what, alpha, sigma } => {
                 let (alpha, sigma) = (Number(*alpha), Number(*sigma));
                 write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
@@ -301,5 +300,27 @@ impl error::Error for Error {
             Self::Network(source) => Some(source.as_ref()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_many_digits_have_an_exponent() {
+        let allowed = format!("above {} and up to {}, step 3.5", 1e-300, 1e300);
+        assert_eq!(
+            Error::range("x", -2.5e200, allowed.clone()).to_string(),
+            "x is -2.5e200, allowed: above 1e-300 and up to 1e300, step 3.5"
+        );
+        assert_eq!(
+            Error::element("x", 3, 1e-9, allowed).to_string(),
+            "x[3] is 1e-9, allowed: above 1e-300 and up to 1e300, step 3.5"
+        );
+        let error = Error::range("x", 16_777_217.0, "0.1 to 16777216");
+        assert_eq!(error.to_string(), "x is 16777217, allowed: 0.1 to 16777216");
+        let error = Error::range("x", f64::NAN, "0 to 1");
+        assert_eq!(error.to_string(), "x is NaN, allowed: 0 to 1");
     }
 }

@@ -171,7 +171,7 @@ where
     let time = |u: Source<'_, '_>| S::Time::of(f(u)).unwrap_or(ends.0);
     let made = match u.int_in_range(0..=19).unwrap_or(0) {
         0 => Grid::at(schedule, &times(u)),
-        1 => Grid::at_sigmas(schedule, &list(u)),
+        1 => Grid::at_noise_to_signal(schedule, &list(u)),
         2 => Grid::uniform_time(schedule, n(u)),
         3 => Grid::uniform_time_between(schedule, n(u), time(u), time(u)),
         4 => Grid::quadratic_time(schedule, n(u)),

@@ -5,7 +5,7 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gaussian_diffusion::{
     SeededNoise, Sigma,
-    config::{Options, SchedulerConfig},
+    config::{Options, SchedulerConfig, SequenceLength},
 };
 use gaussian_diffusion_fuzz::{Count, Number, is_cheap};
 use libfuzzer_sys::fuzz_target;
@@ -245,7 +245,17 @@ fn options(u: &mut Unstructured<'_>) -> Result<Options> {
     options.churn_range = Sigma::new(a.0).ok().zip(Sigma::new(b.0).ok());
     options.noise_factor = Number::arbitrary(u)?.0;
     options.mu = Option::<Number>::arbitrary(u)?.map(|it| it.0);
-    options.length = Option::<Count>::arbitrary(u)?.map(|it| it.0);
+    let length = Count::arbitrary(u)?.0;
+    options.sequence = *u.choose(&[
+        None,
+        Some(SequenceLength::Flux1(length)),
+        Some(SequenceLength::Flux2(length)),
+        Some(SequenceLength::CogView4(length)),
+        Some(SequenceLength::Ltx2(length)),
+    ])?;
+    options.strength = Option::<Number>::arbitrary(u)?.map(|it| it.0);
+    options.timesteps =
+        Option::<Vec<Number>>::arbitrary(u)?.map(|list| list.into_iter().map(|it| it.0).collect());
     options.sigmas =
         Option::<Vec<Number>>::arbitrary(u)?.map(|list| list.into_iter().map(|it| it.0).collect());
     options.jumps.length = Count::arbitrary(u)?.0;
