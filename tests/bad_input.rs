@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use gaussian_diffusion::{
     Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
-    Plan, Point, Prediction, Sampler, SeededNoise, Sigma, State, Step, Time,
+    Plan, Point, Prediction, Sampler, SavedRun, SeededNoise, Sigma, State, Step, Time,
     denoiser::{Clip, DynamicThreshold, WithVjp},
     grid::{
         AlignYourSteps, Beta, BongTangent, Karras, KlOptimal, LinearQuadratic, LogitNormalCurve,
@@ -351,6 +351,26 @@ fn a_stored_plan_keeps_no_more_than_it_asks_for() {
         let done = plan.sample(array![0.5], &mut net, &mut SeededNoise::new(0));
         assert!(done.unwrap()[0].is_finite());
         assert!(plan.defect().unwrap() < 1e-10);
+    }
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_stored_run_counts_on_from_any_number() {
+    let schedule = Discrete::constant(10, 0.3).unwrap();
+    let named = |name: &str| name.parse::<Sampler>().unwrap().plan(&schedule, 4).unwrap();
+    for plan in ["Euler a", "DPM++ 2M SDE", "DPM++ SDE"].map(named) {
+        let mut value = serde_json::to_value(&plan).unwrap();
+        value["memory"] = u64::MAX.into();
+        let plan: Plan<Step> = serde_json::from_value(value).unwrap();
+        let mut net = predicts::x0(|x: &Array1<f64>, _| x.clone());
+        let mut noise = SeededNoise::new(0);
+        let run = plan.start_from(array![0.5], &mut noise).unwrap();
+        let mut value = serde_json::to_value(run.save().unwrap()).unwrap();
+        value["draws"] = u64::MAX.into();
+        let saved: SavedRun<Array1<f64>> = serde_json::from_value(value).unwrap();
+        let done = plan.resume(saved).unwrap().sample(&mut net, &mut noise);
+        assert!(done.unwrap()[0].is_finite());
     }
 }
 

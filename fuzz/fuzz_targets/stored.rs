@@ -1,4 +1,4 @@
-//! Plans, grids and configurations as they are stored, with any part replaced, and any text.
+//! Plans, runs, generators, grids and configurations as they are stored, with any part replaced, and any text.
 
 #![no_main]
 
@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gaussian_diffusion::{
-    Error, Grid, Plan, Sampler, SeededNoise, Step,
+    Error, Grid, Plan, Prediction, Sampler, SavedRun, SeededNoise, Step,
     config::{SchedulerConfig, Timestep},
     likelihood::PlannedFlow,
-    noise::BrownianPath,
+    noise::{BrownianPath, NoiseSource, TorchCuda},
     plan::Moments,
     predicts,
     schedule::Discrete,
@@ -20,35 +20,57 @@ use ndarray::{Array1, array};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-/// Something valid of every kind.
+/// Plans by name, of which stored runs are runs.
+const NAMES: [&str; 8] = [
+    "DDIM",
+    "Euler a",
+    "Heun",
+    "DPM++ 2M SDE Karras",
+    "UniPC",
+    "sa_solver",
+    "DPM++ SDE",
+    "DDPM",
+];
+
+fn plan(name: &str) -> core::result::Result<Plan<Step>, Error> {
+    let schedule = Discrete::constant(50, 0.1)?;
+    name.parse::<Sampler>()?.plan(&schedule, 2)
+}
+
+fn plans() -> &'static [Plan<Step>] {
+    static PLANS: OnceLock<Vec<Plan<Step>>> = OnceLock::new();
+    PLANS.get_or_init(|| NAMES.map(|name| plan(name).expect("a plan")).into())
+}
+
+/// Something valid of every kind: runs and what they need first, one for each plan.
 fn originals() -> &'static [Value] {
     static ORIGINALS: OnceLock<Vec<Value>> = OnceLock::new();
     ORIGINALS.get_or_init(|| {
-        let schedule = Discrete::constant(50, 0.1).expect("a schedule");
-        let plan = |name: &str| -> core::result::Result<_, Error> {
-            name.parse::<Sampler>()?.plan(&schedule, 2)
+        let begun = |plan: &Plan<Step>| {
+            let mut noise = SeededNoise::new(1);
+            let mut run = plan
+                .start_from(array![0.5, -1.0], &mut noise)
+                .expect("a run");
+            for _ in 0..2 {
+                if run.pending().is_some() {
+                    let answer = Prediction::x0(array![0.1, 0.2]);
+                    run.supply(answer, &mut noise).expect("an answer");
+                }
+            }
+            json!(run.save().expect("a run"))
         };
-        let names = [
-            "DDIM",
-            "Euler a",
-            "Heun",
-            "DPM++ 2M SDE Karras",
-            "UniPC",
-            "sa_solver",
-            "DPM++ SDE",
-            "DDPM",
-        ];
-        let mut all: Vec<_> = names
-            .into_iter()
-            .map(|name| json!(plan(name).expect("a plan")))
-            .collect();
+        let mut all: Vec<_> = plans().iter().map(begun).collect();
+        all.extend(plans().iter().map(|plan| json!(plan)));
         let again = plan("DDIM").and_then(|plan| plan.resampled(2, 2));
         all.push(json!(again.expect("a plan")));
+        let schedule = Discrete::constant(50, 0.1).expect("a schedule");
         all.push(json!(Grid::karras(&schedule, 4).expect("a grid")));
         let file = r#"{"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true}"#;
         all.push(json!(SchedulerConfig::from_json(file).expect("a file")));
         let file = r#"{"_class_name": "RePaintScheduler"}"#;
         all.push(json!(SchedulerConfig::from_json(file).expect("a file")));
+        all.push(json!(TorchCuda::new(1)));
+        all.push(json!(SeededNoise::per_item(vec![1, 2])));
         all
     })
 }
@@ -172,6 +194,24 @@ fn all(u: &mut Unstructured<'_>, value: &Value) -> Result<()> {
             carried_out(u, &plan)?;
         }
         return Ok(());
+    }
+    let mut network = predicts::x0(|x: &Array1<f64>, _| x.mapv(|x| 0.5 * x));
+    if value.get("predictions").is_some() {
+        if let Some(run) = read::<SavedRun<Array1<f64>>>(u, value)? {
+            for plan in plans() {
+                if let Ok(run) = plan.resume(run.clone()) {
+                    let _ = run.sample(&mut network, &mut SeededNoise::new(1));
+                }
+            }
+        }
+        return Ok(());
+    }
+    let mut x = array![0.5, -1.0];
+    if let Some(mut noise) = read::<TorchCuda>(u, value)? {
+        let _ = noise.fill(&mut x);
+    }
+    if let Some(mut noise) = read::<SeededNoise>(u, value)? {
+        let _ = noise.fill(&mut x);
     }
     if let Some(grid) = read::<Grid<Step>>(u, value)? {
         let _ = grid.inverted().with_truncated_times();
