@@ -3,17 +3,19 @@
 use std::{cell::Cell, ops::ControlFlow, rc::Rc};
 
 use gaussian_diffusion::{
-    Denoiser, Error, Grid, Markov, NonMarkovian, Plan, Point, Prediction, ReverseStep, SeededNoise,
-    State, Step,
+    Denoiser, Error, Grid, LogSnr, Markov, NonMarkovian, Plan, Point, Prediction, ReverseStep,
+    SeededNoise, State, Step,
     denoiser::{Clip, Corrected, Correction, SelfConditioned, WithVjp},
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
     guidance::{
         CfgPlusPlus, Classifier, Combination, Dps, GaussianPosterior, GuidanceInterval, Guided,
         Measurement, Predictions, Projected, Rescaled, Rule, Strength, Together, Within,
     },
-    laws, predicts,
+    laws,
+    likelihood::ProbabilityFlow,
+    predicts,
     schedule::Discrete,
-    solver::{Ddim, DpmSolver, RungeKutta},
+    solver::{Ddim, DpmAdaptive, DpmSolver, RungeKutta},
 };
 use ndarray::{Array1, Array2, array};
 
@@ -403,4 +405,48 @@ fn edits_forget() {
     };
     // The second run draws its own.
     assert_ne!(held(&mut edit), held(&mut edit));
+}
+
+/// Adaptive runs begin too; flows ask questions that are each the first.
+#[test]
+fn runs_without_a_plan_begin() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let mut net = Guided::new(
+        pair(),
+        Within::new(momentum(3.0), GuidanceInterval::steps(1, 9)),
+    );
+    let adaptive = DpmAdaptive::new(3)
+        .unwrap()
+        .with_tolerances(0.1, 0.1)
+        .unwrap();
+    let mut run = |net: &mut dyn Denoiser<Batch, Step>| {
+        let snr = |snr| LogSnr::new(snr).unwrap();
+        let (from, to) = (snr(-5.0), snr(4.0));
+        let mut noise = SeededNoise::new(0);
+        let done = adaptive.sample(&schedule, from, to, start(2), net, &mut noise);
+        bits(&done.unwrap().0)
+    };
+    let first = run(&mut net);
+    assert_eq!(run(&mut net), first);
+    // Left in the middle by an error, at a place that says nothing of a beginning.
+    let mut asked = 0;
+    let mut fails = predicts::with(|x: &Batch, at: Point<Step>| {
+        asked += 1;
+        match asked {
+            6 => Err(Error::network(std::fmt::Error)),
+            _ => net.predict(x, at),
+        }
+    });
+    let (from, to) = (LogSnr::new(-5.0).unwrap(), LogSnr::new(4.0).unwrap());
+    let mut noise = SeededNoise::new(0);
+    adaptive
+        .sample(&schedule, from, to, start(2), &mut fails, &mut noise)
+        .unwrap_err();
+    assert_eq!(run(&mut net), first);
+
+    let flow = ProbabilityFlow::between(&schedule, Step::new(900), Step::new(10)).unwrap();
+    let flow = flow.with_tolerance(1e-2).unwrap();
+    let mut net = Inversion::new(conditioned::<f64>(0.2));
+    let code = |net: &mut Inversion<_>| bits(&flow.encode(&start(2), net).unwrap().value);
+    assert_eq!(code(&mut net), code(&mut net));
 }
