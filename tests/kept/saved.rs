@@ -15,7 +15,10 @@ use gaussian_diffusion::{
 use ndarray::{Array2, Ix2, array};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Batch, bits, conditioned, start, stopped::named};
+use crate::{
+    Batch, bits, conditioned, start,
+    stopped::{named, planned},
+};
 
 /// Any source of the crate.
 #[allow(clippy::large_enum_variant)]
@@ -130,13 +133,7 @@ fn jobs<A: Real>() -> (Vec<Job<A>>, Vec<Vec<u64>>) {
 }
 
 fn finish<A: Real>(job: Job<A>) -> Vec<u64> {
-    let schedule = Discrete::stable_diffusion().unwrap();
-    let plan = job
-        .sampler
-        .parse::<Sampler>()
-        .unwrap()
-        .plan(&schedule, 6)
-        .unwrap();
+    let plan = planned(job.sampler.parse().unwrap()).unwrap();
     let (mut net, mut noise) = (network::<A>(), job.noise);
     net.set_memory(job.memory).unwrap();
     let run = plan.resume(job.run).unwrap();
@@ -575,7 +572,7 @@ fn edits_that_remember_are_stored() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("has shape [2, 3], expected [1, 3]"),
+        error.starts_with("known data has shape [1, 3], expected [2, 3]"),
         "{error}"
     );
 }
@@ -583,7 +580,7 @@ fn edits_that_remember_are_stored() {
 /// What a file says of a memory, of draws and of places costs nothing.
 #[test]
 fn stored_numbers_of_any_size() {
-    let plan = plan("DPM++ 2M");
+    let plan = plan("DPM++ 2M SDE");
     let mut stored = serde_json::to_value(&plan).unwrap();
     stored["memory"] = u64::MAX.into();
     let long: Plan<Step> = serde_json::from_value(stored.clone()).unwrap();
