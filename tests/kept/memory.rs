@@ -474,10 +474,7 @@ fn edits_forget() {
 fn runs_without_a_plan_begin() {
     SEES.set(false);
     let schedule = Discrete::stable_diffusion().unwrap();
-    let mut net = Guided::new(
-        pair(),
-        Within::new(momentum(3.0), GuidanceInterval::steps(1, 9)),
-    );
+    let mut net = conditioned(0.2);
     let adaptive = DpmAdaptive::new(3)
         .unwrap()
         .with_tolerances(0.1, 0.1)
