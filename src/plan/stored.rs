@@ -41,7 +41,7 @@ impl<T: Copy + Debug> TryFrom<Stored<T>> for Plan<T> {
                 return Err(Error::element("steps", index, at.step as f64, allowed));
             }
             if at.evaluation != index {
-                let (found, allowed) = (at.evaluation as f64, index.to_string());
+                let (found, allowed) = (at.evaluation as f64, format!("{index}, its place"));
                 return Err(Error::element("evaluations", index, found, allowed));
             }
             before = at.step;

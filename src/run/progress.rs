@@ -70,8 +70,7 @@ impl<V: State> Progress<V> {
             state,
             trial: None,
             at_trial: false,
-            // A memory longer than the run is never filled.
-            history: VecDeque::with_capacity(plan.memory().min(plan.evaluations()) + 1),
+            history: VecDeque::with_capacity(plan.most_kept() + 1),
             done: 0,
             draws: 0,
             lost: false,

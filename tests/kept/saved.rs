@@ -592,7 +592,7 @@ fn stored_numbers_of_any_size() {
     let error = serde_json::from_value::<Plan<Step>>(stored)
         .unwrap_err()
         .to_string();
-    assert_eq!(error, "evaluations[2] is 7, allowed: 2");
+    assert_eq!(error, "evaluations[2] is 7, allowed: 2, its place");
     let run = changed(&cut(&plan, 3), "evaluations_done", u64::MAX.into());
     assert!(plan.resume(run).is_err());
 }
