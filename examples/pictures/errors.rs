@@ -8,15 +8,21 @@ use super::{
 };
 
 const BUDGETS: [usize; 9] = [4, 6, 8, 11, 16, 23, 32, 45, 64];
+/// Thousands of points a run take their time.
+const FEWER_BUDGETS: [usize; 5] = [4, 8, 16, 32, 64];
 /// Paths, and samples.
 const POINTS: (usize, usize) = (256, 6000);
 
 fn curves(ruler: &mut Ruler, names: &[&str], stochastic: bool) -> Outcome<Vec<Curve>> {
+    let budgets = match stochastic {
+        true => &FEWER_BUDGETS[..],
+        false => &BUDGETS,
+    };
     let mut curves = Vec::new();
     for (i, name) in names.iter().enumerate() {
         let sampler = Sampler::from_name(name)?;
         let mut points: Vec<(f64, f64)> = Vec::new();
-        for budget in BUDGETS {
+        for &budget in budgets {
             if let Some(plan) = within(sampler, ruler.schedule(), budget) {
                 let (error, _) = ruler.error(&plan, stochastic)?;
                 points.push((plan.evaluations() as f64, error));

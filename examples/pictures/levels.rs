@@ -15,8 +15,11 @@ fn share(i: usize) -> f64 {
     even * even * (3.0 - 2.0 * even)
 }
 
+/// A schedule by its name: time and level.
+type Named = (&'static str, Vec<(f64, NoiseLevel)>);
+
 /// The levels of each schedule, by the share of its time.
-fn schedules() -> Outcome<Vec<(&'static str, Vec<(f64, NoiseLevel)>)>> {
+fn schedules() -> Outcome<Vec<Named>> {
     let on_steps = |schedule: Discrete| {
         let last = (schedule.len() - 1) as f64;
         let level = |i| {

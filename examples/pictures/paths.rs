@@ -8,7 +8,7 @@ use gaussian_diffusion::{
 use ndarray::Array2;
 
 use super::{
-    chart::{Axis, Chart, Curve, FINE, Outcome, Stroke, WIDTH, card},
+    chart::{Axis, Chart, Curve, Outcome, Stroke, card},
     plane::states,
 };
 
@@ -56,7 +56,6 @@ pub fn picture() -> Outcome<String> {
             };
             chart.draw(half)?;
         }
-        debug_assert_eq!(area.dim_in_pixel().0, WIDTH * FINE);
         Ok(())
     })
 }

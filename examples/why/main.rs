@@ -130,7 +130,7 @@ fn budget_row(side: usize, length: f64) -> Outcome<String> {
 fn figure(x: f64) -> String {
     match x.abs() {
         x if x < 5e-13 => "0".to_owned(),
-        x if x < 1e-3 || x >= 1e4 => format!("{x:.0e}"),
+        x if !(1e-3..1e4).contains(&x) => format!("{x:.0e}"),
         x if x < 0.1 => format!("{x:.4}"),
         x if x < 1.0 => format!("{x:.3}"),
         x if x < 10.0 => format!("{x:.2}"),
