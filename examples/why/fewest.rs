@@ -63,7 +63,7 @@ impl Budgets {
 ///
 /// Losses need not fall with every evaluation: from a number that is safe, this walks down in steps of
 /// an eighth to one that is not, and halves the gap between the two.
-fn fewest(loss: impl Fn(usize) -> Result<f64, Error>) -> Result<usize, Error> {
+pub fn fewest(loss: impl Fn(usize) -> Result<f64, Error>) -> Result<usize, Error> {
     let mut safe = 1;
     while loss(safe)? > TOLERANCE / 2.0 {
         safe *= 2;

@@ -264,3 +264,14 @@ fn the_page_shows_what_is_printed() {
         }
     }
 }
+
+#[test]
+fn a_loss_that_rises_again_is_not_within_the_tolerance() {
+    let loss = |count| match count {
+        0..5 => 1.0,
+        9..12 => 0.15,
+        5..16 => 0.06,
+        _ => 0.04,
+    };
+    assert_eq!(fewest(|count| Ok(loss(count))).unwrap(), 12);
+}
