@@ -431,12 +431,14 @@ impl SchedulerConfig {
             let allowed = "true for a part of the steps";
             return Err(self.keys.refuse("skip_prk_steps", allowed));
         }
-        let least = usize::from(walk.empty_step) + 1;
+        // Steps of the list that no grid has.
+        let empty = n.saturating_sub(walk.grid.len());
+        let least = empty + 1;
         if !(least..=n).contains(&steps) {
             let allowed = format!("{least} to {n}, of {n} steps");
             return Err(self.keys.refuse_steps(steps, allowed));
         }
-        let grid = walk.grid.tail(steps + 1 - least)?;
+        let grid = walk.grid.tail(steps - empty)?;
         let plan = self.plan_of(&self.ask(n), &grid, walk.empty_step, n - steps);
         self.named(n, plan)
     }

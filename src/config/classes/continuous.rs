@@ -32,7 +32,10 @@ const OF_EDM: Class = Class {
     end: End::FinalSigmas,
     quirks: Quirks::NONE,
     grid: ratios::edm,
-    solver: |ask, stretch| churned(ask, stretch, Parameterization::Noise),
+    solver: |ask, stretch| {
+        let kept = Parameterization::Edm(sigma_data(ask.keys)?);
+        churned(ask, stretch, kept)
+    },
     network: Network::edm,
     keeps_noise: |_| Ok(None),
     start: Start::Root,

@@ -94,26 +94,25 @@ pub(super) const EULER: Class = Class {
         false => steps::euler(ask),
     },
     solver: |ask, stretch| {
-        let what = ask.keys.word("prediction_type", EULER_PREDICTIONS)?;
-        churned(ask, stretch, what)
+        // Data that the network names is the data after the noise too.
+        let kept = match ask.keys.word("prediction_type", EULER_PREDICTIONS)? {
+            Parameterization::X0 => Parameterization::X0,
+            _ => Parameterization::Noise,
+        };
+        churned(ask, stretch, kept)
     },
     network: |keys| Network::plain(keys, EULER_PREDICTIONS),
     arguments: &[Argument::Churn, Argument::NoiseFactor, Argument::Timesteps],
     ..IN_SIGMA
 };
 
-/// Euler's steps with the churn of the call.
+/// Euler's steps with the churn of the call, after which the answer is taken in these terms.
 pub(super) fn churned(
     ask: &Ask<'_>,
     stretch: &super::GuidanceInterval<'_>,
-    what: Parameterization,
+    kept: Parameterization,
 ) -> Result<super::Solver, Error> {
     let options = ask.options;
-    // Data that the network names is the data after the noise too.
-    let kept = match what {
-        Parameterization::X0 => Parameterization::X0,
-        _ => Parameterization::Noise,
-    };
     // The amount is for all steps of the list, of which the grid may have a part.
     let share = stretch.grid.len() as f64 / stretch.total() as f64;
     let churn = named(

@@ -55,49 +55,45 @@ pub(in super::super) fn plain(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
 /// The nodes, to the data, and whether they are those of a curve.
 fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
     let (keys, table) = (ask.keys, ask.table()?);
-    let family = keys.class.spacing;
-    let spaced = spaced(ask, table)?;
-    let curve = curve_between(ask, family, &spaced, table)?;
-    Ok(match curve {
-        None => (spaced, false),
-        Some(curve) => {
-            let grid = along(table, ask.n, &*curve)?;
-            let is_rounded =
-                keys.class.quirks.rounds_karras && keys.curve()? == Some(Curve::Karras);
-            (
-                if is_rounded {
-                    grid.with_rounded_times()
-                } else {
-                    grid
-                },
-                true,
-            )
+    let Some(kind) = keys.curve()? else {
+        return Ok((spaced(ask, table)?, false));
+    };
+    if ask.options.timesteps.is_some() {
+        return Err(keys.refuse(kind.key(), "false with timesteps of one's own"));
+    }
+    let (max, min) = match keys.is_multistep() || is_log_linear(keys)? {
+        true => {
+            check_spacing(keys)?;
+            ends(table)?
         }
-    })
+        false => ends_of(&spaced(ask, table)?),
+    };
+    let grid = match curve(keys, max, min)? {
+        // The ends of a single node, which no curve moves.
+        None => spaced(ask, table)?,
+        Some(curve) => along(table, ask.n, &*curve)?,
+    };
+    let is_rounded = keys.class.quirks.rounds_karras && kind == Curve::Karras;
+    let grid = match is_rounded {
+        true => grid.with_rounded_times(),
+        false => grid,
+    };
+    Ok((grid, true))
 }
 
-/// The curve in the place of these nodes.
-fn curve_between(
-    ask: &Ask<'_>,
-    family: Family,
-    spaced: &Grid<Step>,
-    table: &Table,
-) -> Result<Option<Box<dyn SigmaCurve>>, Error> {
-    let keys = ask.keys;
-    let (max, min) = match family == Family::Multistep || is_log_linear(keys)? {
-        true => ends(table)?,
-        false => {
-            let ratio =
-                |node: Option<&Node<Step>>| node.map_or(0.0, |node| node.level.noise_to_signal());
-            (ratio(spaced.nodes().first()), ratio(spaced.nodes().last()))
-        }
-    };
-    let curve = curve(keys, max, min)?;
-    if curve.is_some() && ask.options.timesteps.is_some() {
-        let key = keys.curve()?.map_or("timesteps", Curve::key);
-        return Err(keys.refuse(key, "false with timesteps of one's own"));
+/// What is asked of the spacing even where a curve takes its place.
+fn check_spacing(keys: &Keys) -> Result<(), Error> {
+    lowest(keys)?;
+    if keys.spacing()? == Spacing::Leading {
+        offset(keys)?;
     }
-    Ok(curve)
+    Ok(())
+}
+
+/// The noise-to-signal ratios of the first node and the last.
+fn ends_of(grid: &Grid<Step>) -> (f64, f64) {
+    let ratio = |node: Option<&Node<Step>>| node.map_or(0.0, |node| node.level.noise_to_signal());
+    (ratio(grid.nodes().first()), ratio(grid.nodes().last()))
 }
 
 /// The rule of Euler, whose sigmas may be even in their logarithm.
@@ -208,8 +204,8 @@ pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> 
     let (keys, table, n) = (ask.keys, ask.table()?, ask.n);
     let reached = reached(keys, table)?;
     let spacing = keys.spacing()?;
-    let kind = keys.curve()?;
-    if let Some(kind) = kind {
+    if let Some(kind) = keys.curve()? {
+        check_spacing(keys)?;
         return ask.network_time(&curved_upwards(ask, table, kind)?);
     }
     // Upwards, an end may come twice: the last node and where the run goes to.
@@ -349,18 +345,23 @@ fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
     }
 }
 
+const OFFSET: &str = "steps_offset";
+
+fn offset(keys: &Keys) -> Result<usize, Error> {
+    match keys.get(OFFSET) {
+        None => Ok(0),
+        Some(_) => keys.count(OFFSET),
+    }
+}
+
 /// Multiples of the stride, moved by `steps_offset`.
 fn offset_leading(ask: &Ask<'_>, reached: &Table, points: usize) -> Result<Grid<Step>, Error> {
-    let key = "steps_offset";
-    let offset = match ask.keys.get(key) {
-        None => 0,
-        Some(_) => ask.keys.count(key)?,
-    };
+    let offset = offset(ask.keys)?;
     let last = (points - 1) * (reached.len() / points);
     if last + offset >= reached.len() {
         let most = reached.len() - 1 - last;
         let allowed = format!("0 to {most} for {} steps", ask.n);
-        return Err(ask.keys.refuse(key, allowed));
+        return Err(ask.keys.refuse(OFFSET, allowed));
     }
     Grid::leading(reached, points, offset)
 }
