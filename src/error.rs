@@ -114,6 +114,13 @@ pub enum Error {
         /// What would have been accepted.
         allowed: Cow<'static, str>,
     },
+    /// A saved run that another plan left.
+    OtherPlan {
+        /// The fingerprint of the plan.
+        expected: u64,
+        /// That of the plan of the run.
+        found: u64,
+    },
     /// A prediction supplied to a run that asked for none.
     Finished,
     /// The user's network failed.
@@ -309,6 +316,10 @@ impl fmt::Display for Error {
                 let allowed = Range(allowed);
                 write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
+            Self::OtherPlan { expected, found } => write!(
+                f,
+                "the saved run is of a plan with fingerprint {found:016x}, this plan has {expected:016x}"
+            ),
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
             Self::Network(source) => write!(f, "the network failed: {source}"),
         }

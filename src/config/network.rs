@@ -252,6 +252,7 @@ where
         if let Network::Latent(_, scaling) = self.network {
             let (skip, out) = latent_consistency(at.time.0, scaling);
             answer.value.combine(out, &[(skip, x)])?;
+            answer.data = None;
         }
         Ok(answer)
     }
@@ -274,5 +275,6 @@ fn keep_upwards<V: State>(
     let moved = to.alpha() / coefficient;
     let terms = [(moved, &clipped), (-moved, &raw)];
     noise.value.combine(1.0, &terms)?;
+    noise.data = Some(clipped);
     Ok(noise)
 }

@@ -12,6 +12,14 @@ use crate::{
 impl<T: Copy + Debug> Grid<T> {
     /// The steps of this range, counted from the start of the run.
     ///
+    /// A run on a part is one of its own. A solver that looks back starts with its lower orders again, and
+    /// does in its last step what it does at an end; steps are counted from 0, and so are those of
+    /// guidance intervals; a network that remembers forgets. Parts one after the other, with the same source
+    /// of noise going on, are therefore the whole only for solvers without memory and networks likewise.
+    /// To split a run between two networks, two jobs or two machines, stop it
+    /// ([`Run::sample_observed`](crate::Run::sample_observed)) or store it ([`Run::save`](crate::Run::save)):
+    /// that is right for all.
+    ///
     /// # Errors
     ///
     /// If the range is empty or leads beyond the last step.
@@ -46,7 +54,8 @@ impl<T: Copy + Debug> Grid<T> {
         Ok(Self { nodes, end })
     }
 
-    /// The last `n` steps: a run that starts in the middle.
+    /// The last `n` steps: a run that starts in the middle, and there begins like any
+    /// [`part`](Self::part).
     ///
     /// # Errors
     ///
