@@ -33,8 +33,7 @@ impl Grid<Step> {
     {
         check_steps(n)?;
         let stride = total_for(schedule, original)? / original;
-        super::part::check_strength(strength)?;
-        let kept = (original as f64 * strength) as usize;
+        let kept = super::steps_of_strength(original, strength)?;
         if n > kept {
             let allowed = format!("1 to {kept}, the original steps of this strength");
             return Err(Error::range("number of steps", n as f64, allowed));

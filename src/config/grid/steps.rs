@@ -10,7 +10,7 @@ use crate::{
         table::Table,
         words::{Curve, Spacing, Words},
     },
-    grid::{Node, PolyExponential, SigmaCurve},
+    grid::{Node, PolyExponential, SigmaCurve, steps_of_strength},
     schedule::NoiseSchedule,
 };
 
@@ -41,7 +41,7 @@ impl Ask<'_> {
     }
 
     /// What the network of the class is given at these steps.
-    pub fn network_time(&self, walk: &Walk<Step>) -> Result<Walk<Timestep>, Error> {
+    pub fn on_clock(&self, walk: &Walk<Step>) -> Result<Walk<Timestep>, Error> {
         walk.map(|step| self.schedule.network_time(Timestep(step.get())))
     }
 }
@@ -49,11 +49,11 @@ impl Ask<'_> {
 /// The rule of the families: the steps of the spacing, or a curve.
 pub(in super::super) fn plain(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (grid, is_curved) = by_family(ask)?;
-    ask.network_time(&ended(ask, grid, is_curved)?)
+    ask.on_clock(&ended(ask, grid, is_curved)?)
 }
 
 /// The nodes, to the data, and whether they are those of a curve.
-fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
+pub(super) fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
     let (keys, table) = (ask.keys, ask.table()?);
     let Some(kind) = keys.curve()? else {
         return Ok((spaced(ask, table)?, false));
@@ -82,7 +82,7 @@ fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
 }
 
 /// What is asked of the spacing even where a curve takes its place.
-fn check_spacing(keys: &Keys) -> Result<(), Error> {
+pub(super) fn check_spacing(keys: &Keys) -> Result<(), Error> {
     lowest(keys)?;
     if keys.spacing()? == Spacing::Leading {
         offset(keys)?;
@@ -109,7 +109,7 @@ pub(in super::super) fn euler(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let time: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
     let grid = along(table, ask.n + 1, &curve)?.without_final_step()?;
     // What the list has beyond these is no step.
-    ask.network_time(&Walk {
+    ask.on_clock(&Walk {
         grid: grid.with_times(&time)?,
         empty_step: true,
     })
@@ -124,11 +124,13 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
         Some(list) => given(ask, table, list)?,
         None => {
             let strength = ask.options.strength.unwrap_or(1.0);
-            if !(strength > 0.0 && strength <= 1.0) {
-                let allowed = "above 0 and up to 1";
-                return Err(keys.error("strength", format!("{strength:?}"), allowed));
-            }
-            let kept = (original as f64 * strength) as usize;
+            let kept = steps_of_strength(original, strength).map_err(|error| {
+                let value = format!("{strength:?}");
+                match error {
+                    Error::OutOfRange { allowed, .. } => keys.error("strength", value, allowed),
+                    other => other,
+                }
+            })?;
             if ask.n > kept {
                 let allowed = format!("1 to {kept}, the original steps of this strength");
                 return Err(keys.refuse_steps(ask.n, allowed));
@@ -136,7 +138,7 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
             Grid::lcm(table, ask.n, original, strength)?
         }
     };
-    ask.network_time(&match keys.class.end {
+    ask.on_clock(&match keys.class.end {
         End::FirstStep => Walk::of(grid.ending_at(table.least()?)?),
         _ => Walk::of(grid),
     })
@@ -146,26 +148,14 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
 pub(in super::super) fn linspace(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let table = ask.table()?;
     limit(ask, table.len())?;
-    ask.network_time(&Walk::of(Grid::linspace(table, ask.n)?))
+    ask.on_clock(&Walk::of(Grid::linspace(table, ask.n)?))
 }
 
 /// Multiples of the stride.
 pub(in super::super) fn leading(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let table = ask.table()?;
     limit(ask, table.len())?;
-    ask.network_time(&Walk::of(Grid::leading(table, ask.n, 0)?))
-}
-
-/// The grid up to the noisiest step, of which the network is given the time that a step goes to.
-pub(in super::super) fn inverted(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
-    if ask.keys.spacing()? == Spacing::Linspace {
-        return Err(ask.keys.refuse("timestep_spacing", "leading or trailing"));
-    }
-    let (grid, _) = by_family(ask)?;
-    let walk = ended(ask, grid, false)?;
-    let nodes = walk.grid.nodes().iter();
-    let times: Vec<_> = nodes.rev().map(|node| node.time).collect();
-    ask.network_time(&Walk::of(walk.grid.inverted().with_times(&times)?))
+    ask.on_clock(&Walk::of(Grid::leading(table, ask.n, 0)?))
 }
 
 /// The grid with the middles of its first three steps, which a Runge-Kutta start asks about.
@@ -173,7 +163,7 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Er
     let (grid, _) = by_family(ask)?;
     let walk = ended(ask, grid, false)?;
     if ask.keys.flag("skip_prk_steps")? {
-        return ask.network_time(&walk);
+        return ask.on_clock(&walk);
     }
     let (table, grid) = (ask.table()?, &walk.grid);
     let half = table.len() / ask.n / 2;
@@ -182,7 +172,7 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Er
     let reached: Vec<_> = times.iter().skip(1).copied().chain(ends).collect();
     // Less would be the start alone, of which the solver makes Euler's steps.
     if reached.len() < 3 || half == 0 {
-        return ask.network_time(&walk);
+        return ask.on_clock(&walk);
     }
     let mut nodes = Vec::with_capacity(grid.len() + 3);
     for (i, node) in grid.nodes().iter().enumerate() {
@@ -193,69 +183,14 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Er
             nodes.push(Node { level, time });
         }
     }
-    ask.network_time(&Walk {
+    ask.on_clock(&Walk {
         grid: Grid::new(nodes, grid.end())?,
         ..walk
     })
 }
 
-/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, given where it is.
-pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
-    let (keys, table, n) = (ask.keys, ask.table()?, ask.n);
-    let reached = reached(keys, table)?;
-    let spacing = keys.spacing()?;
-    if let Some(kind) = keys.curve()? {
-        check_spacing(keys)?;
-        return ask.network_time(&curved_upwards(ask, table, kind)?);
-    }
-    // Upwards, an end may come twice: the last node and where the run goes to.
-    let (down, is_there) = match spacing {
-        Spacing::Trailing => (trailing(ask, table, &reached)?, true),
-        _ => {
-            limit(ask, reached.len() - 1)?;
-            let grid = match spacing {
-                Spacing::Leading => offset_leading(ask, &reached, n + 1)?,
-                _ => Grid::linspace(&reached, n + 1)?,
-            };
-            (grid.part(1..n + 1)?, false)
-        }
-    };
-    let nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
-    ask.network_time(&match is_there {
-        true => Walk::repeating_the_last(ask, &Grid::new(nodes, NoiseLevel::NOISE)?)?,
-        false => Walk::of(Grid::new(nodes, reached.most()?)?),
-    })
-}
-
-/// The curve from `sigma_max`, for which the cleanest level stands, to `sigma_min`, for which the noisiest
-/// does: with both keys it goes down.
-fn curved_upwards(ask: &Ask<'_>, table: &Table, kind: Curve) -> Result<Walk<Step>, Error> {
-    let (most, least) = ends(table)?;
-    let (first, last) = match ask.keys.is_unbounded(kind) {
-        true => (Sigma::new(least)?, Sigma::new(most)?),
-        false => (
-            super::bound(ask.keys, "sigma_max", least)?,
-            super::bound(ask.keys, "sigma_min", most)?,
-        ),
-    };
-    if first == last {
-        return Err(ask.keys.refuse("sigma_min", "another sigma than sigma_max"));
-    }
-    let is_up = first < last;
-    let (max, min) = if is_up { (last, first) } else { (first, last) };
-    let grid = along(table, ask.n, &*super::between(kind, max, min)?)?;
-    let grid = match is_up {
-        true => Grid::new(
-            grid.nodes().iter().rev().copied().collect(),
-            NoiseLevel::NOISE,
-        )?,
-        false => grid,
-    };
-    Walk::repeating_the_last(ask, &grid)
-}
-
 /// The nodes of a curve. Beyond the ends of the schedule the network is given these.
-fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
+pub(super) fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
     let (least, most) = (
         table.most()?.log_snr().get(),
         table.least()?.log_snr().get(),
@@ -273,7 +208,7 @@ fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, 
 }
 
 /// The end of a run.
-fn ended(ask: &Ask<'_>, grid: Grid<Step>, is_curved: bool) -> Result<Walk<Step>, Error> {
+pub(super) fn ended(ask: &Ask<'_>, grid: Grid<Step>, is_curved: bool) -> Result<Walk<Step>, Error> {
     let keys = ask.keys;
     let to_data = match keys.class.end {
         End::Data => true,
@@ -305,13 +240,13 @@ pub(super) fn to_the_least<T: Copy + std::fmt::Debug>(
 }
 
 /// The noise-to-signal ratios of the last step and the first.
-fn ends(table: &Table) -> Result<(f64, f64), Error> {
+pub(super) fn ends(table: &Table) -> Result<(f64, f64), Error> {
     let (most, least) = (table.most()?, table.least()?);
     Ok((most.noise_to_signal(), least.noise_to_signal()))
 }
 
 /// The schedule down to `lambda_min_clipped`.
-fn reached(keys: &Keys, table: &Table) -> Result<Table, Error> {
+pub(super) fn reached(keys: &Keys, table: &Table) -> Result<Table, Error> {
     let lowest = lowest(keys)?;
     keys.blame(
         LOWEST,
@@ -331,7 +266,7 @@ pub(super) fn lowest(keys: &Keys) -> Result<f64, Error> {
 }
 
 /// Refuses more steps than these.
-fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
+pub(super) fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
     match ask.n <= most {
         true => Ok(()),
         false if most == 0 => {
@@ -355,7 +290,11 @@ fn offset(keys: &Keys) -> Result<usize, Error> {
 }
 
 /// Multiples of the stride, moved by `steps_offset`.
-fn offset_leading(ask: &Ask<'_>, reached: &Table, points: usize) -> Result<Grid<Step>, Error> {
+pub(super) fn offset_leading(
+    ask: &Ask<'_>,
+    reached: &Table,
+    points: usize,
+) -> Result<Grid<Step>, Error> {
     let offset = offset(ask.keys)?;
     let last = (points - 1) * (reached.len() / points);
     if last + offset >= reached.len() {
@@ -366,7 +305,7 @@ fn offset_leading(ask: &Ask<'_>, reached: &Table, points: usize) -> Result<Grid<
     Grid::leading(reached, points, offset)
 }
 
-fn trailing(ask: &Ask<'_>, table: &Table, reached: &Table) -> Result<Grid<Step>, Error> {
+pub(super) fn trailing(ask: &Ask<'_>, table: &Table, reached: &Table) -> Result<Grid<Step>, Error> {
     limit(ask, reached.len())?;
     Grid::trailing_of(reached, table.len(), ask.n)
 }
