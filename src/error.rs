@@ -9,6 +9,8 @@ use std::{borrow::Cow, error, fmt, sync::Arc};
 /// let error = Discrete::linear(1000, 1e-4, 1.5).unwrap_err();
 /// assert_eq!(error.to_string(), "betas[666] is 1.0000333333333333, allowed: 1e-300 to below 1");
 /// ```
+///
+/// A number is written in full where that is short, and with an exponent where it is not.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
@@ -77,6 +79,27 @@ pub enum Error {
         what: &'static str,
         /// Position of the step in the run, counted from 0.
         step: usize,
+    },
+    /// A network whose answers jump from one state to the next, so that shorter steps are no more exact, and
+    /// steps as short as the tolerance asks too many.
+    Rough {
+        /// What chose the steps.
+        what: &'static str,
+        /// The tolerance.
+        tolerance: f64,
+        /// About the least one that its limit of evaluations allows.
+        possible: f64,
+    },
+    /// Adaptive steps that have not come to their end within their limit.
+    Unfinished {
+        /// What chose the steps.
+        what: &'static str,
+        /// Network evaluations done.
+        evaluations: usize,
+        /// The share of the way that is done.
+        done: f64,
+        /// The tolerance.
+        tolerance: f64,
     },
     /// Something a plan needs and was not given.
     Missing {
@@ -198,38 +221,16 @@ impl Error {
     }
 }
 
-/// A number in a message, with an exponent where it would take many digits to write it out.
-struct Short(f64);
+/// A number as errors write it: all of its digits, and an exponent outside 1e-12 to 1e21.
+pub(crate) struct Number(pub(crate) f64);
 
-impl fmt::Display for Short {
+impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.0.abs();
-        match self.0 == 0.0 || !size.is_finite() || (1e-7..1e17).contains(&size) {
-            true => write!(f, "{}", self.0),
-            false => write!(f, "{:e}", self.0),
+        match size != 0.0 && !(1e-12..1e21).contains(&size) && size.is_finite() {
+            true => write!(f, "{:e}", self.0),
+            false => write!(f, "{}", self.0),
         }
-    }
-}
-
-/// What is allowed, with such numbers in it.
-struct Range<'a>(&'a str);
-
-impl fmt::Display for Range<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_part = |c: char| c.is_ascii_digit() || c == '.';
-        let mut rest = self.0;
-        while let Some(start) = rest.find(is_part) {
-            let (text, tail) = rest.split_at(start);
-            let end = tail.find(|c| !is_part(c)).unwrap_or(tail.len());
-            let (number, tail) = tail.split_at(end);
-            f.write_str(text)?;
-            match number.parse() {
-                Ok(value) if number.len() > 24 => write!(f, "{}", Short(value))?,
-                _ => f.write_str(number)?,
-            }
-            rest = tail;
-        }
-        f.write_str(rest)
     }
 }
 
@@ -241,7 +242,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let (value, allowed) = (Short(*value), Range(allowed));
+                let value = Number(*value);
                 write!(f, "{what} is {value}, allowed: {allowed}")
             }
             Self::ElementOutOfRange {
@@ -250,7 +251,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let (value, allowed) = (Short(*value), Range(allowed));
+                let value = Number(*value);
                 write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
             }
             Self::NotMonotone {
@@ -259,14 +260,14 @@ impl fmt::Display for Error {
                 before,
                 this,
             } => {
-                let (this, before) = (Short(*this), Short(*before));
+                let (this, before) = (Number(*this), Number(*before));
                 write!(
                     f,
                     "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
                 )
             }
             Self::Singular { what, alpha, sigma } => {
-                let (alpha, sigma) = (Short(*alpha), Short(*sigma));
+                let (alpha, sigma) = (Number(*alpha), Number(*sigma));
                 write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
             }
             Self::Shape {
@@ -286,6 +287,26 @@ impl fmt::Display for Error {
             Self::NotFinite { what, step } => {
                 write!(f, "{what} holds a NaN or an infinity at step {step}")
             }
+            Self::Rough {
+                what,
+                tolerance,
+                possible,
+            } => write!(
+                f,
+                "tolerance of {what} is {tolerance:e}, allowed: about {possible:.0e} or more: the answers of \
+                 the network jump, and shorter steps are no more exact"
+            ),
+            Self::Unfinished {
+                what,
+                evaluations,
+                done,
+                tolerance,
+            } => write!(
+                f,
+                "{what} has done {:.3} % of its way in {evaluations} evaluations, its limit; the tolerance of \
+                 {tolerance:e} needs more",
+                100.0 * done
+            ),
             Self::Missing { what, needed_by } => {
                 write!(f, "{what} is missing, {needed_by} needs it")
             }
@@ -313,7 +334,6 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let allowed = Range(allowed);
                 write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
             Self::OtherPlan { expected, found } => write!(
