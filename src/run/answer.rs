@@ -31,6 +31,7 @@ impl<V: State> Progress<V> {
             parameterization,
             variance,
             shift,
+            ..
         } = answer;
         let extras = [variance.as_ref(), shift.as_ref()];
         finite(extras.into_iter().flatten().all(State::is_finite), point)?;

@@ -4,12 +4,14 @@ use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
 use smallvec::SmallVec;
 
 use super::{
-    Assignment, ErrorNorm, NoiseBlocks, Real, State,
+    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
     slices::{Silent, Slices, sweep},
 };
 use crate::Error;
 
 impl<A: Real, D: Dimension> State for Array<A, D> {
+    type Keeping = Widened;
+
     fn items(&self) -> usize {
         self.shape().first().copied().unwrap_or(1)
     }
@@ -216,7 +218,10 @@ pub(crate) fn in_order<A: Copy, D: Dimension>(array: &mut Array<A, D>, f: impl F
     array.assign(&copy);
 }
 
-fn check_shape<A, D: Dimension>(this: &Array<A, D>, other: &Array<A, D>) -> Result<(), Error> {
+pub(super) fn check_shape<A, B, D: Dimension>(
+    this: &Array<A, D>,
+    other: &Array<B, D>,
+) -> Result<(), Error> {
     if this.shape() == other.shape() {
         return Ok(());
     }
