@@ -21,7 +21,7 @@ use crate::{
     grid::PolyExponential,
     solver::{DpmAdaptive, SingleStep},
 };
-use names::{Named, key, unknown};
+use names::{LONGEST, Named, has_key, key, near, unknown};
 use on_steps::OnSteps;
 
 pub use grid_name::GridName;
@@ -86,7 +86,7 @@ const CFG_PP: &str = "the guidance CFG++";
 
 fn refuse_known_but_missing(name: &str) -> Result<(), Error> {
     let wanted = key(name);
-    match MISSING.iter().find(|(name, _)| key(name) == wanted) {
+    match MISSING.iter().find(|(name, _)| has_key(name, &wanted)) {
         Some(&(_, what)) => Err(Error::Missing {
             what,
             needed_by: "a sampler of this name",
@@ -113,7 +113,7 @@ impl Sampler {
         }
         refuse_known_but_missing(name)?;
         let places = wanted.match_indices(' ').map(|(place, _)| place);
-        for place in places {
+        for place in places.take_while(|place| *place <= LONGEST) {
             let (head, tail) = (&wanted[..place], &wanted[place + 1..]);
             let Some(solver) = SolverName::with_key(head) else {
                 refuse_known_but_missing(head)?;
@@ -128,9 +128,11 @@ impl Sampler {
         }
         let alone = SolverName::spellings()
             .map(|(solver, name)| (Self::new(solver, solver.default_grid()), name.to_owned()));
-        let pairs = SolverName::spellings().flat_map(|(solver, first)| {
-            GridName::spellings()
-                .map(move |(grid, second)| (Self::new(solver, grid), format!("{first} {second}")))
+        let grids = near::<GridName>(name, true);
+        let solvers = near::<SolverName>(name, false).into_iter();
+        let pairs = solvers.flat_map(|(solver, first)| {
+            let pair = move |(grid, second)| (Self::new(solver, grid), format!("{first} {second}"));
+            grids.iter().copied().map(pair)
         });
         Err(unknown("sampler", name, alone.chain(pairs)))
     }

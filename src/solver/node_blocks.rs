@@ -82,10 +82,10 @@ impl NodeBlocks {
     /// If tau is not 0 to 3, or the solver is one for the noise.
     #[doc(alias("sde-dpmsolver++"))]
     pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
-        self.tau = super::check_tau(tau)?;
-        if tau > 0.0 && self.coordinates != Coordinates::Data {
+        if tau != 0.0 && self.coordinates != Coordinates::Data {
             return Err(Error::range("tau", tau, "0 for predictions of the noise"));
         }
+        self.tau = super::check_tau(tau)?;
         Ok(self)
     }
 

@@ -5,7 +5,7 @@ use super::{
     ending::Ending,
     exponential::{Exponential, Slope, inner},
 };
-use crate::{Error, LogSnr, NoiseLevel};
+use crate::{Error, LogSnr, NoiseLevel, error::Number};
 
 /// SA-Solver for the data, of predictor orders 1 to 8 and corrector orders 0 (none) to 8.
 ///
@@ -110,7 +110,7 @@ impl SaSolver {
     /// If `from` is above `to`.
     pub fn with_noise_between(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
         if from > to {
-            let allowed = format!("up to {}", to.get());
+            let allowed = format!("up to {}", Number(to.get()));
             return Err(Error::range(
                 "first log-SNR with noise",
                 from.get(),
