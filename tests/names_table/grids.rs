@@ -9,23 +9,37 @@ use gaussian_diffusion::{
 };
 use serde_json::Value;
 
-use super::{COMFYUI, CPP, Compared, Entry, WEBUI, differs, same};
+use super::{COMFYUI, CPP, Compared, DIFFUSERS, Entry, WEBUI, differs, same};
 
 const ONCE: &str = "the end of the flow is shifted once, not twice; right";
 const LOG: &str =
     "sigma between two steps is linear in its logarithm, up to 5e-5; right is the flow's own";
 
+const TWICE: &str = "the end of the flow is shifted twice; right is once";
+const PRINTED: &str =
+    "the first sigma has the ten digits of its print, and here all of the schedule";
+const DIGITS: &str = "figures with more digits than the authors print, within 0.1 %";
+
 pub(crate) const ENTRIES: &[Entry] = &[
     differs(WEBUI, "Uniform", "Uniform", LOG),
     same(CPP, "discrete", "Uniform"),
+    differs(
+        DIFFUSERS,
+        "linspace, not rounded",
+        "Uniform",
+        "sigma between two steps is linear, up to 0.5 % in the first ones; right is its logarithm",
+    ),
     differs(WEBUI, "Normal", "Normal", "as its Uniform"),
     same(COMFYUI, "normal", "Normal"),
+    same(DIFFUSERS, "FlowMatchEulerDiscreteScheduler", "Normal"),
     same(WEBUI, "Karras", "Karras"),
     same(COMFYUI, "karras", "Karras"),
     same(CPP, "karras", "Karras"),
+    differs(DIFFUSERS, "use_karras_sigmas", "Karras", TWICE),
     same(WEBUI, "Exponential", "Exponential"),
     same(COMFYUI, "exponential", "Exponential"),
     same(CPP, "exponential", "Exponential"),
+    differs(DIFFUSERS, "use_exponential_sigmas", "Exponential", TWICE),
     differs(WEBUI, "SGM Uniform", "SGM Uniform", ONCE),
     same(COMFYUI, "sgm_uniform", "SGM Uniform"),
     differs(CPP, "sgm_uniform", "SGM Uniform", ONCE),
@@ -43,7 +57,20 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "Align Your Steps",
         "`n` sigmas down to 0.029 and a step from there; the authors put the data for it",
     ),
+    differs(COMFYUI, "AlignYourSteps SD1", "Align Your Steps", DIGITS),
+    differs(CPP, "ays", "Align Your Steps", DIGITS),
+    differs(
+        COMFYUI,
+        "AlignYourSteps SDXL",
+        "Align Your Steps XL",
+        DIGITS,
+    ),
+    same(COMFYUI, "AlignYourSteps SVD", "Align Your Steps Video"),
+    differs(COMFYUI, "GITS", "GITS", PRINTED),
+    differs(CPP, "gits", "GITS", PRINTED),
+    same(COMFYUI, "VP", "VP"),
     same(WEBUI, "Beta", "Beta Sigmas"),
+    differs(DIFFUSERS, "use_beta_sigmas", "Beta Sigmas", TWICE),
     same(COMFYUI, "linear_quadratic", "Linear Quadratic"),
     same(COMFYUI, "bong_tangent", "Bong Tangent"),
     differs(
@@ -69,11 +96,23 @@ pub(crate) const ENTRIES: &[Entry] = &[
     same(CPP, "smoothstep", "Smoothstep"),
     same(WEBUI, "DDIM", "DDIM Uniform"),
     same(COMFYUI, "ddim_uniform", "DDIM Uniform"),
+    same(DIFFUSERS, "leading", "Timesteps"),
+    same(DIFFUSERS, "trailing", "Trailing"),
+    differs(
+        DIFFUSERS,
+        "linspace",
+        "Linspace",
+        "one step alone is at step 0; right is from the last",
+    ),
     same(CPP, "lcm", "LCM"),
+    same(DIFFUSERS, "LCMScheduler", "LCM"),
     same(CPP, "flux", "FLUX"),
+    same(DIFFUSERS, "FLUX.1", "FLUX"),
     same(CPP, "flux2", "FLUX2"),
+    same(DIFFUSERS, "FLUX.2", "FLUX2"),
     same(COMFYUI, "ltx2", "LTX2"),
     same(CPP, "ltx2", "LTX2"),
+    same(DIFFUSERS, "LTX", "LTX2"),
 ];
 
 static ROWS: LazyLock<Vec<Value>> = LazyLock::new(|| {
