@@ -190,7 +190,7 @@ pub(super) fn sa_solver(
         keys.count("predictor_order")?,
         keys.count("corrector_order")?,
     );
-    let mut solver = SaSolver::new(predictor, corrector)?;
+    let mut solver = SaSolver::new(predictor, corrector)?.with_diffusers_rules();
     match keys.word("algorithm_type")? {
         "data_prediction" => {}
         "noise_prediction" => solver = solver.with_coordinates(Coordinates::Noise)?,

@@ -212,6 +212,8 @@ impl DpmAdaptive {
         let mut controller = Controller::new(self);
         let mut before = x.clone();
         let mut at = from;
+        // The signal scale of `before`.
+        let mut scale = schedule.level_at(from)?.alpha();
         // Half of the 1e-5 that DPM-Solver leaves out, which is in half log-SNR.
         while at.get() < to.get() - 2e-5 {
             if report.accepted + report.rejected >= self.limit {
@@ -228,7 +230,10 @@ impl DpmAdaptive {
             let below = self.below(schedule, start, target, end)?;
             let (high, low) = self.attempt(schedule, (at, below), &x, &report, network, noise)?;
             report.evaluations += self.order;
-            let absolute = self.absolute * below.alpha();
+            // In units of the data all three have the same scale.
+            before.combine(below.alpha() / scale, &[])?;
+            scale = below.alpha();
+            let absolute = self.absolute * scale;
             let errors = low.error_norms(&high, &before, absolute, self.relative)?;
             if !controller.propose(errors.into_iter().fold(0.0, f64::max)) {
                 report.rejected += 1;

@@ -34,6 +34,12 @@ impl<V: State> Progress<V> {
         } = answer;
         let extras = [variance.as_ref(), shift.as_ref()];
         finite(extras.into_iter().flatten().all(State::is_finite), point)?;
+        if shift.is_none() && stage.places_shift() {
+            return Err(Error::Missing {
+                what: "the displacement of a prediction, as guidance::CfgPlusPlus gives it,",
+                needed_by: "a solver of the CFG++ family",
+            });
+        }
         let std = match &stage.commit {
             Some(commit) => deviation(commit.noise, variance, &self.state, point.step)?,
             None => None,

@@ -30,11 +30,15 @@ pub(super) trait Named: Copy + PartialEq + 'static {
             .flat_map(|(choice, names)| names.iter().map(|name| (*choice, *name)))
     }
 
-    /// The choice that has this key as a name.
-    fn with_key(wanted: &str) -> Option<Self> {
-        Self::spellings()
-            .find(|(_, name)| key(name) == wanted)
-            .map(|(choice, _)| choice)
+    /// The choice that has this name. Of two names that differ in their underscores alone, the one with an
+    /// underscore is for what is written with one.
+    fn named(name: &str) -> Option<Self> {
+        let wanted = key(name);
+        let mut found: Vec<_> = Self::spellings()
+            .filter(|(_, spelling)| key(spelling) == wanted)
+            .collect();
+        found.sort_by_key(|(_, spelling)| spelling.contains('_') != name.contains('_'));
+        found.first().map(|(choice, _)| *choice)
     }
 }
 
@@ -46,7 +50,7 @@ pub(super) fn key(name: &str) -> String {
 }
 
 pub(super) fn parse<N: Named>(name: &str) -> Result<N, Error> {
-    N::with_key(&key(name)).ok_or_else(|| {
+    N::named(name).ok_or_else(|| {
         unknown(
             N::WHAT,
             name,

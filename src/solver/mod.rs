@@ -29,6 +29,7 @@
 //! | LCM, consistency models | [`Consistency`] | 1 | yes |
 
 mod ancestral;
+mod cfg_plus_plus_step;
 mod churn;
 mod consistency;
 mod coordinates;
@@ -36,12 +37,15 @@ mod ddim;
 mod ddpm;
 mod dpm_sde;
 mod dpm_solver;
+mod dpm_solver_2m_v2;
 mod ending;
 mod er_sde;
 mod euler_maruyama;
 mod exponential;
 mod exponential_adams;
 mod final_mean;
+mod heun_plus_plus;
+mod in_flow_time;
 mod interpolation;
 mod langevin;
 mod linear_multistep;
@@ -58,6 +62,7 @@ use crate::{Error, LogSnr, NoiseLevel};
 // It plans while it runs, and so lives where plans do.
 pub use crate::plan::dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
 pub use ancestral::{Ancestral, Descent};
+pub use cfg_plus_plus_step::CfgPlusPlusStep;
 pub use churn::Churn;
 pub use consistency::Consistency;
 pub use coordinates::Coordinates;
@@ -65,10 +70,13 @@ pub use ddim::Ddim;
 pub use ddpm::Ddpm;
 pub use dpm_sde::DpmSde;
 pub use dpm_solver::DpmSolver;
+pub use dpm_solver_2m_v2::DpmSolver2MV2;
 pub use er_sde::ErSde;
 pub use euler_maruyama::EulerMaruyama;
 pub use exponential_adams::ExponentialAdams;
 pub use final_mean::FinalMean;
+pub use heun_plus_plus::HeunPlusPlus;
+pub use in_flow_time::InFlowTime;
 pub use langevin::Langevin;
 pub use linear_multistep::LinearMultistep;
 pub use node_blocks::NodeBlocks;
