@@ -96,6 +96,18 @@ pub(crate) const ENTRIES: &[Entry] = &[
     same(CPP, "smoothstep", "Smoothstep"),
     same(WEBUI, "DDIM", "DDIM Uniform"),
     same(COMFYUI, "ddim_uniform", "DDIM Uniform"),
+    differs(
+        WEBUI,
+        "steps of DDIM and PLMS",
+        "Timesteps",
+        "ends at step 1, with one step less where 1000 steps divide by the number; right is Latent Diffusion's list",
+    ),
+    differs(
+        WEBUI,
+        "steps of UniPC",
+        "Timesteps",
+        "even times from the last step to the first, as its authors'",
+    ),
     same(DIFFUSERS, "leading", "Timesteps"),
     same(DIFFUSERS, "trailing", "Trailing"),
     differs(
