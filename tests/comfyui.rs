@@ -274,7 +274,7 @@ fn dpm_adaptive_is_that_of_comfyui() {
 fn names_of_cfg_plus_plus_need_its_guidance() {
     let schedule = Discrete::stable_diffusion().unwrap();
     let names: Vec<_> = SolverName::all()
-        .filter(|name| name.to_string().ends_with("cfg_pp") || name.to_string().ends_with("CFG++"))
+        .filter(|name| name.needs_cfg_plus_plus())
         .collect();
     assert_eq!(names.len(), 8);
     for name in names {

@@ -277,6 +277,28 @@ impl SolverName {
         }
     }
 
+    /// Whether it is of the CFG++ family: for networks guided by
+    /// [`CfgPlusPlus`](crate::guidance::CfgPlusPlus), and a run with any other fails.
+    ///
+    /// ```
+    /// use gaussian_diffusion::sampler::SolverName;
+    /// let names: Vec<_> = SolverName::all().filter(|name| name.needs_cfg_plus_plus()).collect();
+    /// assert_eq!((names.len(), names[0].name()), (8, "euler_cfg_pp"));
+    /// ```
+    pub fn needs_cfg_plus_plus(self) -> bool {
+        matches!(
+            self,
+            Self::EulerCfgPlusPlus
+                | Self::DdimCfgPlusPlus
+                | Self::EulerAncestralCfgPlusPlus
+                | Self::GradientEstimationCfgPlusPlus
+                | Self::DpmPlusPlus2MCfgPlusPlus
+                | Self::DpmPlusPlus2SAncestralCfgPlusPlus
+                | Self::ResMultistepCfgPlusPlus
+                | Self::ResMultistepAncestralCfgPlusPlus
+        )
+    }
+
     /// Whether the run leaves out the last level but one of its grid, which is made one step longer.
     #[doc(alias("discard_next_to_last_sigma"))]
     pub fn discards_penultimate(self) -> bool {

@@ -5,7 +5,7 @@ use crate::{Error, NoiseLevel};
 
 /// Heun++: Euler's step with the slopes of up to two further nodes, by their noise beside that of the start.
 ///
-/// In `y = x / alpha` against `u = sigma / alpha`, with `u_0` the start of the run and `u_s`, `u_r` the next
+/// In `y = x / alpha` against `u = sigma / alpha`, with `u_0` that of the noisiest level of the run and `u_s`, `u_r` the next
 /// two nodes, each reached by Euler's steps from `u_t`:
 ///
 /// ```text
@@ -48,8 +48,10 @@ impl ReverseStep for HeunPlusPlus {
         let stage = |at| Stage::new(at, U.basis());
         let (way, on) = (U.distance(from, to), U.distance(to, after));
         let predicted = stage(At::From).with_trial(update(from, to, &[way]));
-        let start = path.levels().first().map_or(from, |&level| level);
-        let share = |level: NoiseLevel| U.clock(level) / U.clock(start);
+        // Of a run that goes up, the end.
+        let first = path.levels().first().map_or(0.0, |&level| U.clock(level));
+        let noisiest = first.max(U.clock(path.end()));
+        let share = |level: NoiseLevel| U.clock(level) / noisiest;
         if after == path.end() {
             let second = 0.5 * share(to);
             let commit = update(from, to, &[way * second, way * (1.0 - second)]);
