@@ -72,8 +72,33 @@ pub mod laws;
 
 /// Longer texts: guides, figures and papers. Their examples are tests.
 pub mod docs {
-    #[doc = include_str!("../docs/guide.md")]
-    pub mod guide {}
+    #[doc = include_str!("../docs/guide/index.md")]
+    pub mod guide {
+        #[doc = include_str!("../docs/guide/forward.md")]
+        pub mod forward {}
+        #[doc = include_str!("../docs/guide/schedules.md")]
+        pub mod schedules {}
+        #[doc = include_str!("../docs/guide/posterior.md")]
+        pub mod posterior {}
+        #[doc = include_str!("../docs/guide/bound.md")]
+        pub mod bound {}
+        #[doc = include_str!("../docs/guide/mean.md")]
+        pub mod mean {}
+        #[doc = include_str!("../docs/guide/training.md")]
+        pub mod training {}
+        #[doc = include_str!("../docs/guide/sampling.md")]
+        pub mod sampling {}
+        #[doc = include_str!("../docs/guide/equations.md")]
+        pub mod equations {}
+        #[doc = include_str!("../docs/guide/solvers.md")]
+        pub mod solvers {}
+        #[doc = include_str!("../docs/guide/guidance.md")]
+        pub mod guidance {}
+        #[doc = include_str!("../docs/guide/flow_matching.md")]
+        pub mod flow_matching {}
+        #[doc = include_str!("../docs/guide/elsewhere.md")]
+        pub mod elsewhere {}
+    }
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
     #[doc = include_str!("../docs/names.md")]
@@ -88,6 +113,8 @@ pub mod docs {
     pub mod precision {}
     #[doc = include_str!("../docs/speed.md")]
     pub mod speed {}
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
     #[doc = include_str!("../docs/papers.md")]
     pub mod papers {}
 }
