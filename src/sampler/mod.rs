@@ -28,11 +28,11 @@ pub use solver_name::SolverName;
 /// # Names
 ///
 /// The names are those of the WebUI, where a solver's name alone means the grid that version 1.8 gave it
-/// and "Karras" or "Exponential" after it another one; ComfyUI's and stable-diffusion.cpp's names mean
-/// the same. Any grid may follow any solver. Capitals do not matter, and neither does whether words are
-/// separated by spaces, `_` or `-`. "Automatic" is the grid of newer versions of the WebUI. Where the
-/// programs differ, each name means what its program does: "DPM++ 3M SDE" leaves out a level, and
-/// "dpmpp_3m_sde" does not; "UniPC" and "uni_pc" likewise.
+/// and "Karras" or "Exponential" after it another one, and those of ComfyUI and stable-diffusion.cpp. Any
+/// grid may follow any solver. Capitals do not matter, and neither does whether words are separated by
+/// spaces, `_` or `-`. "Automatic" is the grid of newer versions of the WebUI. Where the programs differ,
+/// each name means what its program does: "DPM++ 3M SDE" leaves out a level, and "dpmpp_3m_sde" does not;
+/// "UniPC" and "uni_pc" likewise. [A table](crate::docs::names) says what each name means in which program.
 ///
 /// ```
 /// use gaussian_diffusion::{Sampler, sampler::{GridName, SolverName}};

@@ -11,14 +11,12 @@ use serde_json::Value;
 
 use super::{COMFYUI, CPP, Compared, DIFFUSERS, Entry, WEBUI, differs, same};
 
-const ONCE: &str = "the end of the flow is shifted once, not twice; right";
-const LOG: &str =
-    "sigma between two steps is linear in its logarithm, up to 5e-5; right is the flow's own";
+const ONCE: &str = "the end of the flow is shifted once; right";
+const LOG: &str = "sigma between two steps is linear in its logarithm; right is the flow's own";
 
 const TWICE: &str = "the end of the flow is shifted twice; right is once";
-const PRINTED: &str =
-    "the first sigma has the ten digits of its print, and here all of the schedule";
-const DIGITS: &str = "figures with more digits than the authors print, within 0.1 %";
+const PRINTED: &str = "the first sigma as printed; here that of the schedule";
+const DIGITS: &str = "figures with more digits than the authors print";
 
 pub(crate) const ENTRIES: &[Entry] = &[
     differs(WEBUI, "Uniform", "Uniform", LOG),
@@ -27,9 +25,14 @@ pub(crate) const ENTRIES: &[Entry] = &[
         DIFFUSERS,
         "linspace, not rounded",
         "Uniform",
-        "sigma between two steps is linear, up to 0.5 % in the first ones; right is its logarithm",
+        "sigma between two steps is linear; right is its logarithm",
     ),
-    differs(WEBUI, "Normal", "Normal", "as its Uniform"),
+    differs(
+        WEBUI,
+        "Normal",
+        "Normal",
+        "as its Uniform, so that the end of a shifted flow is shifted once; right",
+    ),
     same(COMFYUI, "normal", "Normal"),
     same(DIFFUSERS, "FlowMatchEulerDiscreteScheduler", "Normal"),
     same(WEBUI, "Karras", "Karras"),

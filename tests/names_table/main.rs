@@ -88,12 +88,15 @@ fn cells(
         let everywhere = found.iter().all(|one| models.contains(&one.model.as_str()));
         let mut text = format!("`{}`", entry.theirs);
         if !entry.note.is_empty() {
-            let place = if everywhere {
-                String::new()
-            } else {
-                format!(" on {}", models.join(", "))
-            };
-            write!(text, "; differs{place}: {}", entry.note).unwrap();
+            text.push_str("; differs");
+            if !everywhere {
+                write!(text, " on {}", models.join(", ")).unwrap();
+            }
+            let most = far.iter().map(|one| one.off).fold(0.0, f64::max);
+            if most.is_finite() {
+                write!(text, " by {most:.0e}").unwrap();
+            }
+            write!(text, ": {}", entry.note).unwrap();
         }
         let column = PROGRAMS
             .iter()

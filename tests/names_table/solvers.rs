@@ -130,7 +130,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         DIFFUSERS,
         "TCDScheduler",
         "TCD",
-        "ends at the first training step, where a noise of 0.03 is left; right is the data",
+        "ends at the first training step, where noise is left; right is the data",
     ),
     same(COMFYUI, "ipndm", "iPNDM"),
     differs(CPP, "ipndm", "iPNDM", TO_DATA),
@@ -141,7 +141,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         COMFYUI,
         "deis",
         "DEIS",
-        "integrals as sums of 10000 points, 6e-5; right are the exact ones",
+        "sums of 10000 points for integrals; right are the exact ones",
     ),
     differs(
         DIFFUSERS,
