@@ -134,7 +134,7 @@ fn names_of_peers_mean_what_they_run() {
         ("ddim_trailing", S::Ddim, G::Trailing),
         ("ddim ddim_uniform", S::Ddim, G::DdimUniform),
         ("lcm sgm_uniform", S::Lcm, G::SgmUniform),
-        (" unipc ", S::UniPc, G::Timesteps),
+        (" unipc ", S::UniPc, G::TimeUniform),
         ("uni_pc", S::UniPcBh1, G::Uniform),
     ] {
         assert_eq!(

@@ -27,12 +27,15 @@ pub use solver_name::SolverName;
 ///
 /// # Names
 ///
-/// The names are those of the WebUI, where a solver's name alone means the grid that version 1.8 gave it
-/// and "Karras" or "Exponential" after it another one, and those of ComfyUI and stable-diffusion.cpp. Any
-/// grid may follow any solver. Capitals do not matter, and neither does whether words are separated by
-/// spaces, `_` or `-`. "Automatic" is the grid of newer versions of the WebUI. Where the programs differ,
-/// each name means what its program does: "DPM++ 3M SDE" leaves out a level, and "dpmpp_3m_sde" does not;
-/// "UniPC" and "uni_pc" likewise. [A table](crate::docs::names) says what each name means in which program.
+/// A name means what its program does, on every schedule that program has; the
+/// [table of names](crate::docs::names) says where programs differ, and who is right. The names are those of
+/// the WebUI, where a solver's name alone means the grid that version 1.8 gave it and "Karras" or
+/// "Exponential" after it another one, and those of ComfyUI and stable-diffusion.cpp. Any grid may follow any
+/// solver. Capitals do not matter, and words may be separated by spaces, `_` or `-`; of two names that are the
+/// same but for that, the one with `_` is ComfyUI's: "DPM fast" draws noise, and "dpm_fast" does not.
+/// "Automatic" is the grid of newer versions of the WebUI.
+///
+/// Names of the CFG++ family are for networks guided by [`CfgPlusPlus`](crate::guidance::CfgPlusPlus).
 ///
 /// ```
 /// use gaussian_diffusion::{Sampler, sampler::{GridName, SolverName}};

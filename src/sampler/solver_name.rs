@@ -65,7 +65,7 @@ pub enum SolverName {
     Ddim,
     /// [`Pndm::plms`] on training steps.
     Plms,
-    /// [`UniPc`] of order 3 and type bh1, lower in the last steps, on training steps.
+    /// [`UniPc`] of order 3 and type bh1, lower in the last steps, on even training steps.
     UniPc,
     /// [`DpmPlusPlus3MSde`](Self::DpmPlusPlus3MSde) with all levels, as ComfyUI has it.
     DpmPlusPlus3MSdeWhole,
@@ -256,7 +256,8 @@ impl SolverName {
     pub fn default_grid(self) -> GridName {
         match self {
             Self::Restart => GridName::Karras,
-            Self::Ddim | Self::Plms | Self::UniPc | Self::DdimCfgPlusPlus => GridName::Timesteps,
+            Self::Ddim | Self::Plms | Self::DdimCfgPlusPlus => GridName::Timesteps,
+            Self::UniPc => GridName::TimeUniform,
             Self::Lcm | Self::Tcd => GridName::Lcm,
             _ => GridName::Uniform,
         }

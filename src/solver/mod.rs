@@ -10,23 +10,27 @@
 //! | DDIM, Euler | [`Ddim`] | 1 | for `eta > 0` |
 //! | Euler a, DPM2 a, DPM++ 2S a | [`Ancestral`] around [`Ddim`], [`RungeKutta::dpm2`], [`SingleStep::plus_plus`] | as the inner | yes |
 //! | Heun, midpoint, DPM2 | [`RungeKutta`] | 2 | no |
+//! | Heun++ | [`HeunPlusPlus`] | 3 | no |
 //! | churn of EDM | [`Churn`] around any single-step one | as the inner | yes |
-//! | LMS, iPNDM, gradient estimation | [`LinearMultistep`] | 1 | no |
+//! | LMS, iPNDM, DEIS in time, gradient estimation | [`LinearMultistep`] | 1 | no |
 //! | PNDM, PLMS | [`Pndm`] | 1 | no |
 //! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `tau > 0` |
+//! | DPM++ 2M v2 | [`DpmSolver2MV2`] | 1 | no |
 //! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `tau > 0` |
 //! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `tau > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
 //! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
 //! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
-//! | SA-Solver | [`SaSolver`] | 1 | for `tau > 0` |
+//! | SA-Solver, and PECE | [`SaSolver`] | 1, and 2 | for `tau > 0` |
 //! | ER-SDE | [`ErSde`] | 1 | yes |
 //! | reverse diffusion | [`EulerMaruyama`] | 1 | yes |
 //! | the mean of the last step | [`FinalMean`] around any | as the inner | as the inner |
 //! | predictor-corrector | [`Langevin`] around any | one more a correction | yes |
 //! | Restart | [`Plan::restarting`](crate::Plan::restarting) | as the inner | yes |
 //! | LCM, consistency models | [`Consistency`] | 1 | yes |
+//! | the CFG++ family | [`CfgPlusPlusStep`] around any | as the inner | as the inner |
+//! | solvers of k-diffusion on flows, as programs run them | [`InFlowTime`] around any | as the inner | no |
 
 mod ancestral;
 mod cfg_plus_plus_step;

@@ -108,8 +108,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     differs(
         WEBUI,
         "steps of UniPC",
-        "Timesteps",
-        "even times from the last step to the first, as its authors'",
+        "Time Uniform",
+        "between two steps the logarithm of alpha is linear, as its authors have it; here the log-SNR, as elsewhere",
     ),
     same(DIFFUSERS, "leading", "Timesteps"),
     same(DIFFUSERS, "trailing", "Trailing"),

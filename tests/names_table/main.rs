@@ -7,7 +7,6 @@
 
 mod grids;
 mod solvers;
-mod trajectories;
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
