@@ -8,6 +8,8 @@ use crate::{Error, NoiseLevel};
 pub struct StepEnd {
     /// Number of steps done.
     pub step: usize,
+    /// Number of steps of the run.
+    pub steps: usize,
     /// The noise level of what is changed.
     pub level: NoiseLevel,
 }
@@ -39,6 +41,9 @@ pub trait Edit<V> {
     ///
     /// The edit's own.
     fn edit(&mut self, x: &mut V, at: StepEnd) -> Result<(), Error>;
+
+    /// Forgets what an earlier run left, for a run begins; an edit around another passes it on.
+    fn begin(&mut self) {}
 }
 
 impl<V, F: FnMut(&mut V, StepEnd) -> Result<(), Error>> Edit<V> for F {

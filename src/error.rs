@@ -112,7 +112,14 @@ pub enum Error {
         /// The value it has.
         value: String,
         /// What would have been accepted.
-        allowed: &'static str,
+        allowed: Cow<'static, str>,
+    },
+    /// A saved run that another plan left.
+    OtherPlan {
+        /// The fingerprint of the plan.
+        expected: u64,
+        /// That of the plan of the run.
+        found: u64,
     },
     /// A prediction supplied to a run that asked for none.
     Finished,
@@ -191,6 +198,41 @@ impl Error {
     }
 }
 
+/// A number in a message, with an exponent where it would take many digits to write it out.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        match self.0 == 0.0 || !size.is_finite() || (1e-7..1e17).contains(&size) {
+            true => write!(f, "{}", self.0),
+            false => write!(f, "{:e}", self.0),
+        }
+    }
+}
+
+/// What is allowed, with such numbers in it.
+struct Range<'a>(&'a str);
+
+impl fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_part = |c: char| c.is_ascii_digit() || c == '.';
+        let mut rest = self.0;
+        while let Some(start) = rest.find(is_part) {
+            let (text, tail) = rest.split_at(start);
+            let end = tail.find(|c| !is_part(c)).unwrap_or(tail.len());
+            let (number, tail) = tail.split_at(end);
+            f.write_str(text)?;
+            match number.parse() {
+                Ok(value) if number.len() > 24 => write!(f, "{}", Short(value))?,
+                _ => f.write_str(number)?,
+            }
+            rest = tail;
+        }
+        f.write_str(rest)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,6 +241,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
+                let (value, allowed) = (Short(*value), Range(allowed));
                 write!(f, "{what} is {value}, allowed: {allowed}")
             }
             Self::ElementOutOfRange {
@@ -207,6 +250,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
+                let (value, allowed) = (Short(*value), Range(allowed));
                 write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
             }
             Self::NotMonotone {
@@ -214,11 +258,15 @@ impl fmt::Display for Error {
                 index,
                 before,
                 this,
-            } => write!(
-                f,
-                "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
-            ),
+            } => {
+                let (this, before) = (Short(*this), Short(*before));
+                write!(
+                    f,
+                    "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
+                )
+            }
             Self::Singular { what, alpha, sigma } => {
+                let (alpha, sigma) = (Short(*alpha), Short(*sigma));
                 write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
             }
             Self::Shape {
@@ -265,8 +313,13 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
+                let allowed = Range(allowed);
                 write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
+            Self::OtherPlan { expected, found } => write!(
+                f,
+                "the saved run is of a plan with fingerprint {found:016x}, this plan has {expected:016x}"
+            ),
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
             Self::Network(source) => write!(f, "the network failed: {source}"),
         }
@@ -279,5 +332,27 @@ impl error::Error for Error {
             Self::Network(source) => Some(source.as_ref()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_many_digits_have_an_exponent() {
+        let allowed = format!("above {} and up to {}, step 3.5", 1e-300, 1e300);
+        assert_eq!(
+            Error::range("x", -2.5e200, allowed.clone()).to_string(),
+            "x is -2.5e200, allowed: above 1e-300 and up to 1e300, step 3.5"
+        );
+        assert_eq!(
+            Error::element("x", 3, 1e-9, allowed).to_string(),
+            "x[3] is 1e-9, allowed: above 1e-300 and up to 1e300, step 3.5"
+        );
+        let error = Error::range("x", 16_777_217.0, "0.1 to 16777216");
+        assert_eq!(error.to_string(), "x is 16777217, allowed: 0.1 to 16777216");
+        let error = Error::range("x", f64::NAN, "0 to 1");
+        assert_eq!(error.to_string(), "x is NaN, allowed: 0 to 1");
     }
 }

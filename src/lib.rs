@@ -137,7 +137,7 @@ pub use parameterization::{LinearMap, Parameterization, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::Run;
+pub use run::{Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]

@@ -1,15 +1,28 @@
 //! The one loop, turned inside out.
 
 mod answer;
+mod drive;
 mod lent;
 mod progress;
+mod saved;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use lent::Lent;
 use progress::Progress;
 
-use crate::{Error, Plan, Point, Prediction, edit::Edit, noise::NoiseSource, state::State};
+use crate::{
+    Error, Plan, Point, Prediction,
+    edit::Edit,
+    noise::NoiseSource,
+    state::{Keeping, Kept, State},
+};
+
+pub(crate) use drive::Stop;
+pub use saved::SavedRun;
 
 /// One run of a plan: it asks, and is answered, until it has ended.
 ///
@@ -32,25 +45,97 @@ use crate::{Error, Plan, Point, Prediction, edit::Edit, noise::NoiseSource, stat
 /// assert_eq!(run.into_state().dim(), (2, 3));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct Run<'p, V, T> {
+///
+/// What it makes step by step it keeps in a type whose roundings do not add up ([`Kept`]): arrays of half
+/// precision as f32, of which the network is shown the nearest, and all others as they are.
+#[derive(Clone)]
+pub struct Run<'p, V: State, T> {
     plan: Lent<'p, T>,
-    progress: Progress<V>,
+    progress: Progress<Kept<V>>,
+    /// What the network is shown, where it is not what is kept.
+    shown: Option<V>,
+    /// A place for the next answer, likewise.
+    spare: Option<Kept<V>>,
+}
+
+// Derived, this would not ask it of what is kept.
+impl<V: State + Debug, T: Debug> Debug for Run<'_, V, T>
+where
+    Kept<V>: Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("plan", &self.plan)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     fn new<N>(plan: Lent<'p, T>, state: V, noise: &mut N) -> Result<Self, Error>
     where
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
+    {
+        Self::of_kept(plan, V::Keeping::keep(state, None).0, noise)
+    }
+
+    fn of_kept<N>(plan: Lent<'p, T>, state: Kept<V>, noise: &mut N) -> Result<Self, Error>
+    where
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         let progress = Progress::new(&plan, state, noise)?;
-        Ok(Self { plan, progress })
+        Ok(Self::at(plan, progress))
+    }
+
+    fn at(plan: Lent<'p, T>, progress: Progress<Kept<V>>) -> Self {
+        let mut run = Self {
+            plan,
+            progress,
+            shown: None,
+            spare: None,
+        };
+        run.show();
+        run
+    }
+
+    /// Rounds what the network is shown, where it is not what is kept.
+    fn show(&mut self) {
+        let kept = self.progress.shown();
+        if V::Keeping::as_shown(kept).is_none() {
+            self.shown = Some(V::Keeping::round(kept, self.shown.take()));
+        }
     }
 
     /// What the network is asked next: a state and what to tell it; `None` when the run has ended.
     pub fn pending(&self) -> Option<(&V, Point<T>)> {
         let planned = self.progress.planned(&self.plan)?;
-        Some((self.progress.shown(), planned.point))
+        let shown = V::Keeping::as_shown(self.progress.shown());
+        Some((shown.or(self.shown.as_ref())?, planned.point))
+    }
+
+    /// An answer as it is kept, and what is free then.
+    fn keep(&mut self, answer: Prediction<V>) -> (Prediction<Kept<V>>, Option<V>) {
+        let (value, free) = V::Keeping::keep(answer.value, self.spare.take());
+        let keep = |x| V::Keeping::keep(x, None).0;
+        let kept = Prediction {
+            value,
+            parameterization: answer.parameterization,
+            variance: answer.variance.map(keep),
+            shift: answer.shift.map(keep),
+            data: None,
+        };
+        (kept, free)
+    }
+
+    /// What has become free, of the type that is shown; the next answer is kept in any other.
+    fn free(&mut self, kept: Option<Kept<V>>) -> Option<V> {
+        match V::Keeping::into_shown(kept?) {
+            Ok(free) => Some(free),
+            Err(spare) => {
+                self.spare = Some(spare);
+                None
+            }
+        }
     }
 
     /// Answers the pending question and takes the run to the next one.
@@ -62,10 +147,14 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// noise source fails. The run then stands where it stood and can be answered again.
     pub fn supply<N>(&mut self, answer: Prediction<V>, noise: &mut N) -> Result<(), Error>
     where
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
+        let (answer, _) = self.keep(answer);
         let here = self.progress.here(&self.plan)?;
-        self.progress.supply(here, answer, noise)
+        let free = self.progress.supply(here, answer, noise)?;
+        self.free(free);
+        self.show();
+        Ok(())
     }
 
     /// The same for a loop that ends with the first error: it reads the answer once less, and gives the
@@ -99,15 +188,32 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
     /// As [`supply`](Self::supply). The run is then lost: it asks nothing more.
     pub fn advance<N>(&mut self, answer: Prediction<V>, noise: &mut N) -> Result<Option<V>, Error>
     where
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
-        let here = self.progress.here(&self.plan)?;
-        let result = self.progress.take(here, answer, noise);
-        self.progress.lost = result.is_err();
-        result
+        self.take(answer, noise, false)
     }
 
-    /// Changes what the network is shown next, or the result where the run has ended.
+    /// The same, without the noise before the next question where the run is to end here.
+    fn take<N>(
+        &mut self,
+        answer: Prediction<V>,
+        noise: &mut N,
+        ends: bool,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<Kept<V>> + ?Sized,
+    {
+        let (answer, free) = self.keep(answer);
+        let mut here = self.progress.here(&self.plan)?;
+        here.next = here.next.filter(|_| !ends);
+        let taken = self.progress.advance(here, answer, noise)?;
+        let taken = self.free(taken);
+        self.show();
+        Ok(free.or(taken))
+    }
+
+    /// Changes what the network is shown next, or the result where the run has ended. What comes out as it
+    /// was shown stays as it is kept.
     ///
     /// Where that is the guess of a predictor-corrector, its correction gets the same change.
     ///
@@ -118,7 +224,10 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         let reached = self.progress.reached(&self.plan);
         let last = self.progress.done.checked_sub(1);
         let last = last.and_then(|last| self.plan.stages().get(last));
-        self.progress.change(last, |x| edit.edit(x, reached))?;
+        let edit = |x: &mut Kept<V>| V::Keeping::change(x, |x| edit.edit(x, reached));
+        let changed = self.progress.change(last, edit);
+        self.show();
+        changed?;
         if self.progress.shown().is_finite() {
             return Ok(());
         }
@@ -128,18 +237,30 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         })
     }
 
-    /// The state as it stands.
-    pub fn state(&self) -> &V {
+    /// The state as it stands, and is kept.
+    pub fn state(&self) -> &Kept<V> {
         &self.progress.state
     }
 
     /// Ends the run and gives the state.
     pub fn into_state(self) -> V {
+        V::Keeping::into_shown(self.progress.state)
+            .unwrap_or_else(|kept| V::Keeping::round(&kept, self.shown))
+    }
+
+    /// Ends the run and gives what the network would be shown next.
+    pub(crate) fn into_shown(self) -> V {
+        let shown = self.progress.into_shown();
+        V::Keeping::into_shown(shown).unwrap_or_else(|kept| V::Keeping::round(&kept, self.shown))
+    }
+
+    /// The same as it is kept.
+    pub(crate) fn into_kept(self) -> Kept<V> {
         self.progress.state
     }
 
     /// The predictions kept for later steps, the newest first, each in the basis of its stage.
-    pub fn predictions(&self) -> impl Iterator<Item = &V> {
+    pub fn predictions(&self) -> impl Iterator<Item = &Kept<V>> {
         self.progress.history.iter()
     }
 
@@ -168,9 +289,22 @@ impl<T: Copy + Debug> Plan<T> {
     pub fn start_from<V, N>(&self, x: V, noise: &mut N) -> Result<Run<'_, V, T>, Error>
     where
         V: State,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         Run::new(Lent::Borrowed(self), x, noise)
+    }
+
+    /// The same from a state as it is kept.
+    pub(crate) fn start_from_kept<V, N>(
+        &self,
+        x: Kept<V>,
+        noise: &mut N,
+    ) -> Result<Run<'_, V, T>, Error>
+    where
+        V: State,
+        N: NoiseSource<Kept<V>> + ?Sized,
+    {
+        Run::of_kept(Lent::Borrowed(self), x, noise)
     }
 
     /// The same run, which shares the plan and borrows nothing: for a job beside its plan in a
@@ -222,7 +356,7 @@ impl<T: Copy + Debug> Plan<T> {
     ) -> Result<Run<'static, V, T>, Error>
     where
         V: State,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         Run::new(Lent::Shared(Arc::clone(self)), x, noise)
     }

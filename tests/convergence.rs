@@ -301,7 +301,7 @@ fn even_weights_have_their_order_on_even_steps() {
         let nodes: Vec<_> = halves.chain((3..n).map(|i| i as f64)).map(sigma).collect();
         let end = LogSnr::from_sigma(Sigma::new(to).unwrap());
         let end = schedule.level_at(end).unwrap();
-        let grid = Grid::at_sigmas(schedule, &nodes).unwrap();
+        let grid = Grid::at_noise_to_signal(schedule, &nodes).unwrap();
         grid.ending_at(end).unwrap()
     }
     fn measured<S: NoiseSchedule>(schedule: &S, solver: &dyn ReverseStep) -> f64 {

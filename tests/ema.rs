@@ -169,6 +169,146 @@ fn single_numbers_and_empty_tensors() {
     first.update(&array![4.0]).unwrap();
     assert_eq!(first.average(), &array![4.0]);
 }
+
+#[cfg(feature = "half")]
+mod drift {
+    use gaussian_diffusion::{
+        state::Real,
+        training::{Ema, EmaRule, PostHoc, PowerProfile},
+    };
+    use half::{bf16, f16};
+    use ndarray::{Array1, array};
+
+    /// Half a unit in the last place, relative to a number.
+    fn rounding<A: Real>() -> f64 {
+        let (mut unit, one) = (1.0, A::of(1.0));
+        while A::of(1.0 + unit) != one {
+            unit *= 0.5;
+        }
+        unit
+    }
+
+    fn rules() -> Vec<(f64, EmaRule)> {
+        let mut rules = Vec::new();
+        for decay in [0.0, 0.5, 0.99, 0.999, 0.9999, 0.99999] {
+            rules.push((decay, EmaRule::constant(decay).unwrap()));
+            rules.push((decay, EmaRule::ramped(decay).unwrap()));
+            rules.push((decay, EmaRule::warm_up(1.0, 0.75, decay).unwrap()));
+        }
+        for gamma in [0.0, 6.94, 16.97] {
+            rules.push((0.999, EmaRule::power(PowerProfile::new(gamma).unwrap())));
+        }
+        rules
+    }
+
+    /// Every rule in every type, from 0.5 towards parameters that stay, against the product of the
+    /// decays: to the rounding of the type, and 1e-6 relative in f32 and f64.
+    fn follows_constant_parameters<A: Real>() {
+        for (decay, rule) in rules() {
+            for target in [1.0, 0.5, -3.0] {
+                let theta = array![A::of(target)];
+                let mut ema = Ema::new(rule, array![A::of(0.5)]);
+                let (mut log_left, updates) = (0.0, (5.0 / (1.0 - decay)) as u64);
+                for update in 1..=updates.min(100_000) {
+                    ema.update(&theta).unwrap();
+                    log_left += rule.decay(update).ln();
+                }
+                let wanted = target + (0.5 - target) * log_left.exp();
+                let found = ema.average()[0].get();
+                let allowed = rounding::<A>().max(1e-9) * wanted.abs();
+                assert!(
+                    (found - wanted).abs() <= 1.01 * allowed,
+                    "{rule:?} to {target}: {found} for {wanted}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_rule_drifts_in_any_type() {
+        follows_constant_parameters::<f64>();
+        follows_constant_parameters::<f32>();
+        follows_constant_parameters::<f16>();
+        follows_constant_parameters::<bf16>();
+    }
+
+    /// The figure of the thread: 0.999, from 0.5 towards 1, 4999 updates.
+    #[test]
+    fn half_precision_moves() {
+        let mut ema = Ema::new(
+            EmaRule::constant(0.999).unwrap(),
+            array![bf16::from_f64(0.5)],
+        );
+        for _ in 0..4999 {
+            ema.update(&array![bf16::from_f64(1.0)]).unwrap();
+        }
+        assert!((ema.kept()[0] - 0.99664).abs() < 2e-5, "{}", ema.kept()[0]);
+        assert_eq!(ema.average()[0], bf16::from_f64(0.99664));
+        assert_eq!(ema.clone().into_average(), *ema.average());
+    }
+
+    /// Parameters that move: against the sum with its weights, each to all digits.
+    fn follows_moving_parameters<A: Real>() {
+        let theta: Vec<f64> = super::walk(3000).iter().map(|x| A::of(*x).get()).collect();
+        for (_, rule) in rules() {
+            let mut ema = Ema::new(rule, array![A::of(0.0)]);
+            theta
+                .iter()
+                .for_each(|x| ema.update(&array![A::of(*x)]).unwrap());
+            let (mut wanted, mut size, mut kept) = (0.0, 0.0_f64, 1.0);
+            for (i, x) in theta.iter().enumerate().rev() {
+                let decay = rule.decay(i as u64 + 1);
+                wanted += kept * (1.0 - decay) * x;
+                size = size.max(x.abs());
+                kept *= decay;
+            }
+            let off = (ema.average()[0].get() - wanted).abs();
+            let allowed = rounding::<A>() * wanted.abs() + 1e-12 * size;
+            assert!(off <= 1.01 * allowed, "{rule:?}: {off:e}, {wanted}");
+        }
+    }
+
+    #[test]
+    fn averages_are_rounded_once() {
+        follows_moving_parameters::<f64>();
+        follows_moving_parameters::<f32>();
+        follows_moving_parameters::<f16>();
+        follows_moving_parameters::<bf16>();
+    }
+
+    /// After as many updates as there are, the power rule still moves.
+    #[test]
+    fn shares_keep_their_digits() {
+        let rule = EmaRule::power(PowerProfile::new(6.94).unwrap());
+        let mut ema =
+            Ema::<Array1<f32>>::resumed_from_kept(rule, array![0.0], 1_000_000_000_000_000);
+        ema.update(&array![1.0]).unwrap();
+        assert!(
+            (ema.kept()[0] * 1e15 / 7.94 - 1.0).abs() < 1e-12,
+            "{}",
+            ema.kept()[0]
+        );
+    }
+
+    /// Snapshots in half precision: the average of constant parameters is what they are.
+    #[test]
+    fn averages_after_training_are_rounded_once() {
+        let mut snapshots = PostHoc::new();
+        for width in [0.05, 0.051, 0.1] {
+            for time in [64, 128, 192, 256] {
+                let profile = PowerProfile::of_relative_width(width).unwrap();
+                snapshots
+                    .add(profile, time, array![bf16::from_f64(0.3)])
+                    .unwrap();
+            }
+        }
+        let wanted = PowerProfile::of_relative_width(0.07).unwrap();
+        assert_eq!(
+            snapshots.average(wanted, 256).unwrap()[0],
+            bf16::from_f64(0.3)
+        );
+    }
+}
 mod post_hoc {
     use super::walk;
     use gaussian_diffusion::training::{Ema, EmaRule, PostHoc, PowerProfile};

@@ -574,7 +574,7 @@ fn what_is_told_is_chosen_apart_from_the_level() {
     assert_eq!((ends[0], ends[9]), (999.0, 0.0));
     // A whole step is given as itself, however its sigma was rounded.
     for (k, level) in schedule.levels().iter().enumerate() {
-        let grid = Grid::at_sigmas(&schedule, &[level.noise_to_signal()]).unwrap();
+        let grid = Grid::at_noise_to_signal(&schedule, &[level.noise_to_signal()]).unwrap();
         assert_eq!(times(&grid.with_truncated_times()), [k as f64]);
     }
     let moved = grid.rounded(&schedule).unwrap();
@@ -768,7 +768,7 @@ fn bad_input_is_refused_by_name() {
         ),
         (
             message(ten.strength(0.05)),
-            "strength is 0.05, allowed: 1 / 10 or more for one step of the grid",
+            "strength is 0.05, allowed: 1 / 10 or more for one step of 10",
         ),
         (
             message(ten.strength_and_one(f64::NAN)),
@@ -812,7 +812,7 @@ fn bad_input_is_refused_by_name() {
             "lowest log-SNR is 100, allowed: up to 7.069423847025073, the log-SNR of step 0",
         ),
         (
-            message(Grid::at_sigmas(&s, &[f64::NAN])),
+            message(Grid::at_noise_to_signal(&s, &[f64::NAN])),
             "sigma is NaN, allowed: a finite number from 0 on",
         ),
     ];

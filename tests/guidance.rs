@@ -1005,19 +1005,19 @@ fn bad_input_is_refused() {
         ),
         (
             GuidanceInterval::sigmas(-1.0, 2.0).map(drop),
-            "lower sigma of a interval is -1, allowed: 0 or more",
+            "lower sigma of the guidance interval is -1, allowed: 0 or more",
         ),
         (
             GuidanceInterval::sigmas(3.0, 2.0).map(drop),
-            "upper sigma of a interval is 2, allowed: 3 or more",
+            "upper sigma of the guidance interval is 2, allowed: 3 or more",
         ),
         (
             GuidanceInterval::fraction(-0.1, 1.0, 9).map(drop),
-            "start of a interval is -0.1, allowed: 0 to 1",
+            "start of the guidance interval is -0.1, allowed: 0 to 1",
         ),
         (
             GuidanceInterval::fraction(0.5, 0.4, 9).map(drop),
-            "stop of a interval is 0.4, allowed: 0.5 to 1",
+            "end of the guidance interval is 0.4, allowed: 0.5 to 1",
         ),
         (
             Together::new((), 0).map(drop),

@@ -10,6 +10,7 @@ use gaussian_diffusion::{
     predicts,
     schedule::{Cosine, Discrete, Edm},
     solver::{At, Ddim, Ddpm, Path, Stage, Update},
+    state::InItself,
 };
 use ndarray::{Array1, Array2, array};
 
@@ -317,6 +318,8 @@ impl Tensor {
 }
 
 impl State for Tensor {
+    type Keeping = InItself;
+
     fn items(&self) -> usize {
         self.items
     }

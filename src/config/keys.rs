@@ -1,174 +1,358 @@
 //! A configuration as keys and values, with the defaults of its class.
 
+use std::{borrow::Cow, ops::RangeInclusive};
+
 use serde_json::{Map, Value};
 
-use super::defaults;
+use super::{
+    classes::{Class, Family},
+    file,
+    words::{Curve, Spacing, Words},
+};
 use crate::Error;
 
-/// The values of a class: those of the file over its defaults.
+/// What a class takes where a file is silent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Default {
+    Null,
+    Flag(bool),
+    Number(f64),
+    Word(&'static str),
+    EmptyList,
+}
+
+/// Keys with their defaults.
+pub(super) type Group = &'static [(&'static str, Default)];
+
+impl Default {
+    fn to_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Flag(flag) => flag.into(),
+            Self::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                (number as i64).into()
+            }
+            Self::Number(number) => number.into(),
+            Self::Word(word) => word.into(),
+            Self::EmptyList => Value::Array(Vec::new()),
+        }
+    }
+}
+
+/// What stands for the number of steps in the place of a key.
+pub(super) const STEPS: &str = "number of steps";
+/// The most steps a table or a run may have.
+const MOST_STEPS: f64 = 16_777_216.0;
+const DEFAULTED: &str = "_use_default_values";
+
+/// The values of a class: those of a file over its defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Keys {
-    pub class: String,
-    values: Map<String, Value>,
+    pub class: &'static Class,
+    /// What the file says, of whatever class.
+    file: Map<String, Value>,
 }
 
 impl Keys {
-    /// The values, and the keys of the file that play no part.
-    pub fn read(text: &str) -> Result<(Self, Vec<String>), Error> {
-        let refused = |text: String| Error::Parse {
-            what: "scheduler configuration",
-            text,
-            allowed: "a JSON object with the key _class_name",
-        };
-        let file: Value = serde_json::from_str(&quote_constants(text))
-            .map_err(|error| refused(error.to_string()))?;
-        let Value::Object(file) = file else {
-            return Err(refused(file.to_string()));
-        };
+    /// The keys of a file.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        let mut file = file::object(text)?;
         let class = match file.get("_class_name") {
-            Some(Value::String(class)) => class.clone(),
-            Some(other) => return Err(refused(other.to_string())),
-            None => return Err(refused("no _class_name".to_owned())),
+            Some(Value::String(class)) => Class::of(class)?,
+            Some(other) => return Err(file::refused(other.to_string())),
+            None => return Err(file::refused("no _class_name".to_owned())),
         };
-        let Some(parts) = defaults::of(&class) else {
-            return Err(Error::Configuration {
-                key: "_class_name",
-                value: class.clone(),
-                allowed: match class.starts_with("Helios") {
-                    true => "a class whose runs keep their resolution",
-                    false => "the classes listed at config::SchedulerConfig",
-                },
-                class,
-            });
-        };
-        let mut values = Map::new();
-        for part in parts {
-            let part: Map<String, Value> = serde_json::from_str(&format!("{{{part}}}"))
-                .map_err(|error| refused(error.to_string()))?;
-            values.extend(part);
-        }
         // Values that were nobody's choice are those of the class.
-        let unchosen = file.get("_use_default_values").cloned().unwrap_or_default();
-        let is_chosen = |key: &str| {
-            let list = unchosen.as_array().into_iter().flatten();
-            !list.into_iter().any(|name| name == key)
-        };
-        let mut ignored = Vec::new();
-        for (key, value) in file.into_iter().filter(|(key, _)| is_chosen(key)) {
-            match values.get_mut(&key) {
-                Some(known) => *known = value,
-                // Marks of the library itself say nothing of the sampler.
-                None if key.starts_with('_') => {}
-                None => ignored.push(key),
+        let unchosen = file.get(DEFAULTED).cloned().unwrap_or_default();
+        for key in unchosen.as_array().into_iter().flatten() {
+            if let Some(key) = key.as_str() {
+                file.remove(key);
             }
         }
-        Ok((Self { class, values }, ignored))
+        // Marks of the library itself say nothing of the sampler.
+        file.retain(|key, _| !key.starts_with('_'));
+        Ok(Self { class, file })
     }
 
-    /// The values as a file.
+    /// The same file for another class.
+    pub fn of_class(mut self, name: &str) -> Result<Self, Error> {
+        self.class = Class::of(name)?;
+        Ok(self)
+    }
+
+    /// The same file with another value.
+    pub fn with(mut self, key: &str, value: Value) -> Self {
+        self.file.insert(key.to_owned(), value);
+        self
+    }
+
+    /// All values as a file, which lists those that were nobody's choice.
     pub fn to_value(&self) -> Value {
-        let mut all = self.values.clone();
-        all.insert("_class_name".to_owned(), Value::String(self.class.clone()));
+        let mut all = self.file.clone();
+        let mut defaulted = Vec::new();
+        for (key, _) in self.class.keys.iter().copied().flatten() {
+            if let (false, Some(default)) = (all.contains_key(*key), self.class.default_of(key)) {
+                all.insert((*key).to_owned(), default.to_value());
+                defaulted.push(Value::from(*key));
+            }
+        }
+        all.insert("_class_name".to_owned(), self.class.name.into());
+        all.insert(DEFAULTED.to_owned(), defaulted.into());
         Value::Object(all)
     }
 
-    pub fn get(&self, key: &str) -> &Value {
-        self.values.get(key).unwrap_or(&Value::Null)
+    /// The keys of the file that play no part in the class.
+    pub fn ignored(&self) -> Result<Vec<String>, Error> {
+        let idle = match self.curve()? {
+            None => true,
+            Some(curve) => curve == Curve::Lu || self.is_unbounded(curve),
+        };
+        let is_idle = |key: &str| {
+            let is_bound = matches!(key, "sigma_min" | "sigma_max");
+            is_bound && idle && self.class.default_of(key) == Some(&Default::Null)
+        };
+        let keys = self.file.iter().filter(|(key, value)| {
+            self.class.default_of(key).is_none() || is_idle(key) && !value.is_null()
+        });
+        Ok(keys.map(|(key, _)| key.clone()).collect())
     }
 
-    /// That the value of a key is not supported.
-    pub fn refuse(&self, key: &'static str, allowed: &'static str) -> Error {
-        Error::Configuration {
-            class: self.class.clone(),
-            key,
-            value: self.get(key).to_string(),
-            allowed,
+    /// Whether a curve of this class does not read `sigma_min` and `sigma_max`.
+    pub fn is_unbounded(&self, curve: Curve) -> bool {
+        curve == Curve::Karras && self.class.quirks.karras_is_unbounded
+    }
+
+    /// The value of a key, if the class has it.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        let default = self.class.default_of(key)?;
+        let value = self.file.get(key).cloned();
+        Some(value.unwrap_or_else(|| default.to_value()))
+    }
+
+    /// Whether the file has a value of its own.
+    pub fn has(&self, key: &str) -> bool {
+        self.file.contains_key(key)
+    }
+
+    /// The value that the file has, whatever the class takes where it is silent.
+    pub fn chosen(&self, key: &'static str, otherwise: f64) -> Result<f64, Error> {
+        match self.file.get(key) {
+            None => Ok(otherwise),
+            Some(value) => value.as_f64().ok_or_else(|| self.refuse(key, "a number")),
         }
     }
 
+    fn is_null(&self, key: &str) -> bool {
+        self.get(key).is_none_or(|value| value.is_null())
+    }
+
+    /// Refuses null for a key of the file that has no effect here.
+    pub fn refuse_null(&self, key: &'static str) -> Result<(), Error> {
+        match self.file.get(key) {
+            Some(Value::Null) => Err(self.error(key, "null".to_owned(), "a number")),
+            _ => Ok(()),
+        }
+    }
+
+    /// That the value of a key is not supported.
+    pub fn refuse(&self, key: &'static str, allowed: impl Into<Cow<'static, str>>) -> Error {
+        let value = self.get(key).unwrap_or_default();
+        self.error(key, file::brief(&value), allowed)
+    }
+
+    /// That another number of steps is needed.
+    pub fn refuse_steps(&self, n: usize, allowed: impl Into<Cow<'static, str>>) -> Error {
+        self.error(STEPS, n.to_string(), allowed)
+    }
+
+    pub fn error(
+        &self,
+        key: &'static str,
+        value: String,
+        allowed: impl Into<Cow<'static, str>>,
+    ) -> Error {
+        Error::Configuration {
+            class: self.class.name.to_owned(),
+            key,
+            value,
+            allowed: allowed.into(),
+        }
+    }
+
+    /// What a part refuses, as the key that it comes from.
+    pub fn blame<T>(&self, key: &'static str, part: Result<T, Error>) -> Result<T, Error> {
+        part.map_err(|error| match error {
+            Error::Configuration { .. } => error,
+            Error::OutOfRange { allowed, .. } => self.refuse(key, allowed),
+            Error::ElementOutOfRange {
+                index,
+                value,
+                allowed,
+                ..
+            } => self.error(key, format!("{value:?} at {index}"), allowed),
+            other => self.refuse(key, format!("a value for which not: {other}")),
+        })
+    }
+
     pub fn number(&self, key: &'static str) -> Result<f64, Error> {
-        let number = self.get(key).as_f64();
+        let number = self.get(key).and_then(|value| value.as_f64());
         number.ok_or_else(|| self.refuse(key, "a number"))
+    }
+
+    /// A number for which a condition holds.
+    pub fn number_if(
+        &self,
+        key: &'static str,
+        holds: impl Fn(f64) -> bool,
+        allowed: &'static str,
+    ) -> Result<f64, Error> {
+        match self.number(key)? {
+            number if holds(number) => Ok(number),
+            _ => Err(self.refuse(key, allowed)),
+        }
     }
 
     /// A number that may be null.
     pub fn optional(&self, key: &'static str) -> Result<Option<f64>, Error> {
-        match self.get(key) {
-            Value::Null => Ok(None),
-            _ => self.number(key).map(Some),
+        match self.is_null(key) {
+            true => Ok(None),
+            false => self.number(key).map(Some),
         }
     }
 
     pub fn count(&self, key: &'static str) -> Result<usize, Error> {
-        let number = self.get(key).as_f64().filter(|x| x.fract() == 0.0);
-        match number {
-            Some(count) if (0.0..=16_777_216.0).contains(&count) => Ok(count as usize),
-            _ => Err(self.refuse(key, "a whole number from 0 on")),
+        self.count_in(key, 0..=MOST_STEPS as usize)
+    }
+
+    pub fn count_in(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<usize>,
+    ) -> Result<usize, Error> {
+        let number = self.get(key).and_then(|value| value.as_f64());
+        match number.filter(|x| x.fract() == 0.0 && (0.0..=MOST_STEPS).contains(x)) {
+            Some(count) if range.contains(&(count as usize)) => Ok(count as usize),
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                Err(self.refuse(key, format!("a whole number from {least} to {most}")))
+            }
         }
     }
 
-    /// Whether a switch is on; a class without the key has it off.
+    /// Whether a switch is on; a class without the key has it off, as null does.
     pub fn flag(&self, key: &'static str) -> Result<bool, Error> {
         match self.get(key) {
-            Value::Null => Ok(false),
-            Value::Bool(value) => Ok(*value),
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(value)) => Ok(value),
             _ => Err(self.refuse(key, "true or false")),
         }
     }
 
-    /// A word; none for a class without the key.
-    pub fn word(&self, key: &'static str) -> Result<&str, Error> {
-        match self.get(key) {
-            Value::Null => Ok(""),
-            Value::String(word) => Ok(word),
-            _ => Err(self.refuse(key, "a word in quotes")),
+    /// What a word of this table means; `None` for a class without the key.
+    pub fn choice<T: Copy>(&self, key: &'static str, words: Words<T>) -> Result<Option<T>, Error> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let known = words.iter().find(|(word, _)| value == *word);
+        let (_, meaning) = known.ok_or_else(|| self.refuse(key, listed(words)))?;
+        Ok(Some(*meaning))
+    }
+
+    /// The same of a key that the class has.
+    pub fn word<T: Copy>(&self, key: &'static str, words: Words<T>) -> Result<T, Error> {
+        self.choice(key, words)?
+            .ok_or_else(|| self.refuse(key, listed(words)))
+    }
+
+    pub fn spacing(&self) -> Result<Spacing, Error> {
+        let spacing = self.choice("timestep_spacing", Spacing::WORDS)?;
+        Ok(spacing.unwrap_or(Spacing::Linspace))
+    }
+
+    /// Which curve replaces the sigmas of the spacing.
+    pub fn curve(&self) -> Result<Option<Curve>, Error> {
+        let mut wanted = None;
+        for &(key, curve) in Curve::KEYS {
+            // diffusers counts them, which a null does not survive.
+            if self.get(key) == Some(Value::Null) {
+                return Err(self.refuse(key, "true or false"));
+            }
+            if self.flag(key)? && wanted.replace(curve).is_some() {
+                return Err(self.refuse(key, "one curve at a time"));
+            }
         }
+        let is_lu = self.flag(Curve::Lu.key())?;
+        Ok(match wanted {
+            // Karras is asked for first, Lu before the others.
+            Some(Curve::Karras) => wanted,
+            _ if is_lu => Some(Curve::Lu),
+            _ => wanted,
+        })
+    }
+
+    /// Whether the sigmas are those of a flow.
+    pub fn is_flow(&self) -> Result<bool, Error> {
+        self.flag("use_flow_sigmas")
+    }
+
+    pub fn is_multistep(&self) -> bool {
+        self.class.spacing == Family::Multistep
     }
 
     /// Refuses a key that has any value but null, false or an empty list.
     pub fn unset(&self, key: &'static str, allowed: &'static str) -> Result<(), Error> {
         match self.get(key) {
-            Value::Null | Value::Bool(false) => Ok(()),
-            Value::Array(list) if list.is_empty() => Ok(()),
+            None | Some(Value::Null | Value::Bool(false)) => Ok(()),
+            Some(Value::Array(list)) if list.is_empty() => Ok(()),
             _ => Err(self.refuse(key, allowed)),
         }
     }
 
-    pub fn numbers<T>(
+    /// A list of numbers, each for which a condition holds.
+    pub fn list<T>(
         &self,
         key: &'static str,
         of: impl Fn(&Value) -> Option<T>,
+        allowed: &'static str,
+    ) -> Result<Vec<T>, Error> {
+        let Some(Value::Array(list)) = self.get(key) else {
+            return Err(self.refuse(key, allowed));
+        };
+        let mut numbers = Vec::with_capacity(list.len());
+        for (index, value) in list.iter().enumerate() {
+            let Some(number) = of(value) else {
+                let value = format!("{} at {index}", file::brief(value));
+                return Err(self.error(key, value, allowed));
+            };
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+
+    /// The same, or nothing for null.
+    pub fn optional_list<T>(
+        &self,
+        key: &'static str,
+        of: impl Fn(&Value) -> Option<T>,
+        allowed: &'static str,
     ) -> Result<Option<Vec<T>>, Error> {
-        match self.get(key) {
-            Value::Null => Ok(None),
-            Value::Array(list) => {
-                let numbers: Option<Vec<_>> = list.iter().map(of).collect();
-                numbers
-                    .map(Some)
-                    .ok_or_else(|| self.refuse(key, "a list of numbers"))
-            }
-            _ => Err(self.refuse(key, "null or a list of numbers")),
+        match self.is_null(key) {
+            true => Ok(None),
+            false => self.list(key, of, allowed).map(Some),
         }
     }
 }
 
-/// Puts Python's `Infinity`, `-Infinity` and `NaN`, which JSON does not know, in quotes.
-fn quote_constants(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for (index, part) in text.split('"').enumerate() {
-        if index > 0 {
-            out.push('"');
+/// `a, b or c`.
+fn listed<T>(words: Words<T>) -> String {
+    let mut text = String::new();
+    for (i, (word, _)) in words.iter().enumerate() {
+        match i {
+            0 => {}
+            _ if i + 1 == words.len() => text.push_str(" or "),
+            _ => text.push_str(", "),
         }
-        // Keys and words of these files hold no escaped quotes; every other part is outside them.
-        match index % 2 {
-            0 => out.push_str(
-                &part
-                    .replace("-Infinity", "\"-inf\"")
-                    .replace("Infinity", "\"inf\"")
-                    .replace("NaN", "\"nan\""),
-            ),
-            _ => out.push_str(part),
-        }
+        text.push_str(word);
     }
-    out
+    text
 }

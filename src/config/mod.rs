@@ -1,42 +1,45 @@
 #![doc = include_str!("../../docs/configuration.md")]
 
 mod betas;
-mod defaults;
+mod classes;
+mod file;
 mod grid;
 mod keys;
-mod multistep;
 mod network;
 mod options;
 mod schedule;
-mod solver;
+mod sequence;
+mod table;
+mod words;
 
-use crate::{Error, Grid, NonMarkovian, Parameterization, Plan, grid::Node, solver::ReverseStep};
-use grid::Walk;
-use keys::Keys;
+use crate::{Error, Grid, Parameterization, Plan, grid::Node, solver::ReverseStep};
+use classes::{Argument, GuidanceInterval, Start};
+use grid::{Ask, Walk};
+use keys::{Keys, STEPS};
 use network::Network;
 use schedule::Kind;
+use words::Spacing;
 
 pub use network::{Answer, Clipping, Configured};
 pub use options::{Jumps, Options};
 pub use schedule::{Schedule, Timestep};
+pub use sequence::SequenceLength;
+
+/// The classes that are supported, by their names in diffusers.
+///
+/// ```
+/// assert!(gaussian_diffusion::config::classes().any(|name| name == "DDIMScheduler"));
+/// ```
+pub fn classes() -> impl Iterator<Item = &'static str> {
+    classes::ALL.iter().map(|class| class.name)
+}
 
 /// A diffusers scheduler read from its `scheduler_config.json`.
 ///
 /// Every class has its own defaults for the keys that a file leaves out. A key without effect is
-/// listed by [`ignored`](Self::ignored); a class or a value that is not supported is an error.
-///
-/// | classes (each followed by `Scheduler`) | network is given |
-/// |---|---|
-/// | `DDPM`, `DDPMParallel`, `DDIM`, `DDIMParallel`, `DDIMInverse`, `CogVideoXDDIM`, `CogVideoXDPM`, `UnCLIP`, `PNDM`, `RePaint` | a whole step |
-/// | `EulerDiscrete`, `EulerAncestralDiscrete`, `HeunDiscrete`, `LMSDiscrete`, `KDPM2Discrete`, `KDPM2AncestralDiscrete`, `DPMSolverSDE` | a step, also fractional |
-/// | `DPMSolverMultistep`, `DPMSolverMultistepInverse`, `DPMSolverSinglestep`, `UniPCMultistep`, `DEISMultistep`, `SASolver` | a whole step |
-/// | `FlowMatchEulerDiscrete`, `FlowMatchHeunDiscrete`, `FlowMatchLCM`, `FlowMapEulerDiscrete`, `LTXEulerAncestralRF` | 1000 times the time |
-/// | `MiniMaxH3` | one less the time |
-/// | `EDMEuler`, `EDMDPMSolverMultistep`, `CosineDPMSolverMultistep` | `ln(sigma) / 4`; `(2 / pi) atan(sigma)` |
-/// | `LCM`, `TCD`, `CMStochasticIterative`, `SCM` | a step; `250 ln(sigma)`; an angle |
-/// | `IPNDM` | a fraction of a quarter turn |
-/// | `ScoreSdeVe` | sigma |
-/// | `DDPMWuerstchen` | a time from 0 to 1 |
+/// listed by [`ignored`](Self::ignored), an option without effect by
+/// [`ignored_options`](Self::ignored_options); a class or a value that is not supported is an error that
+/// names class and key. The [table of the classes](self#the-classes) says what each gives its network.
 ///
 /// ```
 /// use gaussian_diffusion::{SeededNoise, config::SchedulerConfig};
@@ -66,13 +69,12 @@ pub struct SchedulerConfig {
     ignored: Vec<String>,
 }
 
-/// A configuration as it is written: its file, with what the call and the reader know.
+/// A configuration as it is written: its file, with what the call knows.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     scheduler: serde_json::Value,
     options: Options,
-    ignored: Vec<String>,
 }
 
 impl From<SchedulerConfig> for Stored {
@@ -80,7 +82,6 @@ impl From<SchedulerConfig> for Stored {
         Self {
             scheduler: config.keys.to_value(),
             options: config.options,
-            ignored: config.ignored,
         }
     }
 }
@@ -91,7 +92,6 @@ impl TryFrom<Stored> for SchedulerConfig {
     fn try_from(stored: Stored) -> Result<Self, Error> {
         let mut config = Self::from_json(&stored.scheduler.to_string())?;
         config.options = stored.options;
-        config.ignored = stored.ignored;
         Ok(config)
     }
 }
@@ -101,47 +101,139 @@ impl SchedulerConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Parse`] if the text is no JSON object with a class; [`Error::Configuration`] for a
-    /// class, key or value that is not supported; whatever the parts refuse.
+    /// [`Error::Parse`] if the text is no JSON object with a class; [`Error::Configuration`], which names
+    /// class and key, for a class, key or value that is not supported.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let (keys, mut ignored) = Keys::read(text)?;
-        let schedule = Schedule::read(&keys)?;
-        let network = Network::read(&keys)?;
-        let clipping = network::clipping(&keys)?;
-        if !matches!(keys.word("timestep_type")?, "" | "discrete" | "continuous") {
-            return Err(keys.refuse("timestep_type", "discrete or continuous"));
+        Self::of(Keys::read(text)?, Options::default())
+    }
+
+    fn of(keys: Keys, options: Options) -> Result<Self, Error> {
+        for &(key, allowed) in keys.class.refused {
+            keys.unset(key, allowed)?;
         }
-        let curved = keys.flag("use_karras_sigmas")?
-            || keys.flag("use_exponential_sigmas")?
-            || keys.flag("use_beta_sigmas")?;
-        let bounds_curves = ["EulerDiscreteScheduler", "UniPCMultistepScheduler"];
-        if !curved && bounds_curves.contains(&keys.class.as_str()) {
-            for key in ["sigma_min", "sigma_max"] {
-                if !keys.get(key).is_null() {
-                    ignored.push(key.to_owned());
-                }
-            }
+        for &key in keys.class.idle {
+            keys.refuse_null(key)?;
         }
         let config = Self {
+            schedule: Schedule::read(&keys)?,
+            network: (keys.class.network)(&keys)?,
+            clipping: network::clipping(&keys)?,
+            ignored: keys.ignored()?,
             keys,
-            schedule,
-            network,
-            clipping,
-            options: Options::default(),
-            ignored,
+            options,
         };
         // Whatever a value may be refused for is refused here.
         config.check()?;
         Ok(config)
     }
 
+    /// Makes plans until a number of steps fits. If none does, it is the file that does not.
     fn check(&self) -> Result<(), Error> {
-        match self.walk(2) {
-            Err(error @ Error::Configuration { .. }) => Err(error),
-            // What is missing may be given later, and other numbers of steps may fit.
-            Err(_) => Ok(()),
-            Ok(walk) => self.solver_on(&walk, 2).map(|_| ()),
+        // What is missing may be given later.
+        let is_shifted = self.keys.flag("use_dynamic_shifting")?;
+        let options = Options {
+            mu: is_shifted.then_some(1.0),
+            ..Options::default()
+        };
+        let mut refused = Ok(());
+        for n in [10, 50, 2, 1] {
+            let ask = Ask {
+                options: &options,
+                ..self.ask(n)
+            };
+            let walk = grid::walk(&ask);
+            let plan = walk.and_then(|walk| self.plan_of(&ask, &walk.grid, walk.empty_step, 0));
+            match self.named(n, plan) {
+                Ok(_) => return Ok(()),
+                Err(error @ Error::Configuration { key, .. }) if key != STEPS => {
+                    refused = refused.and(Err(error));
+                }
+                Err(_) => {}
+            }
         }
+        refused
+    }
+
+    /// The same with another value of a key, as if the file had it.
+    ///
+    /// Where the key belongs to another class, it is kept and listed by [`ignored`](Self::ignored).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json`](Self::from_json), and if the value is nothing that JSON can hold.
+    ///
+    /// ```
+    /// use gaussian_diffusion::config::SchedulerConfig;
+    /// let plain = SchedulerConfig::from_json(r#"{"_class_name": "EulerDiscreteScheduler"}"#)?;
+    /// let karras = plain.with_key("use_karras_sigmas", true)?.with_key("sigma_min", 0.1)?;
+    /// let last = karras.grid(8)?.nodes()[7].level.noise_to_signal();
+    /// assert!((last - 0.1).abs() < 1e-12);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("from_config"))]
+    pub fn with_key(self, key: &str, value: impl serde::Serialize) -> Result<Self, Error> {
+        self.with_keys(std::collections::BTreeMap::from([(key, value)]))
+    }
+
+    /// The same with other values of several keys, which are checked together: a map, a struct or a JSON
+    /// object. A value of `_class_name` changes the class.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_key`](Self::with_key), and if this is no object.
+    ///
+    /// ```
+    /// use gaussian_diffusion::config::SchedulerConfig;
+    /// let saved = SchedulerConfig::from_json(
+    ///     r#"{"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true}"#,
+    /// )?;
+    /// let changed = saved.with_keys(serde_json::json!({
+    ///     "use_karras_sigmas": false,
+    ///     "use_beta_sigmas": true,
+    /// }))?;
+    /// assert_eq!(changed.plan(12)?.steps(), 12);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("from_config"))]
+    pub fn with_keys(self, values: impl serde::Serialize) -> Result<Self, Error> {
+        let refused = |text| Error::Parse {
+            what: "keys",
+            text,
+            allowed: "what JSON has as an object",
+        };
+        let values = serde_json::to_value(values).map_err(|error| refused(error.to_string()))?;
+        let serde_json::Value::Object(values) = values else {
+            return Err(refused(file::brief(&values)));
+        };
+        let mut keys = self.keys;
+        for (key, value) in values {
+            keys = match (key.as_str(), &value) {
+                ("_class_name", serde_json::Value::String(name)) => keys.of_class(name)?,
+                ("_class_name", other) => return Err(refused(file::brief(other))),
+                _ => keys.with(&key, value),
+            };
+        }
+        Self::of(keys, self.options)
+    }
+
+    /// The same file read as that of another class: what the file says, over the defaults of that class.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json`](Self::from_json).
+    ///
+    /// ```
+    /// use gaussian_diffusion::config::SchedulerConfig;
+    /// let pndm = SchedulerConfig::from_json(
+    ///     r#"{"_class_name": "PNDMScheduler", "beta_end": 0.012, "skip_prk_steps": true}"#,
+    /// )?;
+    /// let euler = pndm.with_class("EulerDiscreteScheduler")?;
+    /// assert_eq!(euler.ignored(), ["skip_prk_steps"]);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("from_config"))]
+    pub fn with_class(self, name: &str) -> Result<Self, Error> {
+        Self::of(self.keys.of_class(name)?, self.options)
     }
 
     /// The same with arguments of the call.
@@ -153,15 +245,37 @@ impl SchedulerConfig {
 
     /// The class.
     pub fn class(&self) -> &str {
-        &self.keys.class
+        self.keys.class.name
+    }
+
+    /// What the class gives its network beside the state, in words.
+    pub fn network_time(&self) -> &'static str {
+        self.keys.class.network_time
     }
 
     /// The keys of the file that are unknown or have no effect on this class.
     ///
     /// Keys that the value of another one makes idle, like the shift of a flow with dynamic shifting,
-    /// are not among them.
+    /// are not among them, but for `sigma_min` and `sigma_max` without a curve that reads them.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// The options that are set and have no effect on this class: `eta` on a class without one, `mu`
+    /// without `use_dynamic_shifting`.
+    ///
+    /// Sigmas and timesteps are more than idle there: a grid with them is an error.
+    ///
+    /// ```
+    /// use gaussian_diffusion::config::SchedulerConfig;
+    /// let euler = SchedulerConfig::from_json(r#"{"_class_name": "EulerDiscreteScheduler"}"#)?;
+    /// let euler = euler.with_options(|options| options.eta = Some(1.0));
+    /// assert_eq!(euler.ignored_options(), ["eta"]);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn ignored_options(&self) -> Vec<&'static str> {
+        // The keys that this asks for were read.
+        self.options.ignored(&self.keys).unwrap_or_default()
     }
 
     /// The noise schedule, on the clock of what the network is given.
@@ -186,42 +300,199 @@ impl SchedulerConfig {
     ///
     /// # Errors
     ///
-    /// If the class has none with so many steps, or an option it needs is missing.
+    /// [`Error::Configuration`] if the class has none with so many steps, or an option it needs is
+    /// missing.
     #[doc(alias("set_timesteps"))]
     pub fn grid(&self, n: usize) -> Result<Grid<Timestep>, Error> {
         Ok(self.walk(n)?.grid)
     }
 
+    fn ask(&self, n: usize) -> Ask<'_> {
+        Ask {
+            keys: &self.keys,
+            schedule: &self.schedule,
+            options: &self.options,
+            n,
+        }
+    }
+
     fn walk(&self, n: usize) -> Result<Walk<Timestep>, Error> {
-        grid::grid(&self.keys, &self.schedule, &self.options, n)
+        self.named(n, grid::walk(&self.ask(n)))
     }
 
-    fn solver_on(&self, walk: &Walk<Timestep>, n: usize) -> Result<Box<dyn ReverseStep>, Error> {
-        solver::solver(&self.keys, &self.schedule, walk, &self.options, n)
+    /// An error of `n` steps, with the class: of a key or an argument, if it names one.
+    fn named<T>(&self, n: usize, part: Result<T, Error>) -> Result<T, Error> {
+        part.map_err(|error| match error {
+            Error::Configuration { .. } => error,
+            Error::OutOfRange {
+                what: what @ "eta",
+                value,
+                allowed,
+            } => self.keys.error(what, format!("{value:?}"), allowed),
+            other => {
+                let allowed = format!("a number for which not: {other}");
+                self.keys.refuse_steps(n, allowed)
+            }
+        })
     }
 
-    /// The solver of `n` steps.
+    /// The plan on the steps of a grid, of a list that has so many before them.
+    fn plan_of(
+        &self,
+        ask: &Ask<'_>,
+        grid: &Grid<Timestep>,
+        empty_step: bool,
+        before: usize,
+    ) -> Result<Plan<Timestep>, Error> {
+        let stretch = GuidanceInterval {
+            grid,
+            empty_step,
+            before,
+        };
+        let solver = (self.keys.class.solver)(ask, &stretch)?;
+        let plan = Plan::new(&self.schedule, grid, &solver)?;
+        match self.keys.class.reads(Argument::Jumps) {
+            true => ask.options.jumps.apply(&plan),
+            false => Ok(plan),
+        }
+    }
+
+    /// The solver of `n` steps, for [`grid(n)`](Self::grid) alone: see
+    /// [`solver_for`](Self::solver_for).
     ///
     /// # Errors
     ///
     /// As [`grid`](Self::grid), and if an option is out of range.
     pub fn solver(&self, n: usize) -> Result<Box<dyn ReverseStep>, Error> {
-        self.solver_on(&self.walk(n)?, n)
+        let walk = self.walk(n)?;
+        self.solver_of(n, &walk)
+    }
+
+    /// The solver for this grid: some depend on its levels, others on the number of its steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan_on`](Self::plan_on).
+    pub fn solver_for(&self, grid: &Grid<Timestep>) -> Result<Box<dyn ReverseStep>, Error> {
+        let (n, walk) = self.walk_on(grid)?;
+        self.solver_of(n, &walk)
+    }
+
+    fn solver_of(&self, n: usize, walk: &Walk<Timestep>) -> Result<Box<dyn ReverseStep>, Error> {
+        let stretch = GuidanceInterval {
+            grid: &walk.grid,
+            empty_step: walk.empty_step,
+            before: 0,
+        };
+        self.named(n, (self.keys.class.solver)(&self.ask(n), &stretch))
     }
 
     /// The sampler of `n` steps.
     ///
     /// # Errors
     ///
-    /// As [`grid`](Self::grid), [`solver`](Self::solver) and [`Plan::new`].
+    /// As [`grid`](Self::grid), and if an option is out of range.
     pub fn plan(&self, n: usize) -> Result<Plan<Timestep>, Error> {
         let walk = self.walk(n)?;
-        let solver = self.solver_on(&walk, n)?;
-        let plan = Plan::new(&self.schedule, &walk.grid, &solver)?;
-        match self.class() {
-            "RePaintScheduler" => self.options.jumps.apply(&plan),
-            _ => Ok(plan),
+        let plan = self.plan_of(&self.ask(n), &walk.grid, walk.empty_step, 0);
+        self.named(n, plan)
+    }
+
+    /// The sampler of the last `steps` of `n` steps: image to image, as diffusers runs it.
+    ///
+    /// The run starts from data brought to the level of the first of them. What counts the steps of a run
+    /// counts all `n`: lower orders at the end, the blocks of single-step solvers, churn. How many steps a
+    /// strength stands for, [`steps_of_strength`](crate::grid::steps_of_strength) and
+    /// [`steps_of_strength_up`](crate::grid::steps_of_strength_up) say.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan); if `steps` is not 1 to `n`; for a part of PNDM with `skip_prk_steps: false`,
+    /// whose start takes the first steps.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{config::SchedulerConfig, grid::steps_of_strength};
+    /// let config = SchedulerConfig::from_json(r#"{"_class_name": "DPMSolverMultistepScheduler"}"#)?;
+    /// let plan = config.plan_tail(20, steps_of_strength(20, 0.6)?)?;
+    /// assert_eq!(plan.steps(), 12);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("strength", "img2img", "set_begin_index"))]
+    pub fn plan_tail(&self, n: usize, steps: usize) -> Result<Plan<Timestep>, Error> {
+        if steps == n {
+            return self.plan(n);
         }
+        let walk = self.walk(n)?;
+        if !self
+            .keys
+            .get("skip_prk_steps")
+            .is_none_or(|skips| skips == true)
+        {
+            let allowed = "true for a part of the steps";
+            return Err(self.keys.refuse("skip_prk_steps", allowed));
+        }
+        let least = usize::from(walk.empty_step) + 1;
+        if !(least..=n).contains(&steps) {
+            let allowed = format!("{least} to {n}, of {n} steps");
+            return Err(self.keys.refuse_steps(steps, allowed));
+        }
+        let grid = walk.grid.tail(steps + 1 - least)?;
+        let plan = self.plan_of(&self.ask(n), &grid, walk.empty_step, n - steps);
+        self.named(n, plan)
+    }
+
+    /// The sampler on a grid of one's own, or on a part of one of these.
+    ///
+    /// A grid that [`grid`](Self::grid) gives is run as [`plan`](Self::plan) runs it. Of any other, the
+    /// steps are those of the grid and its end is the end of the run, whatever the file says of both; what
+    /// counts steps counts these. [`plan_tail`](Self::plan_tail) counts those before them, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] if a solver does not fit the grid: PNDM with `skip_prk_steps: false`, whose
+    /// start needs the middles of steps, noise that would be added upwards.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, config::{SchedulerConfig, Timestep}};
+    /// let config = SchedulerConfig::from_json(r#"{"_class_name": "TCDScheduler"}"#)?;
+    /// let times = [999.0, 699.0, 399.0, 99.0].map(Timestep);
+    /// let plan = config.plan_on(&Grid::at(config.schedule(), &times)?)?;
+    /// assert_eq!(plan.steps(), 4);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn plan_on(&self, grid: &Grid<Timestep>) -> Result<Plan<Timestep>, Error> {
+        let (n, walk) = self.walk_on(grid)?;
+        let plan = self.plan_of(&self.ask(n), &walk.grid, walk.empty_step, 0);
+        self.named(n, plan)
+    }
+
+    /// The walk that a grid is: the class's own, if it is that, with the number of its steps.
+    fn walk_on(&self, grid: &Grid<Timestep>) -> Result<(usize, Walk<Timestep>), Error> {
+        let len = grid.len();
+        // The list may have had an empty step, and the start of PNDM three middles.
+        let counts = [
+            Some(len),
+            Some(len + 1),
+            len.checked_sub(3),
+            len.checked_sub(2),
+        ];
+        for n in counts.into_iter().flatten().filter(|n| *n > 0) {
+            if let Some(walk) = grid::walk(&self.ask(n))
+                .ok()
+                .filter(|walk| walk.grid == *grid)
+            {
+                return Ok((n, walk));
+            }
+        }
+        if !self
+            .keys
+            .get("skip_prk_steps")
+            .is_none_or(|skips| skips == true)
+        {
+            let allowed = "true on a grid of one's own, of whose steps no middles are known";
+            return Err(self.keys.refuse("skip_prk_steps", allowed));
+        }
+        Ok((len, Walk::of(grid.clone())))
     }
 
     /// The standard deviation of the start that diffusers draws, on the scale of this crate's states.
@@ -239,11 +510,11 @@ impl SchedulerConfig {
             .nodes()
             .first()
             .map_or(grid.end(), |node: &Node<_>| node.level);
-        let class = self.class();
-        let is_sigma = matches!(grid::Family::of(class), grid::Family::Sigma { .. })
-            && self.keys.word("timestep_spacing")? != "leading"
-            || class.starts_with("CM")
-            || matches!(class, "SCMScheduler" | "ScoreSdeVeScheduler");
+        let is_sigma = match self.keys.class.start {
+            Start::Root => false,
+            Start::Sigma => true,
+            Start::SigmaUnlessLeading => self.keys.spacing()? != Spacing::Leading,
+        };
         Ok(match &self.schedule.kind {
             Kind::Flow { .. } => 1.0,
             _ if is_sigma => level.sigma(),
@@ -272,14 +543,7 @@ impl SchedulerConfig {
     where
         F: FnMut(&V, f64) -> Answer<V>,
     {
-        let keeping = match self.class() {
-            "DDIMScheduler" | "DDIMParallelScheduler" => {
-                NonMarkovian::new(self.options.eta.unwrap_or(0.0)).ok()
-            }
-            "DDIMInverseScheduler" => Some(NonMarkovian::DETERMINISTIC),
-            "RePaintScheduler" => self.keys.number("eta").and_then(NonMarkovian::new).ok(),
-            _ => None,
-        };
+        let keeping = (self.keys.class.keeps_noise)(&self.ask(1)).ok().flatten();
         Configured {
             network: self.network,
             clipping: self.clipping,

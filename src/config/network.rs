@@ -2,7 +2,11 @@
 
 use ndarray::{Array, Dimension};
 
-use super::{Timestep, keys::Keys};
+use super::{
+    Timestep,
+    keys::Keys,
+    words::{PREDICTIONS, Words},
+};
 use crate::{
     Denoiser, Error, LinearMap, NoiseLevel, NonMarkovian, Parameterization, Point, Prediction,
     Sigma, SigmaData,
@@ -24,15 +28,23 @@ pub enum Clipping {
     Nothing,
     /// Clipped to plus and minus this.
     Range(f64),
-    /// Clipped to a quantile of its sizes, at least 1, and divided by it.
+    /// Clipped to a quantile of its sizes, at least 1 and at most `max`, and divided by it.
     #[doc(alias("dynamic thresholding"))]
     Dynamic {
         /// The share of the elements below the quantile.
         ratio: f64,
-        /// What the quantile is kept below; at 1 the data is clipped to -1 to 1.
+        /// What the quantile is kept below; up to 1, the data is clipped to this and divided by it.
         max: f64,
     },
 }
+
+/// `prediction_type` with `use_flow_sigmas`.
+const FLOW_PREDICTIONS: Words<Parameterization> = &[
+    ("epsilon", Parameterization::Noise),
+    ("sample", Parameterization::X0),
+    ("v_prediction", Parameterization::Velocity),
+    ("flow_prediction", Parameterization::Flow),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Network {
@@ -47,56 +59,36 @@ pub(super) enum Network {
 }
 
 impl Network {
-    pub fn read(keys: &Keys) -> Result<Self, Error> {
-        let data = || SigmaData::new(keys.number("sigma_data")?);
-        let wrong = |allowed| Err(keys.refuse("prediction_type", allowed));
-        let word = keys.word("prediction_type")?;
-        Ok(match keys.class.as_str() {
-            class if class.starts_with("Flow") || class.starts_with("LTX") => {
-                // Upwards, what is added on the way to the data: the data less the noise.
-                let inverted = keys.flag("invert_sigmas")?;
-                Self::Plain(Parameterization::Flow, if inverted { -1.0 } else { 1.0 })
-            }
-            "MiniMaxH3Scheduler" => Self::Plain(Parameterization::Flow, -1.0),
-            "ScoreSdeVeScheduler" => Self::Plain(Parameterization::Score, 1.0),
-            "DDPMWuerstchenScheduler" | "RePaintScheduler" => {
-                Self::Plain(Parameterization::Noise, 1.0)
-            }
-            class if class.contains("EDM") || class.starts_with("Cosine") => match word {
-                "epsilon" => Self::Edm(data()?, 1.0),
-                "v_prediction" => Self::Edm(data()?, -1.0),
-                _ => return wrong("epsilon or v_prediction"),
-            },
-            "CMStochasticIterativeScheduler" => {
-                Self::Consistency(Sigma::new(keys.number("sigma_min")?)?, data()?)
-            }
-            "SCMScheduler" => match word {
-                "trigflow" => Self::Trig(data()?),
-                _ => return wrong("trigflow"),
-            },
-            // The noise is sigma x + alpha times its answer.
-            "IPNDMScheduler" => Self::Plain(Parameterization::Velocity, 1.0),
-            class => {
-                let is_flow = keys.flag("use_flow_sigmas")?;
-                let what = match word {
-                    "epsilon" => Parameterization::Noise,
-                    "sample" => Parameterization::X0,
-                    "original_sample" if class == "EulerDiscreteScheduler" => Parameterization::X0,
-                    "v_prediction" if class != "UnCLIPScheduler" => Parameterization::Velocity,
-                    "flow_prediction" if is_flow => Parameterization::Flow,
-                    _ => {
-                        return wrong(
-                            "epsilon, sample, v_prediction (not UnCLIP), original_sample (Euler), \
-                             flow_prediction (with use_flow_sigmas)",
-                        );
-                    }
-                };
-                match class {
-                    "LCMScheduler" => Self::Latent(what, keys.number("timestep_scaling")?),
-                    _ => Self::Plain(what, 1.0),
-                }
-            }
-        })
+    /// A plain network whose answer is given by `prediction_type`.
+    pub fn plain(keys: &Keys, words: Words<Parameterization>) -> Result<Self, Error> {
+        Ok(Self::Plain(keys.word("prediction_type", words)?, 1.0))
+    }
+
+    /// The same of the multi-step classes, which may be flows.
+    pub fn plain_or_flow(keys: &Keys) -> Result<Self, Error> {
+        let words = match keys.is_flow()? {
+            true => FLOW_PREDICTIONS,
+            false => PREDICTIONS,
+        };
+        Self::plain(keys, words)
+    }
+
+    /// A network of flow matching.
+    pub fn flow(keys: &Keys) -> Result<Self, Error> {
+        // Upwards, what is added on the way to the data: the data less the noise.
+        let sign = if keys.flag("invert_sigmas")? {
+            -1.0
+        } else {
+            1.0
+        };
+        Ok(Self::Plain(Parameterization::Flow, sign))
+    }
+
+    /// A preconditioned network.
+    pub fn edm(keys: &Keys) -> Result<Self, Error> {
+        const SIGNS: Words<f64> = &[("epsilon", 1.0), ("v_prediction", -1.0)];
+        let sign = keys.word("prediction_type", SIGNS)?;
+        Ok(Self::Edm(sigma_data(keys)?, sign))
     }
 
     /// What the answer stands for, but for a sign and the boundary of consistency models.
@@ -146,20 +138,22 @@ fn signed(map: LinearMap, sign: f64) -> LinearMap {
     LinearMap { prediction, ..map }
 }
 
+/// The deviation of the data.
+pub(super) fn sigma_data(keys: &Keys) -> Result<SigmaData, Error> {
+    let key = "sigma_data";
+    keys.blame(key, SigmaData::new(keys.number(key)?))
+}
+
 pub(super) fn clipping(keys: &Keys) -> Result<Clipping, Error> {
     // UniPC for the noise does not threshold.
-    let is_for_noise = keys.class == "UniPCMultistepScheduler" && !keys.flag("predict_x0")?;
+    let is_for_noise = keys.get("predict_x0").is_some() && !keys.flag("predict_x0")?;
     if keys.flag("thresholding")? && !is_for_noise {
-        let (ratio, max) = (
-            keys.number("dynamic_thresholding_ratio")?,
-            keys.number("sample_max_value")?,
-        );
-        if !(0.0..=1.0).contains(&ratio) {
-            return Err(keys.refuse("dynamic_thresholding_ratio", "0 to 1"));
-        }
-        if !(max >= 1.0) {
-            return Err(keys.refuse("sample_max_value", "1 or more"));
-        }
+        let within = |ratio| (0.0..=1.0).contains(&ratio);
+        let ratio = keys.number_if("dynamic_thresholding_ratio", within, "0 to 1")?;
+        let max = match keys.get("sample_max_value") {
+            Some(value) if value.is_null() || value == "inf" => f64::INFINITY,
+            _ => keys.number_if("sample_max_value", |max| max > 0.0, "above 0")?,
+        };
         return Ok(Clipping::Dynamic { ratio, max });
     }
     if keys.flag("clip_denoised")? {
@@ -168,12 +162,12 @@ pub(super) fn clipping(keys: &Keys) -> Result<Clipping, Error> {
     if !keys.flag("clip_sample")? {
         return Ok(Clipping::Nothing);
     }
+    let key = "clip_sample_range";
     // A class without the key clips to 1.
-    let range = keys.optional("clip_sample_range")?.unwrap_or(1.0);
-    if !(range > 0.0) {
-        return Err(keys.refuse("clip_sample_range", "above 0"));
-    }
-    Ok(Clipping::Range(range))
+    Ok(Clipping::Range(match keys.get(key) {
+        None => 1.0,
+        Some(_) => keys.number_if(key, |range| range > 0.0, "above 0")?,
+    }))
 }
 
 /// A raw network as a denoiser, the way a configuration has it: made by
@@ -192,6 +186,10 @@ impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for Clipping {
         match *self {
             Self::Nothing => Ok(()),
             Self::Range(range) => Clip::new(-range, range)?.correct(x0, at),
+            Self::Dynamic { max, .. } if max <= 1.0 => {
+                Clip::new(-max, max)?.correct(x0, at)?;
+                x0.combine(max.recip(), &[])
+            }
             Self::Dynamic { ratio, max } => {
                 let threshold = DynamicThreshold::new(ratio)?.with_maximum(max)?;
                 { threshold }.correct(x0, at)
@@ -254,6 +252,7 @@ where
         if let Network::Latent(_, scaling) = self.network {
             let (skip, out) = latent_consistency(at.time.0, scaling);
             answer.value.combine(out, &[(skip, x)])?;
+            answer.data = None;
         }
         Ok(answer)
     }
@@ -276,5 +275,6 @@ fn keep_upwards<V: State>(
     let moved = to.alpha() / coefficient;
     let terms = [(moved, &clipped), (-moved, &raw)];
     noise.value.combine(1.0, &terms)?;
+    noise.data = Some(clipped);
     Ok(noise)
 }

@@ -1,9 +1,12 @@
 //! What a file does not say.
 
-use super::Timestep;
+use super::{Timestep, classes::Argument, keys::Keys, sequence::SequenceLength};
 use crate::{Error, Plan, Sigma};
 
 /// What diffusers is given at call time rather than by a file.
+///
+/// A class reads some of these;
+/// [`ignored_options`](super::SchedulerConfig::ignored_options) lists those that are set and idle.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -18,13 +21,82 @@ pub struct Options {
     pub noise_factor: f64,
     /// The shift `mu` of `use_dynamic_shifting`.
     pub mu: Option<f64>,
-    /// The length of the sequence, from which `mu` follows.
-    pub length: Option<usize>,
+    /// The length of the sequence, from which `mu` follows where it is not given.
+    pub sequence: Option<SequenceLength>,
     /// Sigmas in place of the class's own, before they are shifted: pipelines of FLUX give
     /// `1, .., 1/n`. `LTXEulerAncestralRFScheduler` and `MiniMaxH3Scheduler` take them as they are.
     pub sigmas: Option<Vec<f64>>,
+    /// Training steps in place of the class's own, in falling order.
+    pub timesteps: Option<Vec<f64>>,
+    /// The share of the original steps that LCM and TCD take theirs from (1 unless set).
+    pub strength: Option<f64>,
     /// How `RePaintScheduler` goes back.
     pub jumps: Jumps,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            eta: None,
+            churn: 0.0,
+            churn_range: None,
+            noise_factor: 1.0,
+            mu: None,
+            sequence: None,
+            sigmas: None,
+            timesteps: None,
+            strength: None,
+            jumps: Jumps::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The names of those that are set and that the class does not read.
+    pub(super) fn ignored(&self, keys: &Keys) -> Result<Vec<&'static str>, Error> {
+        let plain = Self::default();
+        let is_shifted = keys.flag("use_dynamic_shifting")?
+            && (keys.get("use_flow_sigmas").is_none() || keys.is_flow()?);
+        let reads = |argument| match argument {
+            Argument::Mu => keys.class.reads(argument) && is_shifted,
+            Argument::Sigmas if keys.is_multistep() => {
+                keys.class.reads(argument) && keys.is_flow().unwrap_or(false)
+            }
+            _ => keys.class.reads(argument),
+        };
+        let all = [
+            ("eta", self.eta != plain.eta, Argument::Eta),
+            ("churn", self.churn != plain.churn, Argument::Churn),
+            (
+                "churn_range",
+                self.churn_range != plain.churn_range,
+                Argument::Churn,
+            ),
+            (
+                "noise_factor",
+                self.noise_factor != plain.noise_factor,
+                Argument::NoiseFactor,
+            ),
+            ("mu", self.mu != plain.mu, Argument::Mu),
+            ("sequence", self.sequence != plain.sequence, Argument::Mu),
+            ("sigmas", self.sigmas != plain.sigmas, Argument::Sigmas),
+            (
+                "timesteps",
+                self.timesteps != plain.timesteps,
+                Argument::Timesteps,
+            ),
+            (
+                "strength",
+                self.strength != plain.strength,
+                Argument::Strength,
+            ),
+            ("jumps", self.jumps != plain.jumps, Argument::Jumps),
+        ];
+        let idle = all
+            .into_iter()
+            .filter(|(_, is_set, argument)| *is_set && !reads(*argument));
+        Ok(idle.map(|(name, ..)| name).collect())
+    }
 }
 
 /// `jump_length` and `jump_n_sample` of RePaint.
@@ -56,20 +128,5 @@ impl Jumps {
         let stretches = inner.div_ceil(self.length.max(1));
         let first = steps.saturating_sub(stretches.saturating_mul(self.length));
         plan.resampled_within(first..steps, self.length, self.passes)
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            eta: None,
-            churn: 0.0,
-            churn_range: None,
-            noise_factor: 1.0,
-            mu: None,
-            length: None,
-            sigmas: None,
-            jumps: Jumps::default(),
-        }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-use super::{betas::discrete, grid, keys::Keys};
+use super::{
+    betas,
+    keys::Keys,
+    table::Table,
+    words::{BetaSchedule, Curve},
+};
 use crate::{
     Clock, Error, LogSnr, NoiseLevel, Sigma, Step, Time,
-    schedule::{Cosine, Discrete, NoiseSchedule, RectifiedFlow},
+    schedule::{Cosine, NoiseSchedule, RectifiedFlow},
 };
 
 /// What the network of a configured class is given, in the class's own units.
@@ -50,7 +55,7 @@ enum Whole {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     /// A table of betas, given steps.
-    Steps(Discrete),
+    Steps(Table),
     /// Variance preserving, given `ln(rho) / 4`.
     Continuous,
     /// A flow, given these numbers at its ends and evenly between them.
@@ -71,13 +76,12 @@ pub(super) enum Kind {
 
 impl Schedule {
     pub(super) fn read(keys: &Keys) -> Result<Self, Error> {
-        let family = grid::Family::of(&keys.class);
-        let whole = match family {
-            grid::Family::Multistep if grid::rounds(keys)? => Whole::Nearest,
-            grid::Family::Multistep => Whole::Below,
-            _ => Whole::Never,
+        let whole = match keys.is_multistep() {
+            false => Whole::Never,
+            true if is_rounded(keys)? => Whole::Nearest,
+            true => Whole::Below,
         };
-        let kind = Kind::read(keys, family != grid::Family::Whole)?;
+        let kind = (keys.class.schedule)(keys)?;
         Ok(Self { kind, whole })
     }
 
@@ -94,80 +98,94 @@ impl Schedule {
             Whole::Below => (low - BARELY, high + 1.0 - 2.0 * BARELY),
         };
         let (Timestep(most), Timestep(least)) = self.ends();
-        let (low, high) = (low.max(least), high.min(most));
-        if low > high {
+        if low > most || high < least {
             return Ok(None);
         }
         let at = |time| Ok::<_, Error>(self.level(Timestep(time))?.log_snr());
-        Ok(Some((at(high)?, at(low)?)))
+        // What lies beyond an end is given that end, rounded or not.
+        Ok(Some((
+            if high < most {
+                at(high)?
+            } else {
+                NoiseLevel::NOISE.log_snr()
+            },
+            if low > least {
+                at(low)?
+            } else {
+                NoiseLevel::CLEAN.log_snr()
+            },
+        )))
+    }
+
+    /// The table of betas, for the classes that have one here.
+    pub(super) fn table(&self) -> Option<&Table> {
+        match &self.kind {
+            Kind::Steps(table) => Some(table),
+            _ => None,
+        }
     }
 }
 
+/// Whether what the network is given is the nearest whole step, rather than the one below.
+fn is_rounded(keys: &Keys) -> Result<bool, Error> {
+    // Where it does not round, the list is truncated like all others.
+    let is_truncated = keys.class.quirks.truncates_cosine
+        && keys
+            .choice("beta_schedule", keys.class.betas)
+            .ok()
+            .flatten()
+            == Some(BetaSchedule::Cosine);
+    let rounds = matches!(keys.curve()?, Some(Curve::Karras | Curve::Lu));
+    Ok(rounds && !is_truncated && !keys.is_flow()?)
+}
+
 impl Kind {
-    fn read(keys: &Keys, in_sigma_space: bool) -> Result<Self, Error> {
-        let ends = || Ok::<_, Error>((keys.number("sigma_max")?, keys.number("sigma_min")?));
-        Ok(match keys.class.as_str() {
-            "EDMEulerScheduler" | "EDMDPMSolverMultistepScheduler" => {
-                let ((max, min), factor) = (ends()?, 0.25);
-                Kind::LogSigma { factor, max, min }
-            }
-            "CMStochasticIterativeScheduler" => {
-                let ((max, min), factor) = (ends()?, 250.0);
-                Kind::LogSigma { factor, max, min }
-            }
-            "CosineDPMSolverMultistepScheduler" => {
-                let (max, min) = ends()?;
-                Kind::Atan { max, min }
-            }
-            "IPNDMScheduler" => {
-                // Which take the place of the sigmas, in the grid.
-                Kind::Quarter
-            }
-            "ScoreSdeVeScheduler" => {
-                let (max, min) = ends()?;
-                Kind::Sigma { max, min }
-            }
-            "DDPMWuerstchenScheduler" => {
-                let (pace, offset) = (keys.number("scaler")?, keys.number("s")?);
-                if !(pace > 0.0) {
-                    return Err(keys.refuse("scaler", "above 0"));
-                }
-                if !(0.0..=1.0).contains(&offset) {
-                    return Err(keys.refuse("s", "0 to 1"));
-                }
-                Kind::Wuerstchen { pace, offset }
-            }
-            "MiniMaxH3Scheduler" => Kind::Flow {
-                at_data: 1.0,
+    /// Steps of a table of betas.
+    pub fn steps(keys: &Keys) -> Result<Self, Error> {
+        Ok(Self::Steps(betas::table(keys)?))
+    }
+
+    /// The same, or a flow with `use_flow_sigmas`; the betas are made in any case.
+    pub fn steps_or_flow(keys: &Keys) -> Result<Self, Error> {
+        let steps = Self::steps(keys)?;
+        match keys.is_flow()? {
+            true => Self::flow(keys),
+            false => Ok(steps),
+        }
+    }
+
+    /// A flow, time so many times the time, or one less it.
+    pub fn flow(keys: &Keys) -> Result<Self, Error> {
+        let scale = keys.count_in("num_train_timesteps", 1..=16_777_216)? as f64;
+        Ok(match keys.flag("invert_sigmas")? {
+            true => Self::Flow {
+                at_data: scale,
                 at_noise: 0.0,
             },
-            "SCMScheduler" => Kind::Trig {
-                data: crate::SigmaData::new(keys.number("sigma_data")?)?.get(),
-            },
-            class if class.starts_with("Flow") || class.starts_with("LTX") => {
-                let scale = keys.count("num_train_timesteps")? as f64;
-                match keys.flag("invert_sigmas")? {
-                    true => Kind::Flow {
-                        at_data: scale,
-                        at_noise: 0.0,
-                    },
-                    false => Kind::Flow {
-                        at_data: 0.0,
-                        at_noise: scale,
-                    },
-                }
-            }
-            _ if keys.flag("use_flow_sigmas")? => Kind::Flow {
+            false => Self::Flow {
                 at_data: 0.0,
-                at_noise: keys.count("num_train_timesteps")? as f64,
+                at_noise: scale,
             },
-            _ if keys.word("timestep_type")? == "continuous"
-                && keys.word("prediction_type")? == "v_prediction" =>
-            {
-                Kind::Continuous
-            }
-            _ => Kind::Steps(discrete(keys, in_sigma_space)?),
         })
+    }
+
+    /// The sigmas between those of the keys.
+    pub fn ends(keys: &Keys) -> Result<(f64, f64), Error> {
+        let holds = |sigma| (1e-150..=1e150).contains(&sigma);
+        let min = keys.number_if("sigma_min", holds, "1e-150 to 1e150")?;
+        let max = keys.number("sigma_max")?;
+        if max > min && max <= 1e150 {
+            return Ok((max, min));
+        }
+        Err(match keys.has("sigma_min") && !keys.has("sigma_max") {
+            true => keys.refuse("sigma_min", format!("below {max:?}, the sigma_max")),
+            false => keys.refuse("sigma_max", format!("above {min:?} and up to 1e150")),
+        })
+    }
+
+    pub fn log_sigma(keys: &Keys, factor: f64) -> Result<Self, Error> {
+        let (max, min) = Self::ends(keys)?;
+        Ok(Self::LogSigma { factor, max, min })
     }
 }
 

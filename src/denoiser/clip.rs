@@ -63,6 +63,7 @@ impl<V: State, T> Correction<V, T> for Clip {
     where
         T: Copy,
     {
+        answer.data = None;
         let map = answer.parameterization.to(Parameterization::X0, at.level)?;
         if answer.parameterization == Parameterization::X0 {
             self.correct(&mut answer.value, at)?;

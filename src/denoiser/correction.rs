@@ -1,6 +1,6 @@
 //! Corrections of the predicted data, at one hook.
 
-use super::{Denoiser, Point, Prediction};
+use super::{Denoiser, Point, Prediction, memory_of};
 use crate::{Error, Parameterization, Posterior, state::State};
 
 /// A change of the predicted data: [`Clip`](super::Clip), [`DynamicThreshold`](super::DynamicThreshold),
@@ -29,6 +29,16 @@ pub trait Correction<V, T> {
     /// The correction's own.
     fn correct(&mut self, x0: &mut V, at: Point<T>) -> Result<(), Error>;
 
+    /// Forgets, as [`Denoiser::begin`].
+    fn begin(&mut self) {
+        self.visit_memory(&mut |place| *place = None);
+    }
+
+    /// Shows what it remembers, as [`Denoiser::visit_memory`].
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        let _ = visit;
+    }
+
     /// The answer of a network that was shown `x` as a corrected prediction of the data.
     ///
     /// # Errors
@@ -46,6 +56,7 @@ pub trait Correction<V, T> {
     {
         let mut answer = answer.to(Parameterization::X0, x, at.level)?;
         self.correct(&mut answer.value, at)?;
+        answer.data = None;
         Ok(answer)
     }
 }
@@ -103,9 +114,14 @@ where
     C: Correction<V, T>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            self.correction.begin();
+        }
         let answer = self.inner.predict(x, at)?;
         self.correction.corrected(answer, x, at)
     }
+
+    memory_of!(inner, correction);
 }
 
 /// [`Corrected`] with the predicted noise left as it was: made by [`Corrected::keeping_noise`].
@@ -124,15 +140,21 @@ where
     P: Posterior,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            self.corrected.correction.begin();
+        }
         let answer = self.corrected.inner.predict(x, at)?;
         let mut answer = answer.to(Parameterization::X0, x, at.level)?;
-        let raw = answer.value.clone();
-        self.corrected.correction.correct(&mut answer.value, at)?;
+        let mut data = answer.value.clone();
+        self.corrected.correction.correct(&mut data, at)?;
         // The x0 for which the step of the posterior, state x + clean x0, has the raw noise in it:
         // state alpha_t of the step's alpha_s comes from x and has to be moved to the new data.
         let q = self.posterior.coefficients(at.level, at.to)?;
         let moved = q.state * at.level.alpha() / q.clean;
-        answer.value.combine(1.0 + moved, &[(-moved, &raw)])?;
+        answer.value.combine(-moved, &[(1.0 + moved, &data)])?;
+        answer.data = Some(data);
         Ok(answer)
     }
+
+    memory_of!(corrected.inner, corrected.correction);
 }

@@ -1,6 +1,6 @@
 //! Denoisers that can be differentiated.
 
-use super::{Denoiser, Point, Prediction};
+use super::{Denoiser, Point, Prediction, memory_of};
 use crate::Error;
 
 /// A denoiser that gives vector-Jacobian products of what it predicts.
@@ -60,6 +60,8 @@ impl<V, T, D: Denoiser<V, T>, F> Denoiser<V, T> for WithVjp<D, F> {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
         self.inner.predict(x, at)
     }
+
+    memory_of!(inner);
 }
 
 impl<V, T, D, F> Differentiable<V, T> for WithVjp<D, F>

@@ -4,6 +4,7 @@ mod clip;
 mod consistency;
 mod correction;
 mod differentiable;
+mod memory;
 mod preconditioned;
 pub mod preconditioning;
 mod self_conditioned;
@@ -15,6 +16,7 @@ pub use clip::Clip;
 pub use consistency::{consistency_model, latent_consistency, trigflow};
 pub use correction::{Corrected, Correction, KeepingNoise};
 pub use differentiable::{Differentiable, WithVjp};
+pub(crate) use memory::memory_of;
 pub use preconditioned::Preconditioned;
 pub use self_conditioned::SelfConditioned;
 pub use threshold::DynamicThreshold;
@@ -26,8 +28,7 @@ pub use threshold::DynamicThreshold;
 pub struct Point<T> {
     /// Position of the step in the run, counted from 0.
     pub step: usize,
-    /// Position of the question in the run, counted from 0: what remembers earlier answers forgets
-    /// them at 0.
+    /// Position of the question in the run, counted from 0.
     pub evaluation: usize,
     /// The noise level of the state the network is shown.
     pub level: NoiseLevel,
@@ -93,6 +94,11 @@ pub struct Prediction<V> {
     /// `x_s <- x_s + alpha_s shift`, where a step ends. It takes no part in the equation that the solver
     /// integrates: of the answers within a step, the last one's counts.
     pub shift: Option<V>,
+    /// What the data was taken to be, where that is not the value in other terms: the corrected data of an
+    /// adapter that leaves the noise as it was, for [previews](crate::plan::Observation::x0). A run makes
+    /// nothing of it, and an adapter that changes the value leaves it out.
+    #[doc(alias("pred_original_sample"))]
+    pub data: Option<V>,
 }
 
 impl<V> Prediction<V> {
@@ -103,6 +109,7 @@ impl<V> Prediction<V> {
             parameterization,
             variance: None,
             shift: None,
+            data: None,
         }
     }
 
@@ -142,6 +149,13 @@ impl<V> Prediction<V> {
     #[must_use]
     pub fn with_shift(mut self, shift: V) -> Self {
         self.shift = Some(shift);
+        self
+    }
+
+    /// The same with what the data was taken to be.
+    #[must_use]
+    pub fn with_data(mut self, data: V) -> Self {
+        self.data = Some(data);
         self
     }
 }
@@ -200,8 +214,44 @@ impl<V: State> Prediction<V> {
 /// }
 /// ```
 ///
-/// A network that carries something from call to call keeps it in itself, and starts anew where
-/// [`Point::evaluation`] is 0; [`SelfConditioned`] does so with its last prediction of the data.
+/// # Memory
+///
+/// What carries something from question to question, as [`SelfConditioned`] does with its last prediction
+/// of the data, keeps it in itself. A run [begins](Self::begin) by telling it to forget, and shows all of it
+/// to whoever stores a run ([`visit_memory`](Self::visit_memory)). Adapters pass both on to what they are
+/// around; a network without memory needs neither.
+///
+/// ```
+/// use gaussian_diffusion::{Denoiser, Error, Point, Prediction, State};
+///
+/// /// Asks the network at every second question, and repeats its answer at the others.
+/// struct Lazy<D, V> {
+///     inner: D,
+///     last: Option<V>,
+/// }
+///
+/// impl<V: State, T: Copy, D: Denoiser<V, T>> Denoiser<V, T> for Lazy<D, V> {
+///     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+///         if let Some(last) = self.last.take() {
+///             return Ok(Prediction::noise(last));
+///         }
+///         let answer = self.inner.predict(x, at)?;
+///         let answer = answer.to(gaussian_diffusion::Parameterization::Noise, x, at.level)?;
+///         self.last = Some(answer.value.clone());
+///         Ok(answer)
+///     }
+///
+///     fn begin(&mut self) {
+///         self.last = None;
+///         self.inner.begin();
+///     }
+///
+///     fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+///         visit(&mut self.last);
+///         self.inner.visit_memory(visit);
+///     }
+/// }
+/// ```
 #[doc(alias("model", "network", "UNet"))]
 pub trait Denoiser<V, T> {
     /// The answer for this state.
@@ -210,6 +260,53 @@ pub trait Denoiser<V, T> {
     ///
     /// The network's own, as [`Error::network`].
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error>;
+
+    /// Forgets what earlier questions left, for a run begins.
+    ///
+    /// [`Plan::sample`](crate::Plan::sample) and its like say so before the first question, and so should a
+    /// loop of your own over a [`Run`](crate::Run); where it does not, the adapters of this crate take a
+    /// question that is the first ([`Point::evaluation`] 0) for it. Only what remembers something that
+    /// [`visit_memory`](Self::visit_memory) does not show needs a `begin` of its own; an adapter passes it on.
+    #[doc(alias("reset"))]
+    fn begin(&mut self) {
+        self.visit_memory(&mut |place| *place = None);
+    }
+
+    /// Shows every place where something is remembered from one question to the next, always in the same
+    /// order; an adapter shows those of what it is around.
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        let _ = visit;
+    }
+
+    /// A copy of what it remembers, to be stored beside a run that goes on later.
+    fn memory(&mut self) -> Vec<Option<V>>
+    where
+        V: Clone,
+    {
+        let mut memory = Vec::new();
+        self.visit_memory(&mut |place| memory.push(place.clone()));
+        memory
+    }
+
+    /// Remembers what another of its kind did.
+    ///
+    /// # Errors
+    ///
+    /// If it has another number of places; it then remembers what it did before.
+    fn set_memory(&mut self, memory: Vec<Option<V>>) -> Result<(), Error> {
+        let mut places = 0;
+        self.visit_memory(&mut |_| places += 1);
+        if memory.len() != places {
+            return Err(Error::range(
+                "number of remembered states",
+                memory.len() as f64,
+                format!("{places}, the places of this denoiser"),
+            ));
+        }
+        let mut memory = memory.into_iter();
+        self.visit_memory(&mut |place| *place = memory.next().flatten());
+        Ok(())
+    }
 
     /// With its prediction of the data kept within these bounds.
     ///
@@ -232,14 +329,22 @@ pub trait Denoiser<V, T> {
     }
 }
 
-impl<V, T, D: Denoiser<V, T> + ?Sized> Denoiser<V, T> for &mut D {
-    fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        (**self).predict(x, at)
-    }
+macro_rules! forward_denoiser {
+    ($($pointer:ty),*) => {$(
+        impl<V, T, D: Denoiser<V, T> + ?Sized> Denoiser<V, T> for $pointer {
+            fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+                (**self).predict(x, at)
+            }
+
+            fn begin(&mut self) {
+                (**self).begin();
+            }
+
+            fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+                (**self).visit_memory(visit);
+            }
+        }
+    )*};
 }
 
-impl<V, T, D: Denoiser<V, T> + ?Sized> Denoiser<V, T> for Box<D> {
-    fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        (**self).predict(x, at)
-    }
-}
+forward_denoiser!(&mut D, Box<D>);

@@ -3,8 +3,8 @@
 use super::{Denoiser, Point, Prediction};
 use crate::{Error, Parameterization, state::State};
 
-/// A network `(x, last, at)` that is also shown its last prediction of the data: `None` at the first
-/// question of a run, which the paper feeds as zeros.
+/// A network `(x, last, at)` that is also shown its last prediction of the data: `None` at its first
+/// question of a run, which the paper feeds as zeros, and where the batch has another shape than before.
 ///
 /// What it is shown is the x0 that it predicted itself, before adapters around it correct or guide it.
 ///
@@ -52,7 +52,7 @@ where
     F: FnMut(&V, Option<&V>, Point<T>) -> Result<Prediction<V>, Error>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        if at.evaluation == 0 {
+        if at.evaluation == 0 || self.last.as_ref().is_some_and(|last| x.fits(last).is_err()) {
             self.last = None;
         }
         let level = at.level;
@@ -68,5 +68,9 @@ where
             }
         };
         Ok(answer)
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        visit(&mut self.last);
     }
 }

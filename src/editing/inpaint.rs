@@ -1,28 +1,36 @@
 //! Keeping known parts of the state.
 
-use ndarray::{Array, Dimension};
+use ndarray::{Array, Dimension, Zip};
 
 use super::Known;
 use crate::{
     Error,
     edit::{Edit, StepEnd},
-    noise::{NoiseSource, Scale},
-    state::{Real, State},
+    noise::NoiseSource,
+    state::Real,
 };
 
 /// Before every step, the known part of the state is replaced by the known data noised to the very
 /// level the state stands at; at a clean end by the data itself, to the last bit.
 ///
-/// `x <- m (alpha known + sigma z) + (1 - m) x` at the level `(alpha, sigma)` that was reached.
+/// `x <- alpha known + sigma z` at the level `(alpha, sigma)` that was reached, where the weight is above
+/// the share of the steps that are done, or 1.
 ///
-/// $$x \leftarrow m\odot(\alpha\thinspace x_0^{\text{known}}+\sigma z)+(1-m)\odot x$$
+/// $$x_j \leftarrow \alpha\thinspace x_{0,j}^{\text{known}}+\sigma z_j\qquad\text{where}\quad
+///   m_j>\tfrac{i}{n}\ \text{or}\ m_j=1$$
 ///
-/// Noise is fresh at every level, as in RePaint, or drawn once for a run
-/// ([`with_held_noise`](Self::with_held_noise)), as suits deterministic solvers. With a plan that is
+/// A weight between 0 and 1 is the share of the run for which that part is kept, and so how little it
+/// changes: the mask of Differential Diffusion. No two noises are blended, which would leave a state of
+/// less noise than its level (half of each: 0.71 of it). To blend the data instead, with the noise of the
+/// state left alone, take [`Known`] as a correction.
+///
+/// Noise is fresh at every level where the weight is 1, as in RePaint, and elsewhere drawn once for a run,
+/// as it is everywhere with [`with_held_noise`](Self::with_held_noise), which suits deterministic solvers. With a plan that is
 /// [`resampled`](crate::Plan::resampled) it is RePaint.
 ///
 /// Sources: RePaint: Inpainting using Denoising Diffusion Probabilistic Models, Lugmayr et al., 2022;
-/// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023.
+/// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion: Giving Each Pixel
+/// Its Strength, Levin, Fried, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddpm};
@@ -39,13 +47,15 @@ use crate::{
 /// assert_eq!(x[[0, 0]], 0.1);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[doc(alias("inpainting", "RePaint", "blended latents"))]
+#[doc(alias("inpainting", "RePaint", "blended latents", "differential diffusion"))]
 #[derive(Debug, Clone)]
 pub struct Inpaint<A, D: Dimension, N> {
     known: Known<A, D>,
     noise: N,
     hold: bool,
-    held: Option<Array<A, D>>,
+    /// The noise of the start of the run, and the newest.
+    first: Option<Array<A, D>>,
+    fresh: Option<Array<A, D>>,
 }
 
 impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
@@ -55,7 +65,8 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
             known,
             noise,
             hold: false,
-            held: None,
+            first: None,
+            fresh: None,
         }
     }
 
@@ -66,29 +77,70 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
     }
 }
 
-impl<A: Real, D: Dimension, N: NoiseSource<Array<A, D>>> Edit<Array<A, D>> for Inpaint<A, D, N> {
+impl<A, D, N> Edit<Array<A, D>> for Inpaint<A, D, N>
+where
+    A: Real,
+    D: Dimension,
+    N: NoiseSource<Array<A, D>>,
+{
     fn edit(&mut self, x: &mut Array<A, D>, at: StepEnd) -> Result<(), Error> {
+        self.known.check(x)?;
+        let (alpha, sigma) = (A::Wide::of(at.level.alpha()), A::Wide::of(at.level.sigma()));
+        // The share of the run that is done: a part of weight 1 is never left.
+        let done = at.step as f64 / at.steps.max(1) as f64;
+        let is_kept = |weight: &A| weight.get() > done || weight.get() == 1.0;
+        let parts = Zip::from(x)
+            .and(self.known.values())
+            .and(self.known.weights());
         if at.level.is_clean() {
-            // The level's alpha is 1, but for schedules of the user's own.
-            let mut values = self.known.values().clone();
-            values.combine(at.level.alpha(), &[])?;
-            return self.known.blend(x, &values);
+            parts.for_each(|x, known, weight| {
+                if is_kept(weight) {
+                    *x = A::narrow(alpha * known.widen());
+                }
+            });
+            return Ok(());
         }
-        if !self.hold || at.step == 0 {
-            self.held = None;
+        let like = self.known.values();
+        let begins = at.step == 0 || self.first.is_none();
+        if begins {
+            draw(&mut self.first, like, &mut self.noise)?;
+        } else if !self.hold {
+            draw(&mut self.fresh, like, &mut self.noise)?;
         }
-        let eps = match self.held.take() {
-            Some(eps) => eps,
-            None => {
-                let mut eps = self.known.values().clone();
-                eps.combine(0.0, &[])?;
-                self.noise.add(&mut eps, Scale::Same(1.0), None)?;
-                eps
-            }
+        let newest = match begins || self.hold {
+            true => &self.first,
+            false => &self.fresh,
         };
-        let mut noised = self.known.values().clone();
-        noised.combine(at.level.alpha(), &[(at.level.sigma(), &eps)])?;
-        self.held = Some(eps);
-        self.known.blend(x, &noised)
+        // A part that is left on the way keeps its noise, which the solver may remember.
+        if let (Some(first), Some(newest)) = (&self.first, newest) {
+            parts
+                .and(first)
+                .and(newest)
+                .for_each(|x, known, weight, first, newest| {
+                    if is_kept(weight) {
+                        let z = if weight.get() == 1.0 { newest } else { first };
+                        *x = A::narrow(alpha * known.widen() + sigma * z.widen());
+                    }
+                });
+        }
+        Ok(())
     }
+
+    fn begin(&mut self) {
+        self.first = None;
+    }
+}
+
+/// Fills a place with noise, and makes it if it is not there yet.
+fn draw<A, D, N>(
+    place: &mut Option<Array<A, D>>,
+    like: &Array<A, D>,
+    noise: &mut N,
+) -> Result<(), Error>
+where
+    A: Real,
+    D: Dimension,
+    N: NoiseSource<Array<A, D>>,
+{
+    noise.fill(place.get_or_insert_with(|| like.clone()))
 }

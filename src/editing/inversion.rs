@@ -1,6 +1,8 @@
 //! Networks on the way from data to noise.
 
-use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
+use crate::{
+    Denoiser, Error, Parameterization, Point, Prediction, denoiser::memory_of, state::State,
+};
 
 /// A denoiser for runs on an [inverted](crate::Grid::inverted) grid: it answers with the noise, and at
 /// the clean level, where no network can tell noise, with that of the first noisy one.
@@ -49,4 +51,6 @@ impl<V: State, T: Copy, D: Denoiser<V, T>> Denoiser<V, T> for Inversion<D> {
         let answer = self.inner.predict(x, at)?;
         answer.to(Parameterization::Noise, x, at.level)
     }
+
+    memory_of!(inner);
 }

@@ -8,13 +8,15 @@ use crate::{
     state::{Real, State},
 };
 
-/// Known data with a mask: weight 1 where it holds, 0 where nothing is known, in between where it is
-/// blended.
+/// Known data with a mask: weight 1 where it holds, 0 where nothing is known, in between where it is known
+/// in part.
 ///
 /// As a [`Correction`] it replaces the predicted data. The run then follows the known data at every
 /// level, with whatever solver, and the noise of its own start: with exact predictions every solver
-/// keeps mean and deviation (see [`ReverseStep`](crate::ReverseStep)). [`Inpaint`](super::Inpaint)
-/// replaces the state instead.
+/// keeps mean and deviation (see [`ReverseStep`](crate::ReverseStep)), whatever the weight. That is the
+/// soft mask of the WebUI, whose samplers blend the prediction too, without its correction of
+/// magnitudes: the noise is not touched. [`Inpaint`](super::Inpaint) replaces the state instead, and
+/// reads a weight as the share of the run for which it does so.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, editing::Known, predicts};
@@ -63,15 +65,25 @@ impl<A: Real, D: Dimension> Known<A, D> {
         &self.values
     }
 
-    /// Replaces `x` by `values` where they are known; to the last bit where the weight is 1.
-    pub(super) fn blend(&self, x: &mut Array<A, D>, values: &Array<A, D>) -> Result<(), Error> {
-        if x.shape() != self.weights.shape() {
-            return Err(Error::Shape {
-                what: "known data",
-                expected: x.shape().to_vec(),
-                found: self.weights.shape().to_vec(),
-            });
+    pub(super) fn weights(&self) -> &Array<A, D> {
+        &self.weights
+    }
+
+    /// Refuses a state of another shape.
+    pub(super) fn check<B>(&self, x: &Array<B, D>) -> Result<(), Error> {
+        if x.shape() == self.weights.shape() {
+            return Ok(());
         }
+        Err(Error::Shape {
+            what: "known data",
+            expected: x.shape().to_vec(),
+            found: self.weights.shape().to_vec(),
+        })
+    }
+
+    /// Blends the known data into `x`; to the last bit where the weight is 1.
+    fn blend(&self, x: &mut Array<A, D>) -> Result<(), Error> {
+        self.check(x)?;
         let one = A::of(1.0);
         let blend = |x: &mut A, value: &A, weight: &A| {
             if *weight == one {
@@ -81,13 +93,14 @@ impl<A: Real, D: Dimension> Known<A, D> {
                 *x = A::narrow(weight.widen() * value.widen() + rest * x.widen());
             }
         };
-        Zip::from(x).and(values).and(&self.weights).for_each(blend);
+        let parts = Zip::from(x).and(&self.values).and(&self.weights);
+        parts.for_each(blend);
         Ok(())
     }
 }
 
 impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for Known<A, D> {
     fn correct(&mut self, x0: &mut Array<A, D>, _: Point<T>) -> Result<(), Error> {
-        self.blend(x0, &self.values)
+        self.blend(x0)
     }
 }

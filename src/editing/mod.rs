@@ -3,7 +3,7 @@
 //! | to | use |
 //! |---|---|
 //! | change data, by strength or from a noise level | [`Grid::strength`](crate::Grid::strength), [`Grid::starting_at`](crate::Grid::starting_at), [`Plan::noised`](crate::Plan::noised) |
-//! | keep known parts | [`Inpaint`] between steps, or [`Known`] as a correction of the predicted data |
+//! | keep known parts, by a mask of any softness | [`Inpaint`] between steps, or [`Known`] as a correction of the predicted data |
 //! | go back and come down again (RePaint) | [`Plan::resampled`](crate::Plan::resampled) |
 //! | find the noise of data | [`Grid::inverted`](crate::Grid::inverted), [`Inversion`] |
 //! | move between two starts | [`slerp`], [`Plan::variation`](crate::Plan::variation) |

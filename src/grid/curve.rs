@@ -53,10 +53,13 @@ impl<T: Copy + Debug> Grid<T> {
         C: SigmaCurve + ?Sized,
     {
         check_steps(n)?;
-        Self::at_sigmas(schedule, &curve.sigmas(n)?)
+        Self::at_noise_to_signal(schedule, &curve.sigmas(n)?)
     }
 
     /// The levels of these ratios `sigma / alpha`, in this order, and then the data.
+    ///
+    /// They are the sigmas of k-diffusion, EDM and the classes of diffusers that count in sigma. The sigma
+    /// of a flow is its time, `r / (1 + r)` for the ratio `r`: a list of these is [`at`](Self::at) of times.
     ///
     /// # Errors
     ///
@@ -65,11 +68,12 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
     /// let schedule = Discrete::stable_diffusion()?;
-    /// let grid = Grid::at_sigmas(&schedule, &[14.6, 2.0, 0.5])?;
+    /// let grid = Grid::at_noise_to_signal(&schedule, &[14.6, 2.0, 0.5])?;
     /// assert!((grid.nodes()[1].level.noise_to_signal() - 2.0).abs() < 1e-14);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
-    pub fn at_sigmas<S>(schedule: &S, sigmas: &[f64]) -> Result<Self, Error>
+    #[doc(alias("at_sigmas", "sigmas"))]
+    pub fn at_noise_to_signal<S>(schedule: &S, sigmas: &[f64]) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = T> + ?Sized,
     {

@@ -13,7 +13,7 @@
 //! | [`Grid::align_your_steps`], [`Grid::gits`] | any | published tables |
 //! | [`Grid::along`] | any | any [`SigmaCurve`]: [`VpCurve`], [`LinearQuadratic`], [`BongTangent`], [`LogitNormalCurve`], [`LaplaceCurve`], [`FlowCurve`], .. |
 //! | [`Grid::ddim_uniform`], [`Grid::ddim_quadratic`], [`Grid::simple`], [`Grid::smoothstep`], [`Grid::beta_steps`], [`Grid::lcm`] | steps | other choices of training steps |
-//! | [`Grid::at`], [`Grid::at_sigmas`], [`Grid::at_log_snrs`] | any | a list of your own |
+//! | [`Grid::at`], [`Grid::at_noise_to_signal`], [`Grid::at_log_snrs`] | any | a list of your own |
 //!
 //! Any of them can be [shifted](Grid::shifted) towards noise, [stretched](Grid::stretched), cut to a
 //! [part](Grid::part) or the [strength](Grid::strength) of image-to-image, and
@@ -60,7 +60,7 @@ pub use kl_optimal::KlOptimal;
 pub use laplace::LaplaceCurve;
 pub use linear_quadratic::LinearQuadratic;
 pub use logit_normal::LogitNormalCurve;
-pub use part::steps_for_strength;
+pub use part::{steps_for_strength, steps_of_strength, steps_of_strength_up};
 pub use vp::VpCurve;
 
 /// A noise level of a run and what the network is given there.

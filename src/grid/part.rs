@@ -12,6 +12,14 @@ use crate::{
 impl<T: Copy + Debug> Grid<T> {
     /// The steps of this range, counted from the start of the run.
     ///
+    /// A run on a part is one of its own. A solver that looks back starts with its lower orders again, and
+    /// does in its last step what it does at an end; steps are counted from 0, and so are those of
+    /// guidance intervals; a network that remembers forgets. Parts one after the other, with the same source
+    /// of noise going on, are therefore the whole only for solvers without memory and networks likewise.
+    /// To split a run between two networks, two jobs or two machines, stop it
+    /// ([`Run::sample_observed`](crate::Run::sample_observed)) or store it ([`Run::save`](crate::Run::save)):
+    /// that is right for all.
+    ///
     /// # Errors
     ///
     /// If the range is empty or leads beyond the last step.
@@ -46,7 +54,8 @@ impl<T: Copy + Debug> Grid<T> {
         Ok(Self { nodes, end })
     }
 
-    /// The last `n` steps: a run that starts in the middle.
+    /// The last `n` steps: a run that starts in the middle, and there begins like any
+    /// [`part`](Self::part).
     ///
     /// # Errors
     ///
@@ -60,11 +69,12 @@ impl<T: Copy + Debug> Grid<T> {
         self.part(self.len() - n..self.len())
     }
 
-    /// The last `floor(strength n)` of `n` steps: image-to-image as diffusers counts.
+    /// The last `floor(strength n)` of `n` steps: image-to-image as most pipelines of diffusers count.
     ///
     /// The run starts from an image brought to the level of the first node by
-    /// [`jump`](crate::ForwardProcess::jump). Other counts: [`strength_and_one`](Self::strength_and_one)
-    /// of the WebUI, and [`steps_for_strength`] of ComfyUI, which keeps the number of steps.
+    /// [`jump`](crate::ForwardProcess::jump). Other counts: [`strength_up`](Self::strength_up) of its
+    /// pipelines of flows, [`strength_and_one`](Self::strength_and_one) of the WebUI, and
+    /// [`steps_for_strength`] of ComfyUI, which keeps the number of steps.
     ///
     /// # Errors
     ///
@@ -79,13 +89,25 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     #[doc(alias("img2img", "denoise", "image-to-image"))]
     pub fn strength(&self, strength: f64) -> Result<Self, Error> {
-        check_strength(strength)?;
-        let steps = (self.len() as f64 * strength) as usize;
-        if steps == 0 {
-            let allowed = format!("1 / {} or more for one step of the grid", self.len());
-            return Err(Error::range("strength", strength, allowed));
-        }
-        self.tail(steps)
+        self.tail(steps_of_strength(self.len(), strength)?)
+    }
+
+    /// The last `n - floor(n - strength n)` of `n` steps: image-to-image as the pipelines of diffusers for
+    /// flows count, those of Stable Diffusion 3, FLUX, Qwen-Image and others.
+    ///
+    /// # Errors
+    ///
+    /// If the strength is not above 0 and up to 1.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, schedule::RectifiedFlow};
+    /// let grid = Grid::uniform_time(&RectifiedFlow, 10)?;
+    /// assert_eq!(grid.strength(0.75)?.len(), 7);
+    /// assert_eq!(grid.strength_up(0.75)?.len(), 8);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn strength_up(&self, strength: f64) -> Result<Self, Error> {
+        self.tail(steps_of_strength_up(self.len(), strength)?)
     }
 
     /// The last `floor(min(strength, 0.999) n) + 1` of `n` steps: image-to-image as the WebUI counts.
@@ -171,6 +193,60 @@ impl<T: Copy + Debug> Grid<T> {
         }
         Ok(())
     }
+}
+
+/// How many of `n` steps a strength stands for, as most pipelines of diffusers count: `floor(strength n)`.
+///
+/// Products that miss a whole number by rounding alone are that number: 0.29 of 100 steps are 29, where
+/// Python's `int(100 * 0.29)` is 28.
+///
+/// # Errors
+///
+/// If the strength is not above 0 and up to 1, or too small for one step.
+///
+/// ```
+/// use gaussian_diffusion::grid::steps_of_strength;
+/// assert_eq!(steps_of_strength(10, 0.75)?, 7);
+/// assert_eq!(steps_of_strength(100, 0.29)?, 29);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("strength", "img2img"))]
+pub fn steps_of_strength(n: usize, strength: f64) -> Result<usize, Error> {
+    let product = product(n, strength)?;
+    match product as usize {
+        0 => {
+            let allowed = format!("1 / {n} or more for one step of {n}");
+            Err(Error::range("strength", strength, allowed))
+        }
+        steps => Ok(steps),
+    }
+}
+
+/// How many of `n` steps a strength stands for, as the pipelines of diffusers for flows count:
+/// `n - floor(n - strength n)`.
+///
+/// # Errors
+///
+/// If the strength is not above 0 and up to 1.
+///
+/// ```
+/// use gaussian_diffusion::grid::steps_of_strength_up;
+/// assert_eq!(steps_of_strength_up(10, 0.75)?, 8);
+/// assert_eq!(steps_of_strength_up(100, 0.29)?, 29);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+pub fn steps_of_strength_up(n: usize, strength: f64) -> Result<usize, Error> {
+    Ok(product(n, strength)?.ceil() as usize)
+}
+
+/// `strength n`, which rounding does not keep from being whole.
+fn product(n: usize, strength: f64) -> Result<f64, Error> {
+    check_steps(n)?;
+    check_strength(strength)?;
+    let product = n as f64 * strength;
+    let whole = product.round();
+    let is_whole = (product - whole).abs() <= 4.0 * f64::EPSILON * whole;
+    Ok(if is_whole { whole } else { product })
 }
 
 /// The number of steps of the whole run of which `n` are a share of `strength`: `floor(n /

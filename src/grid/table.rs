@@ -44,6 +44,6 @@ impl Table {
                 }
             }
         }
-        Grid::at_sigmas(schedule, &sigmas)
+        Grid::at_noise_to_signal(schedule, &sigmas)
     }
 }

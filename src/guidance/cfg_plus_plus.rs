@@ -1,7 +1,9 @@
 //! CFG++.
 
 use super::{Predictors, Rule, guided::ask};
-use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
+use crate::{
+    Denoiser, Error, Parameterization, Point, Prediction, denoiser::memory_of, state::State,
+};
 
 /// CFG++: the guided data with the noise of the unconditional prediction,
 /// `x_s = alpha_s x0_guided + sigma_s eps_u`.
@@ -62,6 +64,9 @@ where
     R: Rule<V>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            Denoiser::<V, T>::begin(self);
+        }
         let place = at.with_time(());
         let last = self.rule.count().saturating_sub(1);
         let needed = (0..=last)
@@ -70,10 +75,13 @@ where
         let terms = Some(Parameterization::X0);
         let answers = ask(&mut self.predictors, x, at, &needed, terms)?;
         let free = answers.predictions.get(last)?.clone();
-        let mut shift = self.rule.combine(answers.predictions, place)?;
+        let data = self.rule.combine(answers.predictions, place)?;
+        let mut shift = data.clone();
         shift.combine(1.0, &[(-1.0, &free)])?;
-        let mut answer = Prediction::x0(free).with_shift(shift);
+        let mut answer = Prediction::x0(free).with_shift(shift).with_data(data);
         answer.variance = answers.variance;
         Ok(answer)
     }
+
+    memory_of!(predictors, rule);
 }

@@ -1,6 +1,9 @@
 //! Classifier guidance.
 
-use crate::{Denoiser, Error, Parameterization, Point, Posterior, Prediction, state::State};
+use crate::{
+    Denoiser, Error, Parameterization, Point, Posterior, Prediction, denoiser::memory_of,
+    state::State,
+};
 
 /// A denoiser steered by the gradient of a classifier, `grad log p(y | x_t)` at the noisy state.
 ///
@@ -77,8 +80,11 @@ where
         let gradient = (self.gradient)(x, at)?;
         let scale = -self.scale * at.level.sigma();
         answer.value.combine(1.0, &[(scale, &gradient)])?;
+        answer.data = None;
         Ok(answer)
     }
+
+    memory_of!(inner);
 }
 
 /// [`Classifier`] guidance of the mean: made by [`Classifier::moving_the_mean`].
@@ -112,4 +118,6 @@ where
         }
         Ok(answer)
     }
+
+    memory_of!(classifier.inner);
 }

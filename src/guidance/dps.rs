@@ -2,7 +2,8 @@
 
 use super::{Measurement, Operator};
 use crate::{
-    Denoiser, Error, LinearMap, Parameterization, Point, Prediction, denoiser::Differentiable,
+    Denoiser, Error, LinearMap, Parameterization, Point, Prediction,
+    denoiser::{Differentiable, memory_of},
     state::State,
 };
 
@@ -103,4 +104,6 @@ where
         answer.add_shift(shift)?;
         Ok(answer)
     }
+
+    memory_of!(inner);
 }

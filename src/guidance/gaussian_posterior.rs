@@ -2,7 +2,9 @@
 
 use super::{Measurement, Operator, dps::data_vjp, krylov::solve};
 use crate::{
-    Denoiser, Error, Parameterization, Point, Prediction, denoiser::Differentiable, state::State,
+    Denoiser, Error, Parameterization, Point, Prediction,
+    denoiser::{Differentiable, memory_of},
+    state::State,
 };
 
 /// The covariance of `p(x_0 | x_t)`.
@@ -159,6 +161,9 @@ where
         let u = solve(apply, &residual, *iterations)?;
         let moved = pulled(&u)?;
         answer.value.combine(1.0, &[(1.0, &moved)])?;
+        answer.data = None;
         Ok(answer)
     }
+
+    memory_of!(inner);
 }

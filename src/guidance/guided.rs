@@ -1,7 +1,9 @@
 //! A rule and its predictions as a denoiser.
 
 use super::{Predictions, Predictors, Rule};
-use crate::{Denoiser, Error, Parameterization, Point, Prediction, state::State};
+use crate::{
+    Denoiser, Error, Parameterization, Point, Prediction, denoiser::memory_of, state::State,
+};
 
 /// Several predictions made one by a rule: a denoiser.
 ///
@@ -110,6 +112,10 @@ where
     R: Rule<V>,
 {
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
+        if at.evaluation == 0 {
+            // The first question of a run may reach neither the rule nor every network.
+            Denoiser::<V, T>::begin(self);
+        }
         let place = at.with_time(());
         let needed = (0..self.rule.count())
             .map(|i| self.rule.needs(i, place))
@@ -121,4 +127,6 @@ where
         guided.shift = answers.shift;
         Ok(guided)
     }
+
+    memory_of!(predictors, rule);
 }

@@ -21,6 +21,16 @@ pub trait Predictors<V, T> {
         at: Point<T>,
         needed: &[bool],
     ) -> Result<Vec<Option<Prediction<V>>>, Error>;
+
+    /// Forgets what earlier questions left, as [`Denoiser::begin`].
+    fn begin(&mut self) {
+        self.visit_memory(&mut |place| *place = None);
+    }
+
+    /// Shows what is remembered, as [`Denoiser::visit_memory`].
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        let _ = visit;
+    }
 }
 
 macro_rules! tuple {
@@ -37,6 +47,14 @@ macro_rules! tuple {
                 needed: &[bool],
             ) -> Result<Vec<Option<Prediction<V>>>, Error> {
                 Ok(vec![$(ask(&mut self.$index, x, at, needed.get($index))?),*])
+            }
+
+            fn begin(&mut self) {
+                $(self.$index.begin();)*
+            }
+
+            fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+                $(self.$index.visit_memory(visit);)*
             }
         }
     };
@@ -60,6 +78,16 @@ impl<V, T: Copy, D: Denoiser<V, T>> Predictors<V, T> for Vec<D> {
         let each = self.iter_mut().enumerate();
         each.map(|(i, network)| ask(network, x, at, needed.get(i)))
             .collect()
+    }
+
+    fn begin(&mut self) {
+        self.iter_mut().for_each(Denoiser::begin);
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        for network in self {
+            network.visit_memory(visit);
+        }
     }
 }
 
@@ -150,7 +178,7 @@ where
         let copies = vec![x.view(); self.count];
         let whole = concatenate(Axis(0), &copies).map_err(|_| shape_error(x.shape()))?;
         let answer = self.network.predict(&whole, at)?;
-        let extras = [answer.variance.as_ref(), answer.shift.as_ref()];
+        let extras = [&answer.variance, &answer.shift, &answer.data];
         for array in extras.into_iter().flatten().chain([&answer.value]) {
             if array.shape() != expected() {
                 return Err(shape_error(array.shape()));
@@ -167,8 +195,17 @@ where
             let mut one = Prediction::new(of(&answer.value), answer.parameterization);
             one.variance = answer.variance.as_ref().map(of);
             one.shift = answer.shift.as_ref().map(of);
+            one.data = answer.data.as_ref().map(of);
             *part = Some(one);
         }
         Ok(parts)
+    }
+
+    fn begin(&mut self) {
+        self.network.begin();
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array<A, D>>)) {
+        self.network.visit_memory(visit);
     }
 }

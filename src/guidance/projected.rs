@@ -14,7 +14,8 @@ use crate::{Error, Point, state::State};
 ///
 /// Without momentum, with any norm and `parallel = 1` it is plain guidance. The paper works on
 /// [`X0`](crate::Parameterization::X0); name the terms at [`Guided::with_parameterization`](super::Guided::with_parameterization).
-/// The momentum is forgotten where a run begins; a point where the scale is 1 leaves it as it is.
+/// The momentum is forgotten where a run [begins](crate::Denoiser::begin); a point where the scale is 1
+/// leaves it as it is.
 ///
 /// Source: Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models, Sadat,
 /// Hilliges, Weber, 2024.
@@ -136,5 +137,9 @@ impl<V: State> Rule<V> for Projected<V> {
         }
         c.combine_items(&own, &[(&across, &d)])?;
         Ok(c)
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        visit(&mut self.before);
     }
 }

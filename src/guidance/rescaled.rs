@@ -1,7 +1,7 @@
 //! Guided predictions with the deviation of the conditional one.
 
 use super::{Predictions, Rule};
-use crate::{Error, Point, state::State};
+use crate::{Error, Point, denoiser::memory_of, state::State};
 
 /// A rule whose result is brought toward the deviation of the first prediction, item by item.
 ///
@@ -68,6 +68,8 @@ impl<V: State, R: Rule<V>> Rule<V> for Rescaled<R> {
         guided.combine_items(&factors, &[])?;
         Ok(guided)
     }
+
+    memory_of!(rule);
 }
 
 /// The sum of squared distances from the mean, for every item.

@@ -79,6 +79,16 @@ pub trait Rule<V: State> {
     ///
     /// If the shapes differ, or a prediction that is needed was not given.
     fn combine(&mut self, predictions: Predictions<V>, at: Point<()>) -> Result<V, Error>;
+
+    /// Forgets what earlier points left, as [`Denoiser::begin`](crate::Denoiser::begin).
+    fn begin(&mut self) {
+        self.visit_memory(&mut |place| *place = None);
+    }
+
+    /// Shows what it remembers, as [`Denoiser::visit_memory`](crate::Denoiser::visit_memory).
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+        let _ = visit;
+    }
 }
 
 macro_rules! forward_rule {
@@ -94,6 +104,14 @@ macro_rules! forward_rule {
 
             fn combine(&mut self, predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
                 (**self).combine(predictions, at)
+            }
+
+            fn begin(&mut self) {
+                (**self).begin();
+            }
+
+            fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
+                (**self).visit_memory(visit);
             }
         }
     )*};

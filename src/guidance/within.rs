@@ -1,7 +1,7 @@
 //! Guidance in a part of the run.
 
 use super::{Predictions, Rule};
-use crate::{Error, NoiseLevel, Point, state::State};
+use crate::{Error, NoiseLevel, Point, denoiser::memory_of, state::State};
 
 /// A part of a run, by noise level or by step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,4 +121,6 @@ impl<V: State, R: Rule<V>> Rule<V> for Within<R> {
         }
         predictions.take(0)
     }
+
+    memory_of!(rule);
 }

@@ -11,6 +11,7 @@
 //! # Ok::<(), laws::Violation>(())
 //! ```
 
+mod run;
 mod solver;
 mod state;
 pub mod strategies;
@@ -25,6 +26,7 @@ use crate::{
     schedule::NoiseSchedule, state::Real,
 };
 
+pub use run::repeated_run;
 pub use solver::{measured_order, reverse_step};
 pub use state::state;
 pub use time_sampler::time_sampler;

@@ -44,6 +44,8 @@ use crate::{
 /// ```
 #[doc(alias("BrownianTreeNoiseSampler", "virtual Brownian tree"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct BrownianPath {
     noise: SeededNoise,
 }

@@ -33,12 +33,16 @@ use crate::{
 /// ```
 #[doc(alias("seed", "manual_seed", "generator"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct SeededNoise {
     keys: Keys,
     draw: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub(super) enum Keys {
     /// One seed; items count from here.
     Batch { seed: u64, first: u32 },
@@ -96,8 +100,13 @@ impl SeededNoise {
         self
     }
 
-    /// Goes on from this draw, for a run that is resumed. Draws are counted below 2^62; those above share
-    /// words with others.
+    /// Goes on from this draw: the numbers that come next are those after so many draws, and nothing else
+    /// changes.
+    ///
+    /// For a run that goes on with a source that was not stored: [`SavedRun::draws`](crate::SavedRun::draws) has
+    /// those of the run, to which the draw of its start is to be added where the same source made it. What a
+    /// multi-step run keeps of its predictions is in the saved run, and not here. Draws are counted below
+    /// 2^62; those above share words with others.
     #[must_use]
     pub fn with_first_draw(mut self, draw: u64) -> Self {
         self.draw = draw;

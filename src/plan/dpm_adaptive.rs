@@ -6,7 +6,7 @@ use crate::{
     Denoiser, Error, Grid, LogSnr, Markov, NoiseLevel, NoiseSchedule, Plan,
     noise::{Interval, NoiseSource, Scale},
     solver::{Coordinates, Descent, Path, SingleStep},
-    state::ErrorNorm,
+    state::{ErrorNorm, Keeping, Kept, State},
 };
 
 /// DPM-Solver-12 and DPM-Solver-23: the length of each step from the difference of two orders.
@@ -192,24 +192,27 @@ impl DpmAdaptive {
         schedule: &S,
         from: LogSnr,
         to: LogSnr,
-        mut x: V,
+        x: V,
         network: &mut D,
         noise: &mut N,
     ) -> Result<(V, DpmAdaptiveReport), Error>
     where
-        V: ErrorNorm,
+        V: State,
+        Kept<V>: ErrorNorm,
         S: NoiseSchedule + ?Sized,
         S::Time: Copy + Debug,
         D: Denoiser<V, S::Time> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         if !(from.get().is_finite() && to.get().is_finite() && from < to) {
             let allowed = format!("a finite number above {}", from.get());
             return Err(Error::range("last log-SNR", to.get(), allowed));
         }
         let end = schedule.level_at(to)?;
+        network.begin();
         let mut report = DpmAdaptiveReport::default();
         let mut controller = Controller::new(self);
+        let mut x = V::Keeping::keep(x, None).0;
         let mut before = x.clone();
         let mut at = from;
         // The signal scale of `before`.
@@ -228,7 +231,8 @@ impl DpmAdaptive {
             let next = LogSnr::new(next)?;
             let (start, target) = (schedule.level_at(at)?, schedule.level_at(next)?);
             let below = self.below(schedule, start, target, end)?;
-            let (high, low) = self.attempt(schedule, (at, below), &x, &report, network, noise)?;
+            let (high, low) =
+                self.attempt::<V, _, _, _>(schedule, (at, below), &x, &report, network, noise)?;
             report.evaluations += self.order;
             // In units of the data all three have the same scale.
             before.combine(below.alpha() / scale, &[])?;
@@ -251,6 +255,7 @@ impl DpmAdaptive {
                 noise.add(&mut x, Scale::Same(std), Some(over))?;
             }
         }
+        let x = V::Keeping::into_shown(x).unwrap_or_else(|x| V::Keeping::round(&x, None));
         Ok((x, report))
     }
 
@@ -281,21 +286,21 @@ impl DpmAdaptive {
         &self,
         schedule: &S,
         (at, to): (LogSnr, NoiseLevel),
-        x: &V,
+        x: &Kept<V>,
         so_far: &DpmAdaptiveReport,
         network: &mut D,
         noise: &mut N,
-    ) -> Result<(V, V), Error>
+    ) -> Result<(Kept<V>, Kept<V>), Error>
     where
-        V: ErrorNorm,
+        V: State,
         S: NoiseSchedule + ?Sized,
         S::Time: Copy + Debug,
         D: Denoiser<V, S::Time> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
         let grid = Grid::at_log_snrs(schedule, &[at])?.ending_at(to)?;
         let plan = Plan::new(schedule, &grid, &self.solver)?;
-        let mut run = plan.start_from(x.clone(), noise)?;
+        let mut run = plan.start_from_kept::<V, _>(x.clone(), noise)?;
         while let Some((x, mut at)) = run.pending() {
             // The place in the whole run, which this is one step of.
             at.step = so_far.accepted;
@@ -310,7 +315,7 @@ impl DpmAdaptive {
             let terms: Vec<_> = update.model.into_iter().zip(run.predictions()).collect();
             low.combine(update.state, &terms)?;
         }
-        Ok((run.into_state(), low))
+        Ok((run.into_kept(), low))
     }
 }
 

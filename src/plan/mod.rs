@@ -3,6 +3,7 @@
 mod carry;
 mod check;
 pub(crate) mod dpm_adaptive;
+mod fingerprint;
 mod jumps;
 mod restart;
 mod sampling;
@@ -200,6 +201,17 @@ impl<T: Copy + Debug> Plan<T> {
     #[doc(alias("NFE"))]
     pub fn evaluations(&self) -> usize {
         self.stages.len()
+    }
+
+    /// How many of the predictions made before this evaluation are used in it or later.
+    pub(crate) fn looks_back(&self, evaluation: usize) -> usize {
+        let later = self.stages.iter().skip(evaluation).enumerate();
+        let uses = later.map(|(later, planned)| {
+            let updates = [&planned.stage.commit, &planned.stage.trial];
+            let most = updates.into_iter().flatten().map(|u| u.model.len()).max();
+            most.unwrap_or(0).saturating_sub(later + 1)
+        });
+        uses.max().unwrap_or(0)
     }
 
     pub(crate) fn start(&self) -> NoiseLevel {

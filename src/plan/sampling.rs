@@ -6,10 +6,11 @@ use ndarray::{Array, ShapeBuilder};
 
 use super::Plan;
 use crate::{
-    Denoiser, Error, Parameterization, Point, Prediction, Run,
+    Denoiser, Error, Parameterization, Point, Prediction,
     edit::Edit,
     noise::{NoiseSource, Scale},
-    state::{Real, State},
+    run::Stop,
+    state::{Kept, Real, State},
 };
 
 /// One evaluation of a run, as an observer sees it.
@@ -24,13 +25,16 @@ pub struct Observation<'a, V, T> {
 }
 
 impl<V: State, T> Observation<'_, V, T> {
-    /// The data as predicted: a preview of the result.
+    /// The data as predicted, and corrected where an adapter does so: a preview of the result.
     ///
     /// # Errors
     ///
     /// If the answer does not determine the data at this level.
     #[doc(alias("pred_original_sample", "denoised"))]
     pub fn x0(&self) -> Result<V, Error> {
+        if let Some(data) = &self.prediction.data {
+            return Ok(data.clone());
+        }
         let prediction = self.prediction.clone();
         Ok(prediction
             .to(Parameterization::X0, self.x, self.at.level)?
@@ -78,12 +82,17 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
-        self.drive(x, network, noise, |_| Ok(()), |_| ControlFlow::Continue(()))
+        self.start_from(x, noise)?.sample(network, noise)
     }
 
-    /// The same, with somebody looking on who may stop it: the state is then given as it stands.
+    /// The same, with somebody looking on who may stop it: the run ends with the step that was looked at,
+    /// whatever the solver, and what is given is at the level that this step reaches,
+    /// [`levels`](Self::levels)`[at.step + 1]`.
+    ///
+    /// That takes the evaluations that the step has left. To go on later, stop a [`Run`]
+    /// ([`Run::sample_observed`]): the state alone is all of a run only where the solver keeps nothing else.
     ///
     /// # Errors
     ///
@@ -116,9 +125,11 @@ impl<T: Copy + Debug> Plan<T> {
     where
         V: State,
         D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
-        self.drive(x, network, noise, |_| Ok(()), observe)
+        let mut run = self.start_from(x, noise)?;
+        run.drive(network, noise, |_| Ok(()), observe, Stop::ForGood)?;
+        Ok(run.into_shown())
     }
 
     /// The same with a change of the state before every step and at the end, such as
@@ -139,44 +150,12 @@ impl<T: Copy + Debug> Plan<T> {
         V: State,
         D: Denoiser<V, T> + ?Sized,
         E: Edit<V> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
+        N: NoiseSource<Kept<V>> + ?Sized,
     {
-        let edit = |run: &mut Run<'_, V, T>| run.edit(edit);
-        self.drive(x, network, noise, edit, |_| ControlFlow::Continue(()))
-    }
-
-    /// The loop over a run, with what may be done between its steps and in sight of its evaluations.
-    fn drive<V, D, N>(
-        &self,
-        x: V,
-        network: &mut D,
-        noise: &mut N,
-        mut between: impl FnMut(&mut Run<'_, V, T>) -> Result<(), Error>,
-        mut observe: impl FnMut(Observation<'_, V, T>) -> ControlFlow<()>,
-    ) -> Result<V, Error>
-    where
-        V: State,
-        D: Denoiser<V, T> + ?Sized,
-        N: NoiseSource<V> + ?Sized,
-    {
+        edit.begin();
         let mut run = self.start_from(x, noise)?;
-        between(&mut run)?;
-        while let Some((x, at)) = run.pending() {
-            let prediction = network.predict(x, at)?;
-            let seen = Observation {
-                at,
-                x,
-                prediction: &prediction,
-            };
-            let going = observe(seen);
-            run.advance(prediction, noise)?;
-            if going.is_break() {
-                break;
-            }
-            if run.pending().is_none_or(|(_, next)| next.step != at.step) {
-                between(&mut run)?;
-            }
-        }
+        let on = |_: Observation<'_, V, T>| ControlFlow::Continue(());
+        run.drive(network, noise, |run| run.edit(edit), on, Stop::ForGood)?;
         Ok(run.into_state())
     }
 }

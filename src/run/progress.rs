@@ -25,7 +25,7 @@ pub(super) struct Progress<V> {
     /// Whether an answer was lost on the way, and the state with it.
     pub(super) lost: bool,
     /// State and trial before an answer that may yet fail.
-    before: [Option<V>; 2],
+    pub(super) before: [Option<V>; 2],
 }
 
 /// Where an answer is taken.
@@ -60,7 +60,7 @@ impl<V: State> Progress<V> {
     }
 
     /// Before any noise.
-    fn at_start(memory: usize, state: V) -> Result<Self, Error> {
+    pub(super) fn at_start(memory: usize, state: V) -> Result<Self, Error> {
         if !state.is_finite() {
             return Err(Error::NotFinite {
                 what: "the start of the run",
@@ -87,6 +87,10 @@ impl<V: State> Progress<V> {
         }
     }
 
+    pub(super) fn into_shown(self) -> V {
+        self.trial.filter(|_| self.at_trial).unwrap_or(self.state)
+    }
+
     /// The stage that asks next, unless the run is over.
     pub(super) fn planned<'a, T: Copy + Debug>(
         &self,
@@ -111,22 +115,24 @@ impl<V: State> Progress<V> {
         match self.planned(plan) {
             Some(planned) => StepEnd {
                 step: planned.point.step,
+                steps: plan.steps(),
                 level: planned.point.level,
             },
             None => StepEnd {
                 step: plan.steps(),
+                steps: plan.steps(),
                 level: plan.end(),
             },
         }
     }
 
-    /// Takes an answer, or refuses it and is as it was.
+    /// Takes an answer and gives the array that is free, or refuses it and is as it was.
     pub(super) fn supply<T, N>(
         &mut self,
         here: Here<'_, T>,
         answer: Prediction<V>,
         noise: &mut N,
-    ) -> Result<(), Error>
+    ) -> Result<Option<V>, Error>
     where
         N: NoiseSource<V> + ?Sized,
     {
@@ -157,7 +163,22 @@ impl<V: State> Progress<V> {
                 }
             }
         }
-        result.map(|_| ())
+        result
+    }
+
+    /// Takes an answer; the run is lost where that fails.
+    pub(super) fn advance<T, N>(
+        &mut self,
+        here: Here<'_, T>,
+        answer: Prediction<V>,
+        noise: &mut N,
+    ) -> Result<Option<V>, Error>
+    where
+        N: NoiseSource<V> + ?Sized,
+    {
+        let result = self.take(here, answer, noise);
+        self.lost = result.is_err();
+        result
     }
 
     /// Adds a displacement of the data: as the stage that was answered says, or else if it has ended its

@@ -32,6 +32,8 @@ pub struct NodeBlocks {
     slope: Slope,
     tau: f64,
     ending: Ending,
+    /// Steps of the list before those of the run.
+    before: usize,
 }
 
 impl NodeBlocks {
@@ -58,6 +60,7 @@ impl NodeBlocks {
             slope: Slope::Midpoint,
             tau: 0.0,
             ending: Ending::default(),
+            before: 0,
         })
     }
 
@@ -104,20 +107,34 @@ impl NodeBlocks {
         self
     }
 
+    /// Takes the run for the rest of a list, of which so many steps come first: its blocks are those of
+    /// the list, and one that is cut keeps what is left of its order.
+    #[doc(alias("begin_index", "img2img"))]
+    #[must_use]
+    pub fn after_steps(mut self, before: usize) -> Self {
+        self.before = before;
+        self
+    }
+
     /// The place in its block of every step of a run, from 1.
     ///
     /// Order 3 ends as `.. 3 1 2 1`, `.. 3 1` or `.. 3 1 2`; order 2 as `.. 2 1 1` or `.. 2 1`. There
     /// is nothing between an infinite log-SNR and the node next to it.
     fn places(self, path: &Path<'_>) -> Vec<usize> {
-        let (steps, order) = (self.ending.steps(path), self.order);
+        let (own, order) = (self.ending.steps(path), self.order);
+        let steps = self.before.saturating_add(own);
         let alone = usize::from(path.levels().first().is_some_and(|&level| !inner(level)));
         let mut places = vec![1; alone];
-        places.extend((0..steps - alone).map(|i| i % order + 1));
+        let first = self.before.saturating_add(alone);
+        places.extend((first..steps).map(|i| (i - alone) % order + 1));
         let cut = self.ending.lowers && (steps - alone).is_multiple_of(order);
         if let Some(last) = places.last_mut()
             && (cut || !inner(path.end()))
         {
             *last = 1;
+        }
+        for (i, place) in places.iter_mut().enumerate().take(order) {
+            *place = (*place).min(i + 1);
         }
         places
     }

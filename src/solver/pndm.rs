@@ -35,6 +35,7 @@ use crate::{Error, NoiseLevel};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pndm {
     warm_up: bool,
+    empty_step: bool,
 }
 
 /// Slopes of a Runge-Kutta step.
@@ -45,12 +46,28 @@ const WARM_UP: usize = 6;
 impl Pndm {
     /// Without Runge-Kutta steps, as Stable Diffusion used it.
     pub const fn plms() -> Self {
-        Self { warm_up: false }
+        Self {
+            warm_up: false,
+            empty_step: false,
+        }
     }
 
     /// With three Runge-Kutta steps on the first six intervals of the grid.
     pub const fn runge_kutta() -> Self {
-        Self { warm_up: true }
+        Self {
+            warm_up: true,
+            empty_step: false,
+        }
+    }
+
+    /// Ends with an empty step after the last one, from a level to itself: a run of a single other step
+    /// has the second evaluation of the start, at the level it ends at.
+    ///
+    /// A run to the data has none.
+    #[must_use]
+    pub const fn with_empty_last_step(mut self) -> Self {
+        self.empty_step = true;
+        self
     }
 
     /// The stages of half a Runge-Kutta step: three slopes, or the fourth.
@@ -104,7 +121,8 @@ impl ReverseStep for Pndm {
         let steps_of_start = skipped + if self.warm_up { WARM_UP } else { 1 };
         // A warm-up that is the whole run asks at its end.
         let is_start = self.warm_up && path.steps() == steps_of_start;
-        let has_start = path.steps() > steps_of_start || is_start && inner(path.end());
+        let steps = path.steps() + usize::from(self.empty_step);
+        let has_start = steps > steps_of_start || is_start && inner(path.end());
         let (true, Some(index)) = (has_start, path.index().checked_sub(skipped)) else {
             return Ok(Coordinates::Noise.straight_stage(path));
         };

@@ -4,12 +4,14 @@ use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
 use smallvec::SmallVec;
 
 use super::{
-    Assignment, ErrorNorm, NoiseBlocks, Real, State,
+    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
     slices::{Silent, Slices, sweep},
 };
 use crate::Error;
 
 impl<A: Real, D: Dimension> State for Array<A, D> {
+    type Keeping = Widened;
+
     fn items(&self) -> usize {
         self.shape().first().copied().unwrap_or(1)
     }
@@ -157,11 +159,11 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
         .iter()
         .map(|array| array.as_standard_layout().into_owned())
         .collect();
-    let copies: SmallVec<[_; 6]> = fixed
+    let copies: SmallVec<[_; 8]> = fixed
         .iter()
         .map(|array| array.as_standard_layout().into_owned())
         .collect();
-    let fixed: SmallVec<[_; 6]> = copies.iter().collect();
+    let fixed: SmallVec<[_; 8]> = copies.iter().collect();
     let finite = {
         let mut changing: SmallVec<[_; 3]> = owned.iter_mut().collect();
         contiguous(&mut changing, &fixed, assignments, watched, noise)
@@ -216,7 +218,10 @@ pub(crate) fn in_order<A: Copy, D: Dimension>(array: &mut Array<A, D>, f: impl F
     array.assign(&copy);
 }
 
-fn check_shape<A, D: Dimension>(this: &Array<A, D>, other: &Array<A, D>) -> Result<(), Error> {
+pub(super) fn check_shape<A, B, D: Dimension>(
+    this: &Array<A, D>,
+    other: &Array<B, D>,
+) -> Result<(), Error> {
     if this.shape() == other.shape() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! What a tensor type offers so that everything else works on it.
 
 mod array;
+mod keeping;
 mod kernel;
 mod real;
 mod slices;
@@ -11,6 +12,7 @@ mod threads;
 use crate::Error;
 
 pub(crate) use array::{for_each_item, item_len, item_view, sweep_with};
+pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
 pub use sweep::Assignment;
@@ -19,7 +21,8 @@ pub(crate) use sweep::one_by_one;
 /// A batch of numbers that a process runs on.
 ///
 /// [`ndarray::Array`] of `f32` or `f64` has it in every dimension and layout; a tensor type of
-/// another library joins by the seven methods that have no default. The first axis counts the batch items; a tensor
+/// another library joins by the seven methods that have no default, and by saying that it is kept
+/// [in itself](InItself). The first axis counts the batch items; a tensor
 /// without axes is one item.
 ///
 /// # Laws
@@ -39,6 +42,10 @@ pub(crate) use sweep::one_by_one;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 pub trait State: Clone {
+    /// In what sums of many small changes of it are kept: [`InItself`] for a type whose precision is its
+    /// own affair.
+    type Keeping: Keeping<Self>;
+
     /// Number of batch items: the length of the first axis.
     fn items(&self) -> usize;
 

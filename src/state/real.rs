@@ -2,6 +2,8 @@
 
 use std::{fmt::Debug, ops};
 
+use ndarray::Array;
+
 use super::kernel;
 use crate::box_muller;
 
@@ -62,6 +64,30 @@ pub trait Real:
         noise: Option<(f64, &[Self::Wide])>,
         watched: bool,
     ) -> bool;
+
+    /// The values in the type of sums, in a place of the same length.
+    #[doc(hidden)]
+    fn widen_all(from: &[Self], to: &mut [Self::Wide]);
+
+    /// The nearest values of this type, in a place of the same length.
+    #[doc(hidden)]
+    fn narrow_all(from: &[Self::Wide], to: &mut [Self]);
+
+    /// The array itself where the type of sums is this one.
+    #[doc(hidden)]
+    fn into_wide<D>(x: Array<Self, D>) -> Result<Array<Self::Wide, D>, Array<Self, D>>;
+
+    /// Likewise.
+    #[doc(hidden)]
+    fn of_wide<D>(x: Array<Self::Wide, D>) -> Result<Array<Self, D>, Array<Self::Wide, D>>;
+
+    /// Likewise.
+    #[doc(hidden)]
+    fn of_wide_ref<D>(x: &Array<Self::Wide, D>) -> Option<&Array<Self, D>>;
+
+    /// Likewise.
+    #[doc(hidden)]
+    fn of_wide_mut<D>(x: &mut Array<Self::Wide, D>) -> Option<&mut Array<Self, D>>;
 }
 
 /// What sums of [`Real`]s are taken in: `f32` or `f64`.
@@ -117,6 +143,30 @@ macro_rules! wide {
                 watched: bool,
             ) -> bool {
                 kernel::combine(y, own, terms, noise, watched)
+            }
+
+            fn widen_all(from: &[Self], to: &mut [Self]) {
+                to.copy_from_slice(from);
+            }
+
+            fn narrow_all(from: &[Self], to: &mut [Self]) {
+                to.copy_from_slice(from);
+            }
+
+            fn into_wide<D>(x: Array<Self, D>) -> Result<Array<Self, D>, Array<Self, D>> {
+                Ok(x)
+            }
+
+            fn of_wide<D>(x: Array<Self, D>) -> Result<Array<Self, D>, Array<Self, D>> {
+                Ok(x)
+            }
+
+            fn of_wide_ref<D>(x: &Array<Self, D>) -> Option<&Array<Self, D>> {
+                Some(x)
+            }
+
+            fn of_wide_mut<D>(x: &mut Array<Self, D>) -> Option<&mut Array<Self, D>> {
+                Some(x)
             }
         }
     };
@@ -204,6 +254,30 @@ macro_rules! half {
                     |from, to| to.convert_from_f32_slice(from),
                     watched,
                 )
+            }
+
+            fn widen_all(from: &[Self], to: &mut [f32]) {
+                half::slice::HalfFloatSliceExt::convert_to_f32_slice(from, to);
+            }
+
+            fn narrow_all(from: &[f32], to: &mut [Self]) {
+                half::slice::HalfFloatSliceExt::convert_from_f32_slice(to, from);
+            }
+
+            fn into_wide<D>(x: Array<Self, D>) -> Result<Array<f32, D>, Array<Self, D>> {
+                Err(x)
+            }
+
+            fn of_wide<D>(x: Array<f32, D>) -> Result<Array<Self, D>, Array<f32, D>> {
+                Err(x)
+            }
+
+            fn of_wide_ref<D>(_: &Array<f32, D>) -> Option<&Array<Self, D>> {
+                None
+            }
+
+            fn of_wide_mut<D>(_: &mut Array<f32, D>) -> Option<&mut Array<Self, D>> {
+                None
             }
         }
     };

@@ -1,7 +1,15 @@
 //! Running averages of parameters.
 
+use std::{
+    fmt::{self, Debug},
+    sync::OnceLock,
+};
+
 use super::PowerProfile;
-use crate::{Error, state::State};
+use crate::{
+    Error,
+    state::{Keeping, State, Summed},
+};
 
 /// How much of the average an update keeps.
 ///
@@ -88,26 +96,43 @@ impl EmaRule {
 
     /// The share of the old average in the one after this update; updates count from 1.
     pub fn decay(self, update: u64) -> f64 {
+        self.shares(update).0
+    }
+
+    /// The shares of the old average and of the parameters, each to all its digits.
+    fn shares(self, update: u64) -> (f64, f64) {
         let before = update.saturating_sub(1) as f64;
-        let decay = match self.kind {
-            Kind::Constant => self.max,
-            _ if update <= 1 => 0.0,
-            Kind::Ramped => (1.0 + before) / (10.0 + before),
+        let most = (self.max, 1.0 - self.max);
+        let shares = match self.kind {
+            Kind::Constant => most,
+            _ if update <= 1 => (0.0, 1.0),
+            Kind::Ramped => ((1.0 + before) / (10.0 + before), 9.0 / (10.0 + before)),
             Kind::WarmUp {
                 inverse_gamma,
                 power,
-            } => -(-power * (before / inverse_gamma).ln_1p()).exp_m1(),
+            } => {
+                let exponent = -power * (before / inverse_gamma).ln_1p();
+                (-exponent.exp_m1(), exponent.exp())
+            }
             Kind::Power(profile) => {
-                ((profile.gamma() + 1.0) * (-1.0 / update as f64).ln_1p()).exp()
+                let exponent = (profile.gamma() + 1.0) * (-1.0 / update as f64).ln_1p();
+                (exponent.exp(), -exponent.exp_m1())
             }
         };
-        decay.min(self.max)
+        match shares.0 <= self.max {
+            true => shares,
+            false => most,
+        }
     }
 }
 
-/// A running average of parameters, `average <- decay average + (1 - decay) parameters`.
+/// A running average of parameters, `average <- average + (1 - decay) (parameters - average)`.
 ///
 /// For a network of many tensors, one for each.
+///
+/// Averages of arrays are kept as f64, whatever the arrays hold: 8 bytes a parameter, beside those of the
+/// array. An average in the type of the parameters drifts, or stops where a change is less than half a
+/// unit in its last place: in bf16 at a decay of 0.999 with the first update.
 ///
 /// ```
 /// use gaussian_diffusion::training::{Ema, EmaRule};
@@ -119,10 +144,11 @@ impl EmaRule {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("EMAModel", "exponential moving average"))]
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ema<V> {
+pub struct Ema<V: State> {
     rule: EmaRule,
-    average: V,
+    kept: Summed<V>,
+    /// The average in the type of the parameters, once somebody has asked for it.
+    rounded: OnceLock<V>,
     updates: u64,
 }
 
@@ -132,11 +158,28 @@ impl<V: State> Ema<V> {
         Self::resumed(rule, parameters, 0)
     }
 
-    /// Goes on from a saved average of this many updates.
+    /// Goes on from a saved average of this many updates, rounded as it was saved.
     pub fn resumed(rule: EmaRule, average: V, updates: u64) -> Self {
+        Self::resumed_from_kept(rule, V::Keeping::sum(&average), updates)
+    }
+
+    /// Goes on from an average as it was [kept](Self::kept): as if there had been no break.
+    ///
+    /// ```
+    /// use gaussian_diffusion::training::{Ema, EmaRule};
+    /// use ndarray::array;
+    /// let rule = EmaRule::constant(0.999)?;
+    /// let mut ema = Ema::new(rule, array![0.5_f32]);
+    /// ema.update(&array![1.0])?;
+    /// let again = Ema::<ndarray::Array1<f32>>::resumed_from_kept(rule, ema.kept().clone(), ema.updates());
+    /// assert_eq!(again, ema);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn resumed_from_kept(rule: EmaRule, kept: Summed<V>, updates: u64) -> Self {
         Self {
             rule,
-            average,
+            kept,
+            rounded: OnceLock::new(),
             updates,
         }
     }
@@ -147,24 +190,69 @@ impl<V: State> Ema<V> {
     ///
     /// If they have another shape; the average is then unchanged.
     pub fn update(&mut self, parameters: &V) -> Result<(), Error> {
-        let decay = self.rule.decay(self.updates.saturating_add(1));
-        self.average.combine(decay, &[(1.0 - decay, parameters)])?;
+        let (_, share) = self.rule.shares(self.updates.saturating_add(1));
+        V::Keeping::average(&mut self.kept, share, parameters)?;
+        self.rounded.take();
         self.updates = self.updates.saturating_add(1);
         Ok(())
     }
 
-    /// The average.
+    /// The average, rounded to the type of the parameters.
     pub fn average(&self) -> &V {
-        &self.average
+        self.rounded
+            .get_or_init(|| V::Keeping::round_sum(&self.kept))
     }
 
-    /// The average, by value.
+    /// The same by value.
     pub fn into_average(self) -> V {
-        self.average
+        let Self { kept, rounded, .. } = self;
+        rounded
+            .into_inner()
+            .unwrap_or_else(|| V::Keeping::round_sum(&kept))
+    }
+
+    /// The average as it is kept: f64 for arrays. This is what to save.
+    pub fn kept(&self) -> &Summed<V> {
+        &self.kept
     }
 
     /// Number of updates so far.
     pub fn updates(&self) -> u64 {
         self.updates
+    }
+}
+
+// Derived, these would not ask it of what is kept.
+impl<V: State> Clone for Ema<V> {
+    fn clone(&self) -> Self {
+        Self {
+            rule: self.rule,
+            kept: self.kept.clone(),
+            rounded: self.rounded.clone(),
+            updates: self.updates,
+        }
+    }
+}
+
+impl<V: State> Debug for Ema<V>
+where
+    Summed<V>: Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ema")
+            .field("rule", &self.rule)
+            .field("kept", &self.kept)
+            .field("updates", &self.updates)
+            .finish()
+    }
+}
+
+impl<V: State> PartialEq for Ema<V>
+where
+    Summed<V>: PartialEq,
+{
+    fn eq(&self, other: &Self) -> bool {
+        let same = (self.rule, self.updates) == (other.rule, other.updates);
+        same && self.kept == other.kept
     }
 }

@@ -3,7 +3,10 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::PowerProfile;
-use crate::{Error, State};
+use crate::{
+    Error,
+    state::{Keeping, State, Summed},
+};
 
 /// Snapshots of power-law averages, from which averages of other widths are made after training.
 ///
@@ -86,12 +89,8 @@ impl<V> PostHoc<V> {
     /// of the least squares do not add up to more than 0.
     pub fn factors(&self, profile: PowerProfile, updates: u64) -> Result<Vec<f64>, Error> {
         let t = check_time(updates)?;
-        let missing = Error::Missing {
-            what: "a snapshot",
-            needed_by: "an average made after training",
-        };
         if self.snapshots.is_empty() {
-            return Err(missing);
+            return Err(NO_SNAPSHOT);
         }
         // Profiles of norm 1, for a well scaled matrix.
         let norm = |p: PowerProfile, t: f64| p.overlap(t, p, t).sqrt();
@@ -106,7 +105,7 @@ impl<V> PostHoc<V> {
         let found = matrix
             .svd(true, true)
             .solve(&right, 1e-14 * n as f64)
-            .map_err(|_| missing)?;
+            .map_err(|_| NO_SNAPSHOT)?;
         let weights = found.iter().zip(&at).map(|(x, &(p, t))| x / norm(p, t));
         let weights: Vec<_> = weights.collect();
         let sum: f64 = weights.iter().sum();
@@ -125,23 +124,25 @@ impl<V: State> PostHoc<V> {
     /// As [`factors`](Self::factors), or if the snapshots differ in shape.
     pub fn average(&self, profile: PowerProfile, updates: u64) -> Result<V, Error> {
         let factors = self.factors(profile, updates)?;
-        let terms: Vec<_> = factors
-            .iter()
-            .zip(&self.snapshots)
-            .map(|(&factor, snapshot)| (factor, &snapshot.2))
-            .collect();
-        let mut average =
-            terms
-                .first()
-                .map(|(_, first)| (*first).clone())
-                .ok_or(Error::Missing {
-                    what: "a snapshot",
-                    needed_by: "an average made after training",
-                })?;
-        average.combine(0.0, &terms)?;
-        Ok(average)
+        let mut total: Option<Summed<V>> = None;
+        // Factors of both signs cancel, and would take the digits of a narrow type with them.
+        for (factor, (_, _, snapshot)) in factors.into_iter().zip(&self.snapshots) {
+            let mut term = V::Keeping::sum(snapshot);
+            term.combine(factor, &[])?;
+            match &mut total {
+                Some(total) => total.combine(1.0, &[(1.0, &term)])?,
+                None => total = Some(term),
+            }
+        }
+        let total = total.ok_or(NO_SNAPSHOT)?;
+        Ok(V::Keeping::round_sum(&total))
     }
 }
+
+const NO_SNAPSHOT: Error = Error::Missing {
+    what: "a snapshot",
+    needed_by: "an average made after training",
+};
 
 fn check_time(updates: u64) -> Result<f64, Error> {
     if updates == 0 {

@@ -1,5 +1,7 @@
 //! The configurations of diffusers, held to its trajectories.
 
+mod keys;
+mod messages;
 mod replay;
 
 use std::collections::VecDeque;
@@ -7,7 +9,7 @@ use std::collections::VecDeque;
 use gaussian_diffusion::{
     Denoiser, Error, Grid, ModelVariance, NoiseLevel, NoiseSchedule, NonMarkovian,
     Parameterization, Plan, Point, Prediction, ReverseStep, Sigma, Step,
-    config::{Clipping, SchedulerConfig, Timestep},
+    config::{Clipping, SchedulerConfig, SequenceLength, Timestep},
     predicts,
     schedule::Discrete,
     solver::{Ddim, Ddpm},
@@ -262,10 +264,10 @@ fn stable_diffusion_3_and_flux() {
     .unwrap();
     assert_eq!(
         flux.plan(4).unwrap_err().to_string(),
-        "mu or the length of the sequence is missing, use_dynamic_shifting needs it"
+        "use_dynamic_shifting of FlowMatchEulerDiscreteScheduler is true, allowed: false without mu or the length of the sequence, which with_options takes"
     );
     let flux = flux.with_options(|o| {
-        o.length = Some(4096);
+        o.sequence = Some(SequenceLength::Flux1(4096));
         o.sigmas = Some(vec![1.0, 0.75, 0.5, 0.25]);
     });
     let k = 1.15_f64.exp();
@@ -274,7 +276,10 @@ fn stable_diffusion_3_and_flux() {
         assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
     }
     let error = flux.grid(3).unwrap_err();
-    assert_eq!(error.to_string(), "sigmas has 4 entries for a batch of 3");
+    assert_eq!(
+        error.to_string(),
+        "sigmas of FlowMatchEulerDiscreteScheduler is 4 numbers, allowed: 3, one for each step"
+    );
 }
 
 /// Every class, and what its solver is called, if its name says it.
@@ -494,11 +499,11 @@ fn what_is_not_supported_is_named() {
     let message = |file: Value| read(file).unwrap_err().to_string();
     assert_eq!(
         message(json!({"_class_name": "VQDiffusionScheduler"})),
-        "_class_name of VQDiffusionScheduler is VQDiffusionScheduler, allowed: the classes listed at config::SchedulerConfig"
+        "_class_name of VQDiffusionScheduler is VQDiffusionScheduler, allowed: a class of Gaussian noise"
     );
     assert_eq!(
         message(json!({"_class_name": "DDIMScheduler", "beta_schedule": "wavy"})),
-        "beta_schedule of DDIMScheduler is \"wavy\", allowed: linear, scaled_linear, squaredcos_cap_v2; sigmoid and laplace for DDPM, sigmoid for RePaint, exp for Heun"
+        "beta_schedule of DDIMScheduler is \"wavy\", allowed: linear, scaled_linear or squaredcos_cap_v2"
     );
     assert_eq!(
         message(json!({"_class_name": "DDIMScheduler", "clip_sample": 1})),

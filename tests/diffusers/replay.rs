@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use gaussian_diffusion::{
     Denoiser, Error, Grid, NoiseLevel, NoiseSchedule, Parameterization, Plan, Sigma,
-    config::{Clipping, Configured, SchedulerConfig, Timestep},
+    config::{Clipping, Configured, SchedulerConfig, SequenceLength, Timestep},
     noise::{Interval, NoiseSource, Scale},
     solver::Ddim,
 };
@@ -21,14 +21,14 @@ pub fn cases(path: &str) -> Vec<Value> {
 }
 
 /// Null is NaN.
-fn numbers(value: &Value) -> Array2<f64> {
+pub fn numbers(value: &Value) -> Array2<f64> {
     let list = value.as_array().unwrap().iter();
     let numbers: Vec<f64> = list.map(|x| x.as_f64().unwrap_or(f64::NAN)).collect();
     Array2::from_shape_vec((1, numbers.len()), numbers).unwrap()
 }
 
 /// The largest difference, relative to numbers above 1; NaN if either has one.
-fn off(found: &Array2<f64>, expected: &Array2<f64>) -> f64 {
+pub fn off(found: &Array2<f64>, expected: &Array2<f64>) -> f64 {
     assert_eq!(found.dim(), expected.dim());
     let pairs = found.iter().zip(expected);
     let offs = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0));
@@ -71,7 +71,8 @@ pub fn config(case: &Value) -> Result<SchedulerConfig, Error> {
         options.churn_range = sigma("s_tmin").zip(sigma("s_tmax"));
         options.noise_factor = argument("s_noise").unwrap_or(1.0);
         options.mu = set["mu"].as_f64();
-        options.length = set["length"].as_u64().map(|length| length as usize);
+        let length = set["length"].as_u64();
+        options.sequence = length.map(|length| SequenceLength::Flux1(length as usize));
         options.sigmas = set["sigmas"]
             .as_array()
             .map(|list| list.iter().map(|s| s.as_f64().unwrap()).collect());
@@ -129,7 +130,7 @@ fn plans(case: &Value, config: &SchedulerConfig, n: usize) -> Result<Vec<Plan<Ti
 
 /// What a sample of diffusers is multiplied by to be one of ours: the classes that count in sigma keep
 /// `x / alpha`.
-fn scale(class: &str, level: NoiseLevel) -> f64 {
+pub fn scale(class: &str, level: NoiseLevel) -> f64 {
     let in_sigma = ["Euler", "Heun", "LMS", "KDPM2", "DPMSolverSDE"];
     match in_sigma.iter().any(|start| class.starts_with(start)) {
         true => level.alpha(),

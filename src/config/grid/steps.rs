@@ -1,266 +1,423 @@
 //! Grids of training steps.
 
-use super::{Family, Keys, Walk, curve, curve_key, ends_clean};
+use super::{Ask, Walk, curve, ends_clean};
 use crate::{
     Error, Grid, LogSnr, NoiseLevel, Sigma, Step,
+    config::{
+        classes::{End, Family},
+        keys::Keys,
+        schedule::Timestep,
+        table::Table,
+        words::{Curve, Spacing, Words},
+    },
     grid::{Node, PolyExponential, SigmaCurve},
-    schedule::{Discrete, NoiseSchedule},
+    schedule::NoiseSchedule,
 };
 
-/// The grid of a class on training steps.
-pub(super) fn grid(keys: &Keys, schedule: &Discrete, n: usize) -> Result<Walk<Step>, Error> {
-    let least = schedule.level_at_step(0)?;
-    match keys.class.as_str() {
-        "LCMScheduler" | "TCDScheduler" => {
-            let grid = Grid::lcm(schedule, n, keys.count("original_inference_steps")?, 1.0)?;
-            // TCD ends at the first step: what it makes of the last prediction has its noise.
-            return Ok(Walk::of(match keys.class.as_str() {
-                "TCDScheduler" => grid.ending_at(least)?,
-                _ => grid,
-            }));
-        }
-        "UnCLIPScheduler" => return Ok(Walk::of(Grid::linspace(schedule, n)?)),
-        "RePaintScheduler" => return Ok(Walk::of(Grid::leading(schedule, n, 0)?)),
-        "DPMSolverMultistepInverseScheduler" => return inverse(keys, schedule, n),
-        _ => {}
+/// `interpolation_type`.
+#[derive(Clone, Copy, PartialEq)]
+enum Interpolation {
+    Linear,
+    LogLinear,
+}
+
+const INTERPOLATIONS: Words<Interpolation> = &[
+    ("linear", Interpolation::Linear),
+    ("log_linear", Interpolation::LogLinear),
+];
+
+fn is_log_linear(keys: &Keys) -> Result<bool, Error> {
+    let interpolation = keys.choice("interpolation_type", INTERPOLATIONS)?;
+    Ok(interpolation == Some(Interpolation::LogLinear))
+}
+
+impl Ask<'_> {
+    /// The table of betas.
+    pub fn table(&self) -> Result<&Table, Error> {
+        self.schedule.table().ok_or(Error::Missing {
+            what: "a table of betas",
+            needed_by: "a grid of training steps",
+        })
     }
-    let family = Family::of(&keys.class);
-    let spaced = spaced(keys, family, schedule, n)?;
-    let is_log_linear = keys.word("interpolation_type")? == "log_linear";
-    let ends = match family {
-        Family::Multistep => ends(schedule)?,
-        _ if is_log_linear => ends(schedule)?,
-        _ => {
+
+    /// What the network of the class is given at these steps.
+    pub fn network_time(&self, walk: &Walk<Step>) -> Result<Walk<Timestep>, Error> {
+        walk.map(|step| self.schedule.network_time(Timestep(step.get())))
+    }
+}
+
+/// The rule of the families: the steps of the spacing, or a curve.
+pub(in super::super) fn plain(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let (grid, is_curved) = by_family(ask)?;
+    ask.network_time(&ended(ask, grid, is_curved)?)
+}
+
+/// The nodes, to the data, and whether they are those of a curve.
+fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
+    let (keys, table) = (ask.keys, ask.table()?);
+    let family = keys.class.spacing;
+    let spaced = spaced(ask, table)?;
+    let curve = curve_between(ask, family, &spaced, table)?;
+    Ok(match curve {
+        None => (spaced, false),
+        Some(curve) => {
+            let grid = along(table, ask.n, &*curve)?;
+            let is_rounded =
+                keys.class.quirks.rounds_karras && keys.curve()? == Some(Curve::Karras);
+            (
+                if is_rounded {
+                    grid.with_rounded_times()
+                } else {
+                    grid
+                },
+                true,
+            )
+        }
+    })
+}
+
+/// The curve in the place of these nodes.
+fn curve_between(
+    ask: &Ask<'_>,
+    family: Family,
+    spaced: &Grid<Step>,
+    table: &Table,
+) -> Result<Option<Box<dyn SigmaCurve>>, Error> {
+    let keys = ask.keys;
+    let (max, min) = match family == Family::Multistep || is_log_linear(keys)? {
+        true => ends(table)?,
+        false => {
             let ratio =
                 |node: Option<&Node<Step>>| node.map_or(0.0, |node| node.level.noise_to_signal());
             (ratio(spaced.nodes().first()), ratio(spaced.nodes().last()))
         }
     };
-    let curve = curve(keys, ends.0, ends.1)?;
-    if is_log_linear && curve.is_none() {
-        // The times of the spacing, and sigmas of which there is one more than of these.
-        let curve = PolyExponential::new(Sigma::new(ends.0)?, Sigma::new(ends.1)?, 1.0)?;
-        let time: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
-        let grid = along(schedule, n + 1, &curve)?.without_final_step()?;
-        // What the list has beyond these is no step.
-        return Ok(Walk {
-            grid: grid.with_times(&time)?,
-            empty_step: true,
-        });
+    let curve = curve(keys, max, min)?;
+    if curve.is_some() && ask.options.timesteps.is_some() {
+        let key = keys.curve()?.map_or("timesteps", Curve::key);
+        return Err(keys.refuse(key, "false with timesteps of one's own"));
     }
-    let is_curved = curve.is_some();
-    let grid = match curve {
-        None => spaced,
-        Some(curve) => {
-            let grid = along(schedule, n, &*curve)?;
-            match family {
-                Family::Sigma {
-                    rounds_karras: true,
-                } if keys.flag("use_karras_sigmas")? => grid.with_rounded_times(),
-                _ => grid,
-            }
-        }
-    };
-    finish(keys, schedule, grid, is_curved)
+    Ok(curve)
 }
 
-/// The nodes of a curve. Beyond the ends of the schedule the network is given these.
-fn along(schedule: &Discrete, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
-    let (noisiest, cleanest) = schedule.ends();
-    let (least, most) = (
-        schedule.level(noisiest)?.log_snr().get(),
-        schedule.level(cleanest)?.log_snr().get(),
-    );
-    let node = |sigma: f64| {
-        let snr = LogSnr::from_sigma(Sigma::new(sigma)?);
-        let within = LogSnr::new(snr.get().clamp(least, most))?;
-        Ok(Node {
-            level: schedule.level_at(snr)?,
-            time: schedule.time_at(within)?,
-        })
-    };
-    let nodes: Result<Vec<_>, Error> = curve.sigmas(n)?.into_iter().map(node).collect();
-    Grid::new(nodes?, NoiseLevel::CLEAN)
-}
-
-/// The end of a run, and what two classes do to the whole.
-fn finish(
-    keys: &Keys,
-    schedule: &Discrete,
-    grid: Grid<Step>,
-    is_curved: bool,
-) -> Result<Walk<Step>, Error> {
-    let least = schedule.level_at_step(0)?;
-    let class = keys.class.as_str();
-    let to_data = match class {
-        "DEISMultistepScheduler" | "SASolverScheduler" => false,
-        "PNDMScheduler"
-        | "DDIMScheduler"
-        | "DDIMParallelScheduler"
-        | "DDIMInverseScheduler"
-        | "CogVideoXDDIMScheduler"
-        | "CogVideoXDPMScheduler" => keys.flag("set_alpha_to_one")?,
-        _ => ends_clean(keys)?,
-    };
-    let walk = match (to_data, class) {
-        (true, _) => Walk::of(grid),
-        // They repeat the last sigma of a curve, wherever it is.
-        (false, "DEISMultistepScheduler" | "SASolverScheduler" | "UniPCMultistepScheduler")
-            if is_curved =>
-        {
-            Walk::repeating_the_last(&grid)?
-        }
-        (false, _) => to_the_least(grid, least)?,
-    };
-    let n = grid_len(&walk);
-    match class {
-        "PNDMScheduler" if !keys.flag("skip_prk_steps")? => halved_start(walk, schedule, n),
-        "DDIMInverseScheduler" => {
-            // It tells the network the time it goes to.
-            let nodes = walk.grid.nodes().iter();
-            let times: Vec<_> = nodes.rev().map(|node| node.time).collect();
-            Ok(Walk::of(walk.grid.inverted().with_times(&times)?))
-        }
-        _ => Ok(walk),
+/// The rule of Euler, whose sigmas may be even in their logarithm.
+pub(in super::super) fn euler(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let (keys, table) = (ask.keys, ask.table()?);
+    let spaced = spaced(ask, table)?;
+    if !is_log_linear(keys)? || keys.curve()?.is_some() {
+        return plain(ask);
     }
-}
-
-fn grid_len(walk: &Walk<Step>) -> usize {
-    walk.grid.len() + usize::from(walk.empty_step)
-}
-
-/// To the level of the first step; a grid that is there already would take an empty step.
-pub(super) fn to_the_least<T: Copy + std::fmt::Debug>(
-    grid: Grid<T>,
-    least: NoiseLevel,
-) -> Result<Walk<T>, Error> {
-    let last = grid.nodes().last().map_or(grid.end(), |node| node.level);
-    let (end, least_ratio) = (last.noise_to_signal(), least.noise_to_signal());
-    match ((end - least_ratio) / least_ratio).abs() < 1e-12 {
-        true => Walk::repeating_the_last(&grid),
-        false => Ok(Walk::of(grid.ending_at(least)?)),
-    }
-}
-
-/// The noise-to-signal ratios of the last step and the first.
-fn ends(schedule: &Discrete) -> Result<(f64, f64), Error> {
-    let least = schedule.level_at_step(0)?;
-    let most = schedule.levels().last().copied().unwrap_or(least);
-    Ok((most.noise_to_signal(), least.noise_to_signal()))
-}
-
-/// The schedule down to `lambda_min_clipped`.
-fn reached(keys: &Keys, schedule: &Discrete) -> Result<Discrete, Error> {
-    let lowest = match keys.get("lambda_min_clipped").as_str() {
-        Some("-inf") => f64::NEG_INFINITY,
-        _ => keys
-            .optional("lambda_min_clipped")?
-            .unwrap_or(f64::NEG_INFINITY),
-    };
-    schedule.reaching(LogSnr::new(2.0 * lowest)?)
-}
-
-fn offset(keys: &Keys) -> Result<usize, Error> {
-    match keys.get("steps_offset").is_null() {
-        true => Ok(0),
-        false => keys.count("steps_offset"),
-    }
-}
-
-/// The steps of the spacing, before any curve.
-pub(super) fn spaced(
-    keys: &Keys,
-    family: Family,
-    schedule: &Discrete,
-    n: usize,
-) -> Result<Grid<Step>, Error> {
-    // The solver skips the last of n + 1.
-    let is_multistep = family == Family::Multistep;
-    let points = if is_multistep { n + 1 } else { n };
-    let reached = reached(keys, schedule)?;
-    if !matches!(
-        keys.word("interpolation_type")?,
-        "" | "linear" | "log_linear"
-    ) {
-        return Err(keys.refuse("interpolation_type", "linear or log_linear"));
-    }
-    let grid = match keys.word("timestep_spacing")? {
-        "trailing" => return Grid::trailing_of(&reached, schedule.len(), n),
-        "leading" => Grid::leading(&reached, points, offset(keys)?)?,
-        "" | "linspace" if matches!(family, Family::Sigma { .. }) => {
-            Grid::uniform_time(&reached, n)?.interpolating_sigma(&reached)?
-        }
-        "" | "linspace" => Grid::linspace(&reached, points)?,
-        _ => return Err(keys.refuse("timestep_spacing", "linspace, leading or trailing")),
-    };
-    match is_multistep {
-        true => grid.without_penultimate(),
-        false => Ok(grid),
-    }
-}
-
-/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, given where it is.
-fn inverse(keys: &Keys, schedule: &Discrete, n: usize) -> Result<Walk<Step>, Error> {
-    let (most, least) = ends(schedule)?;
-    // Upwards, an end may come twice: the last node and where the run goes to.
-    let (down, is_there) = match (curve(keys, most, least)?, keys.word("timestep_spacing")?) {
-        (Some(curve), _) => (along(schedule, n, &*curve)?, true),
-        (None, "trailing") => {
-            let reached = reached(keys, schedule)?;
-            (Grid::trailing_of(&reached, schedule.len(), n)?, true)
-        }
-        (None, "leading") => {
-            let grid = Grid::leading(&reached(keys, schedule)?, n + 1, offset(keys)?)?;
-            (grid.part(1..n + 1)?, false)
-        }
-        (None, "" | "linspace") => {
-            let grid = Grid::linspace(&reached(keys, schedule)?, n + 1)?;
-            (grid.part(1..n + 1)?, false)
-        }
-        _ => return Err(keys.refuse("timestep_spacing", "linspace, leading or trailing")),
-    };
-    let mut nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
-    let end = match is_there {
-        true => nodes.pop().map(|node| node.level),
-        false => reached(keys, schedule)?.levels().last().copied(),
-    };
-    Ok(Walk {
-        grid: Grid::new(nodes, end.unwrap_or(down.end()))?,
-        empty_step: is_there,
+    // The times of the spacing, and sigmas of which there is one more than of these.
+    let (max, min) = ends(table)?;
+    let curve = PolyExponential::new(Sigma::new(max)?, Sigma::new(min)?, 1.0)?;
+    let time: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
+    let grid = along(table, ask.n + 1, &curve)?.without_final_step()?;
+    // What the list has beyond these is no step.
+    ask.network_time(&Walk {
+        grid: grid.with_times(&time)?,
+        empty_step: true,
     })
 }
 
+/// Every so many of the original steps of LCM.
+pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let (keys, table) = (ask.keys, ask.table()?);
+    let key = "original_inference_steps";
+    let original = keys.count_in(key, 1..=table.len())?;
+    let grid = match &ask.options.timesteps {
+        Some(list) => given(ask, table, list)?,
+        None => {
+            let strength = ask.options.strength.unwrap_or(1.0);
+            if !(strength > 0.0 && strength <= 1.0) {
+                let allowed = "above 0 and up to 1";
+                return Err(keys.error("strength", format!("{strength:?}"), allowed));
+            }
+            let kept = (original as f64 * strength) as usize;
+            if ask.n > kept {
+                let allowed = format!("1 to {kept}, the original steps of this strength");
+                return Err(keys.refuse_steps(ask.n, allowed));
+            }
+            Grid::lcm(table, ask.n, original, strength)?
+        }
+    };
+    ask.network_time(&match keys.class.end {
+        End::FirstStep => Walk::of(grid.ending_at(table.least()?)?),
+        _ => Walk::of(grid),
+    })
+}
+
+/// `n` steps from the last to the first.
+pub(in super::super) fn linspace(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let table = ask.table()?;
+    limit(ask, table.len())?;
+    ask.network_time(&Walk::of(Grid::linspace(table, ask.n)?))
+}
+
+/// Multiples of the stride.
+pub(in super::super) fn leading(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let table = ask.table()?;
+    limit(ask, table.len())?;
+    ask.network_time(&Walk::of(Grid::leading(table, ask.n, 0)?))
+}
+
+/// The grid up to the noisiest step, of which the network is given the time that a step goes to.
+pub(in super::super) fn inverted(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    if ask.keys.spacing()? == Spacing::Linspace {
+        return Err(ask.keys.refuse("timestep_spacing", "leading or trailing"));
+    }
+    let (grid, _) = by_family(ask)?;
+    let walk = ended(ask, grid, false)?;
+    let nodes = walk.grid.nodes().iter();
+    let times: Vec<_> = nodes.rev().map(|node| node.time).collect();
+    ask.network_time(&Walk::of(walk.grid.inverted().with_times(&times)?))
+}
+
 /// The grid with the middles of its first three steps, which a Runge-Kutta start asks about.
-fn halved_start(walk: Walk<Step>, schedule: &Discrete, n: usize) -> Result<Walk<Step>, Error> {
-    let (grid, half) = (&walk.grid, schedule.len() / n / 2);
+pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let (grid, _) = by_family(ask)?;
+    let walk = ended(ask, grid, false)?;
+    if ask.keys.flag("skip_prk_steps")? {
+        return ask.network_time(&walk);
+    }
+    let (table, grid) = (ask.table()?, &walk.grid);
+    let half = table.len() / ask.n / 2;
     let ends = walk.empty_step.then_some(0.0);
     let times: Vec<_> = grid.nodes().iter().map(|node| node.time.get()).collect();
     let reached: Vec<_> = times.iter().skip(1).copied().chain(ends).collect();
     // Less would be the start alone, of which the solver makes Euler's steps.
     if reached.len() < 3 || half == 0 {
-        return Ok(walk);
+        return ask.network_time(&walk);
     }
     let mut nodes = Vec::with_capacity(grid.len() + 3);
     for (i, node) in grid.nodes().iter().enumerate() {
         nodes.push(*node);
         if let Some(to) = reached.get(i).filter(|_| i < 3) {
             let time = Step::fractional(to + half as f64)?;
-            let level = schedule.level(time)?;
+            let level = table.level(time)?;
             nodes.push(Node { level, time });
         }
     }
-    Ok(Walk {
+    ask.network_time(&Walk {
         grid: Grid::new(nodes, grid.end())?,
         ..walk
     })
 }
 
-/// Whether what the network is given is the nearest whole step, rather than the one below.
-pub(in super::super) fn rounds(keys: &Keys) -> Result<bool, Error> {
-    // Where it does not round, the list is truncated like all others.
-    let cosine_is_not_rounded = keys.class == "DPMSolverMultistepScheduler"
-        && keys.word("beta_schedule")? == "squaredcos_cap_v2";
-    let key = curve_key(keys)?;
-    let rounds = matches!(key, Some("use_karras_sigmas" | "use_lu_lambdas"));
-    Ok(rounds && !cosine_is_not_rounded && !keys.flag("use_flow_sigmas")?)
+/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, given where it is.
+pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+    let (keys, table, n) = (ask.keys, ask.table()?, ask.n);
+    let reached = reached(keys, table)?;
+    let spacing = keys.spacing()?;
+    let kind = keys.curve()?;
+    if let Some(kind) = kind {
+        return ask.network_time(&curved_upwards(ask, table, kind)?);
+    }
+    // Upwards, an end may come twice: the last node and where the run goes to.
+    let (down, is_there) = match spacing {
+        Spacing::Trailing => (trailing(ask, table, &reached)?, true),
+        _ => {
+            limit(ask, reached.len() - 1)?;
+            let grid = match spacing {
+                Spacing::Leading => offset_leading(ask, &reached, n + 1)?,
+                _ => Grid::linspace(&reached, n + 1)?,
+            };
+            (grid.part(1..n + 1)?, false)
+        }
+    };
+    let nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
+    ask.network_time(&match is_there {
+        true => Walk::repeating_the_last(ask, &Grid::new(nodes, NoiseLevel::NOISE)?)?,
+        false => Walk::of(Grid::new(nodes, reached.most()?)?),
+    })
+}
+
+/// The curve from `sigma_max`, for which the cleanest level stands, to `sigma_min`, for which the noisiest
+/// does: with both keys it goes down.
+fn curved_upwards(ask: &Ask<'_>, table: &Table, kind: Curve) -> Result<Walk<Step>, Error> {
+    let (most, least) = ends(table)?;
+    let (first, last) = match ask.keys.is_unbounded(kind) {
+        true => (Sigma::new(least)?, Sigma::new(most)?),
+        false => (
+            super::bound(ask.keys, "sigma_max", least)?,
+            super::bound(ask.keys, "sigma_min", most)?,
+        ),
+    };
+    if first == last {
+        return Err(ask.keys.refuse("sigma_min", "another sigma than sigma_max"));
+    }
+    let is_up = first < last;
+    let (max, min) = if is_up { (last, first) } else { (first, last) };
+    let grid = along(table, ask.n, &*super::between(kind, max, min)?)?;
+    let grid = match is_up {
+        true => Grid::new(
+            grid.nodes().iter().rev().copied().collect(),
+            NoiseLevel::NOISE,
+        )?,
+        false => grid,
+    };
+    Walk::repeating_the_last(ask, &grid)
+}
+
+/// The nodes of a curve. Beyond the ends of the schedule the network is given these.
+fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
+    let (least, most) = (
+        table.most()?.log_snr().get(),
+        table.least()?.log_snr().get(),
+    );
+    let node = |sigma: f64| {
+        let snr = LogSnr::from_sigma(Sigma::new(sigma)?);
+        let within = LogSnr::new(snr.get().clamp(least, most))?;
+        Ok(Node {
+            level: table.level_at(snr)?,
+            time: table.time_at(within)?,
+        })
+    };
+    let nodes: Result<Vec<_>, Error> = curve.sigmas(n)?.into_iter().map(node).collect();
+    Grid::new(nodes?, NoiseLevel::CLEAN)
+}
+
+/// The end of a run.
+fn ended(ask: &Ask<'_>, grid: Grid<Step>, is_curved: bool) -> Result<Walk<Step>, Error> {
+    let keys = ask.keys;
+    let to_data = match keys.class.end {
+        End::Data => true,
+        End::FirstStep => false,
+        End::FinalSigmas => ends_clean(keys)?,
+        End::AlphaToOne => keys.flag("set_alpha_to_one")?,
+    };
+    match to_data {
+        true => Ok(Walk::of(grid)),
+        false if is_curved && keys.class.quirks.repeats_curves => {
+            Walk::repeating_the_last(ask, &grid)
+        }
+        false => to_the_least(ask, grid, ask.table()?.least()?),
+    }
+}
+
+/// To the level of the first step; a grid that is there already would take an empty step.
+pub(super) fn to_the_least<T: Copy + std::fmt::Debug>(
+    ask: &Ask<'_>,
+    grid: Grid<T>,
+    least: NoiseLevel,
+) -> Result<Walk<T>, Error> {
+    let last = grid.nodes().last().map_or(grid.end(), |node| node.level);
+    let (end, least_ratio) = (last.noise_to_signal(), least.noise_to_signal());
+    match ((end - least_ratio) / least_ratio).abs() < 1e-12 {
+        true => Walk::repeating_the_last(ask, &grid),
+        false => Ok(Walk::of(grid.ending_at(least)?)),
+    }
+}
+
+/// The noise-to-signal ratios of the last step and the first.
+fn ends(table: &Table) -> Result<(f64, f64), Error> {
+    let (most, least) = (table.most()?, table.least()?);
+    Ok((most.noise_to_signal(), least.noise_to_signal()))
+}
+
+/// The schedule down to `lambda_min_clipped`.
+fn reached(keys: &Keys, table: &Table) -> Result<Table, Error> {
+    let lowest = lowest(keys)?;
+    keys.blame(
+        LOWEST,
+        LogSnr::new(2.0 * lowest).and_then(|snr| table.reaching(snr)),
+    )
+}
+
+const LOWEST: &str = "lambda_min_clipped";
+
+/// `lambda_min_clipped`, half a log-SNR.
+pub(super) fn lowest(keys: &Keys) -> Result<f64, Error> {
+    match keys.get(LOWEST) {
+        None => Ok(f64::NEG_INFINITY),
+        Some(value) if value == "-inf" => Ok(f64::NEG_INFINITY),
+        Some(_) => keys.number(LOWEST),
+    }
+}
+
+/// Refuses more steps than these.
+fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
+    match ask.n <= most {
+        true => Ok(()),
+        false if most == 0 => {
+            let allowed = "fewer: there is but one training step";
+            Err(ask.keys.refuse_steps(ask.n, allowed))
+        }
+        false => {
+            let allowed = format!("1 to {most}, for these training steps");
+            Err(ask.keys.refuse_steps(ask.n, allowed))
+        }
+    }
+}
+
+/// Multiples of the stride, moved by `steps_offset`.
+fn offset_leading(ask: &Ask<'_>, reached: &Table, points: usize) -> Result<Grid<Step>, Error> {
+    let key = "steps_offset";
+    let offset = match ask.keys.get(key) {
+        None => 0,
+        Some(_) => ask.keys.count(key)?,
+    };
+    let last = (points - 1) * (reached.len() / points);
+    if last + offset >= reached.len() {
+        let most = reached.len() - 1 - last;
+        let allowed = format!("0 to {most} for {} steps", ask.n);
+        return Err(ask.keys.refuse(key, allowed));
+    }
+    Grid::leading(reached, points, offset)
+}
+
+fn trailing(ask: &Ask<'_>, table: &Table, reached: &Table) -> Result<Grid<Step>, Error> {
+    limit(ask, reached.len())?;
+    Grid::trailing_of(reached, table.len(), ask.n)
+}
+
+/// The steps that the options give.
+fn given(ask: &Ask<'_>, table: &Table, list: &[f64]) -> Result<Grid<Step>, Error> {
+    let keys = ask.keys;
+    let last = table.len() - 1;
+    let mut steps = Vec::with_capacity(list.len());
+    let mut before = f64::INFINITY;
+    for (index, &step) in list.iter().enumerate() {
+        if !(step < before && (0.0..=last as f64).contains(&step)) {
+            let allowed = format!("steps from {last} down to 0, each below the one before");
+            return Err(keys.error("timesteps", format!("{step:?} at {index}"), allowed));
+        }
+        before = step;
+        steps.push(Step::fractional(match keys.class.spacing {
+            Family::Sigma => step,
+            _ => step.floor(),
+        })?);
+    }
+    let grid = Grid::at(table, &steps)?;
+    match keys.class.spacing {
+        Family::Sigma => grid.interpolating_sigma(table),
+        _ => Ok(grid),
+    }
+}
+
+/// The steps of the spacing, before any curve.
+pub(super) fn spaced(ask: &Ask<'_>, table: &Table) -> Result<Grid<Step>, Error> {
+    let (keys, n) = (ask.keys, ask.n);
+    let family = keys.class.spacing;
+    is_log_linear(keys)?;
+    let spacing = keys.spacing()?;
+    let reached = reached(keys, table)?;
+    if let Some(list) = &ask.options.timesteps {
+        return given(ask, table, list);
+    }
+    if spacing == Spacing::Trailing {
+        return trailing(ask, table, &reached);
+    }
+    // The solver skips the last of n + 1.
+    let is_multistep = family == Family::Multistep;
+    let points = if is_multistep { n + 1 } else { n };
+    limit(ask, reached.len() - usize::from(is_multistep))?;
+    let grid = match (spacing, family) {
+        (Spacing::Leading, _) => offset_leading(ask, &reached, points)?,
+        (_, Family::Sigma) => Grid::uniform_time(&reached, n)?.interpolating_sigma(&reached)?,
+        _ => Grid::linspace(&reached, points)?,
+    };
+    match is_multistep {
+        true => grid.without_penultimate(),
+        false => Ok(grid),
+    }
 }

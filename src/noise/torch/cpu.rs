@@ -3,9 +3,8 @@
 use std::f64::consts::TAU;
 
 use ndarray::{Array, Dimension};
-use rand_mt::Mt;
 
-use super::{cephes, sweep};
+use super::{cephes, mt19937::Mt19937, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one},
@@ -73,17 +72,22 @@ use crate::{
     "Mersenne Twister"
 ))]
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "super::stored::Cpu", into = "super::stored::Cpu")
+)]
 pub struct TorchCpu {
-    words: Mt,
+    pub(super) words: Mt19937,
     /// The second of the last pair of a short draw.
-    spare: Option<f64>,
+    pub(super) spare: Option<f64>,
 }
 
 impl TorchCpu {
     /// The generator after `torch.manual_seed(seed)`.
     pub fn new(seed: u64) -> Self {
         Self {
-            words: Mt::new(seed as u32),
+            words: Mt19937::new(seed as u32),
             spare: None,
         }
     }
@@ -101,7 +105,7 @@ impl TorchCpu {
     fn fill<T>(
         &mut self,
         out: &mut [T],
-        unit: impl Fn(&mut Mt) -> T,
+        unit: impl Fn(&mut Mt19937) -> T,
         pair: impl Fn(&T, &T) -> [T; 2],
         round: impl Fn(f64) -> T,
     ) {
@@ -142,12 +146,12 @@ impl TorchCpu {
 const BLOCK: usize = 16;
 
 /// A multiple of 2^-24 in [0, 1).
-fn unit_f32(words: &mut Mt) -> f32 {
+fn unit_f32(words: &mut Mt19937) -> f32 {
     (words.next_u32() & ((1 << 24) - 1)) as f32 * 2.0_f32.powi(-24)
 }
 
 /// A multiple of 2^-53 in [0, 1).
-fn unit_f64(words: &mut Mt) -> f64 {
+fn unit_f64(words: &mut Mt19937) -> f64 {
     let (high, low) = (words.next_u32(), words.next_u32());
     let bits = (u64::from(high) << 32 | u64::from(low)) & ((1 << 53) - 1);
     bits as f64 * 2.0_f64.powi(-53)

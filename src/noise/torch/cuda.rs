@@ -67,12 +67,17 @@ use crate::{
 /// ```
 #[doc(alias("manual_seed", "randn", "Generator", "curand", "rng_philox", "NV"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "super::stored::Cuda", into = "super::stored::Cuda")
+)]
 pub struct TorchCuda {
-    key: [u32; 2],
+    pub(super) key: [u32; 2],
     /// Counts rounds, over all draws.
-    round: u64,
+    pub(super) round: u64,
     /// How many threads run at once.
-    threads: usize,
+    pub(super) threads: usize,
 }
 
 impl TorchCuda {
@@ -151,7 +156,7 @@ impl TorchCuda {
 }
 
 /// Threads of a block.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 
 /// Refuses a draw of more than 2^31 bytes.
 fn one_launch(numbers: usize, bytes_each: usize) -> Result<(), Error> {

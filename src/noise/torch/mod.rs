@@ -3,6 +3,9 @@
 mod cephes;
 mod cpu;
 mod cuda;
+mod mt19937;
+#[cfg(feature = "serde")]
+mod stored;
 
 use std::ops::Range;
 

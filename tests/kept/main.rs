@@ -1,0 +1,43 @@
+//! Runs that are left, stored and taken up again, and what remembers in them.
+
+mod memory;
+mod previews;
+mod saved;
+mod stopped;
+
+use gaussian_diffusion::{Error, Point, Prediction, Step, denoiser::SelfConditioned, state::Real};
+use ndarray::Array2;
+
+pub(crate) type Batch = Array2<f64>;
+
+/// A network that is shown its last prediction, and says something else without one.
+#[allow(clippy::type_complexity)]
+pub(crate) fn conditioned<A: Real>(
+    bias: f64,
+) -> SelfConditioned<
+    Array2<A>,
+    impl FnMut(&Array2<A>, Option<&Array2<A>>, Point<Step>) -> Result<Prediction<Array2<A>>, Error>
+    + Clone,
+> {
+    SelfConditioned::new(
+        move |x: &Array2<A>, last: Option<&Array2<A>>, at: Point<Step>| {
+            let here = 0.1 * at.level.sigma();
+            let mut data = x.mapv(|x| A::of(0.3 * (x.get() + here).tanh() + bias));
+            if let Some(last) = last {
+                data.zip_mut_with(last, |x, last| *x = A::of(x.get() + 0.5 * last.get()));
+            }
+            Ok(Prediction::x0(data))
+        },
+    )
+}
+
+/// Numbers that are no round ones.
+pub(crate) fn start<A: Real>(items: usize) -> Array2<A> {
+    Array2::from_shape_fn((items, 3), |(i, j)| {
+        A::of((1.0 + i as f64 + 0.7 * j as f64).sin())
+    })
+}
+
+pub(crate) fn bits<A: Real>(x: &Array2<A>) -> Vec<u64> {
+    x.iter().map(|x| x.get().to_bits()).collect()
+}
