@@ -78,6 +78,27 @@ pub enum Error {
         /// Position of the step in the run, counted from 0.
         step: usize,
     },
+    /// A network whose answers jump from one state to the next, so that shorter steps are no more exact, and
+    /// steps as short as the tolerance asks too many.
+    Rough {
+        /// What chose the steps.
+        what: &'static str,
+        /// The tolerance.
+        tolerance: f64,
+        /// About the least one that its limit of evaluations allows.
+        possible: f64,
+    },
+    /// Adaptive steps that have not come to their end within their limit.
+    Unfinished {
+        /// What chose the steps.
+        what: &'static str,
+        /// Network evaluations done.
+        evaluations: usize,
+        /// The share of the way that is done.
+        done: f64,
+        /// The tolerance.
+        tolerance: f64,
+    },
     /// Something a plan needs and was not given.
     Missing {
         /// What is missing.
@@ -286,6 +307,26 @@ impl fmt::Display for Error {
             Self::NotFinite { what, step } => {
                 write!(f, "{what} holds a NaN or an infinity at step {step}")
             }
+            Self::Rough {
+                what,
+                tolerance,
+                possible,
+            } => write!(
+                f,
+                "tolerance of {what} is {tolerance:e}, allowed: about {possible:.0e} or more: the answers of \
+                 the network jump, and shorter steps are no more exact"
+            ),
+            Self::Unfinished {
+                what,
+                evaluations,
+                done,
+                tolerance,
+            } => write!(
+                f,
+                "{what} has done {:.3} % of its way in {evaluations} evaluations, its limit; the tolerance of \
+                 {tolerance:e} needs more",
+                100.0 * done
+            ),
             Self::Missing { what, needed_by } => {
                 write!(f, "{what} is missing, {needed_by} needs it")
             }

@@ -4,7 +4,10 @@ use std::fmt::Debug;
 
 use ndarray::{Array, Dimension};
 
-use super::{elements::check_shape, runge_kutta::integrate};
+use super::{
+    elements::check_shape,
+    runge_kutta::{Accuracy, integrate},
+};
 use crate::{
     Denoiser, Error, LinearMap, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Point,
     Prediction, schedule::network_time_at, state::Real,
@@ -64,7 +67,7 @@ pub struct ProbabilityFlow<'s, S: NoiseSchedule + ?Sized> {
     schedule: &'s S,
     pub(super) noisiest: NoiseLevel,
     pub(super) cleanest: NoiseLevel,
-    pub(super) tolerance: f64,
+    pub(super) accuracy: Accuracy,
 }
 
 impl<S: NoiseSchedule + ?Sized> Debug for ProbabilityFlow<'_, S> {
@@ -72,7 +75,7 @@ impl<S: NoiseSchedule + ?Sized> Debug for ProbabilityFlow<'_, S> {
         f.debug_struct("ProbabilityFlow")
             .field("noisiest", &self.noisiest)
             .field("cleanest", &self.cleanest)
-            .field("tolerance", &self.tolerance)
+            .field("accuracy", &self.accuracy)
             .finish_non_exhaustive()
     }
 }
@@ -91,7 +94,13 @@ pub struct Latent<V> {
 }
 
 impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
-    /// Between the ends of the schedule, with a tolerance of 1e-8.
+    /// Between the ends of the schedule, with a tolerance of 1e-8, or as near it as the network is smooth, and
+    /// at most 20,000 evaluations.
+    ///
+    /// A network whose answers jump - rounded to half precision, or trained to a thousandth, or with dropout
+    /// left on - makes steps that are no more exact for being shorter. Where a step eight times as long has
+    /// an error less than 128 times as large (it is 8^5 for a smooth network), and hundreds of steps are
+    /// left, the longer one is taken; [`Latent::error`] says what that cost.
     ///
     /// A network is asked at both ends: one that predicts the data says nothing of the noise at a
     /// clean level, and one that predicts the noise nothing of the data at zero SNR. Where an end is
@@ -124,21 +133,38 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
             schedule,
             noisiest,
             cleanest,
-            tolerance: 1e-8,
+            accuracy: Accuracy {
+                tolerance: 1e-8,
+                strict: false,
+                limit: 20_000,
+            },
         })
     }
 
-    /// The largest error of a step, in `y` and in nats, relative to 1 plus the size of the number.
+    /// The largest error of a step, in `y` and in nats, relative to 1 plus the size of the number. A network
+    /// that is too rough for it is an error ([`Error::Rough`]).
     ///
     /// # Errors
     ///
     /// If it is not in 1e-13 to 1.
+    #[doc(alias("atol", "rtol"))]
     pub fn with_tolerance(mut self, tolerance: f64) -> Result<Self, Error> {
         if !(1e-13..=1.0).contains(&tolerance) {
             return Err(Error::range("tolerance", tolerance, "1e-13 to 1"));
         }
-        self.tolerance = tolerance;
+        self.accuracy.tolerance = tolerance;
+        self.accuracy.strict = true;
         Ok(self)
+    }
+
+    /// The most network evaluations of an integration; one that would need more is an error, which says
+    /// whether the network is too rough for the tolerance ([`Error::Rough`]) or the tolerance asks for more
+    /// ([`Error::Unfinished`]).
+    #[must_use]
+    #[doc(alias("max_num_steps"))]
+    pub const fn with_limit(mut self, evaluations: usize) -> Self {
+        self.accuracy.limit = evaluations;
+        self
     }
 
     /// The noise that the flow makes of data.
@@ -146,7 +172,7 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
     /// # Errors
     ///
     /// If the network fails or answers with another shape or a NaN, or does not determine data and
-    /// noise at some level; if the integration cannot reach its tolerance.
+    /// noise at some level; if the integration cannot reach its tolerance, or its end within its limit.
     pub fn encode<A, D, N>(
         &self,
         x_0: &Array<A, D>,
@@ -200,7 +226,7 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
             slopes,
             (noise_share(ends.0), noise_share(ends.1)),
             z,
-            self.tolerance,
+            self.accuracy,
         )?;
         let error = found.error.iter().fold(0.0_f64, |worst, e| worst.max(*e));
         Ok(Latent {

@@ -66,7 +66,7 @@ impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
             }
             Ok(slopes)
         };
-        let found = integrate(slopes, ends, z, self.tolerance)?;
+        let found = integrate(slopes, ends, z, self.accuracy)?;
         let (y, integrals) = found.value.split_at(elements);
         let own = priors(y.iter().copied(), self.prior_std(), items, length)?;
         let volume = length as f64 * scale(self.cleanest).ln();

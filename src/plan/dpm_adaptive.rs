@@ -174,7 +174,9 @@ impl DpmAdaptive {
         Ok(self)
     }
 
-    /// The most steps, tried ones included, after which a run is an error.
+    /// The most steps, tried ones included, after which a run is an error, which says whether the network is
+    /// too rough for the tolerance ([`Error::Rough`]), before they are made where that can be told, or the
+    /// tolerance asks for more ([`Error::Unfinished`]).
     #[must_use]
     pub const fn with_limit(mut self, steps: usize) -> Self {
         self.limit = steps;
@@ -208,43 +210,75 @@ impl DpmAdaptive {
             let allowed = format!("a finite number above {}", from.get());
             return Err(Error::range("last log-SNR", to.get(), allowed));
         }
-        let end = schedule.level_at(to)?;
         network.begin();
         let mut report = DpmAdaptiveReport::default();
         let mut controller = Controller::new(self);
         let mut x = V::Keeping::keep(x, None).0;
+        // Over alpha, so that its size can be told beside one at another level.
         let mut before = x.clone();
+        before.combine(schedule.level_at(from)?.alpha().recip(), &[])?;
         let mut at = from;
-        // The signal scale of `before`.
-        let mut scale = schedule.level_at(from)?.alpha();
+        let (mut patience, mut last) = (0, None);
         // Half of the 1e-5 that DPM-Solver leaves out, which is in half log-SNR.
         while at.get() < to.get() - 2e-5 {
-            if report.accepted + report.rejected >= self.limit {
-                let steps = self.limit as f64;
-                return Err(Error::range(
-                    "steps of an adaptive run",
-                    steps,
-                    "fewer than this, its limit",
-                ));
+            let tried = report.accepted + report.rejected;
+            let steps_left = self.limit.saturating_sub(tried) as f64;
+            let is_long = (to.get() - at.get()) / (2.0 * controller.length) > steps_left;
+            if steps_left == 0.0 || is_long && patience >= PATIENCE {
+                // Too many steps: because the network jumps, or because the tolerance asks for them?
+                patience = 0;
+                if let Some((length, error)) = last {
+                    let place = (at, STRETCH * length, to);
+                    let long = self.attempt::<V, _, _, _>(
+                        schedule,
+                        place,
+                        (&x, &before),
+                        &report,
+                        network,
+                        noise,
+                    )?;
+                    report.evaluations += self.order;
+                    if long.error < error * STRETCH.powf(0.5 * (1.0 + self.order as f64)) {
+                        let steps = (to.get() - from.get()) / (2.0 * length);
+                        return Err(Error::Rough {
+                            what: WHAT,
+                            tolerance: self.relative,
+                            // Errors are as the lengths of the steps; they scatter, and half the steps may be
+                            // refused.
+                            possible: 4.0 * self.relative * error * steps
+                                / self.limit.max(1) as f64,
+                        });
+                    }
+                }
             }
-            let next = (at.get() + 2.0 * controller.length).min(to.get());
-            let next = LogSnr::new(next)?;
-            let (start, target) = (schedule.level_at(at)?, schedule.level_at(next)?);
-            let below = self.below(schedule, start, target, end)?;
-            let (high, low) =
-                self.attempt::<V, _, _, _>(schedule, (at, below), &x, &report, network, noise)?;
+            if steps_left == 0.0 {
+                return Err(Error::Unfinished {
+                    what: WHAT,
+                    evaluations: report.evaluations,
+                    done: (at.get() - from.get()) / (to.get() - from.get()),
+                    tolerance: self.relative,
+                });
+            }
+            let place = (at, controller.length, to);
+            let tried = self.attempt::<V, _, _, _>(
+                schedule,
+                place,
+                (&x, &before),
+                &report,
+                network,
+                noise,
+            )?;
             report.evaluations += self.order;
-            // In units of the data all three have the same scale.
-            before.combine(below.alpha() / scale, &[])?;
-            scale = below.alpha();
-            let absolute = self.absolute * scale;
-            let errors = low.error_norms(&high, &before, absolute, self.relative)?;
-            if !controller.propose(errors.into_iter().fold(0.0, f64::max)) {
+            last = Some((controller.length, tried.error));
+            if !controller.propose(tried.error) {
                 report.rejected += 1;
                 continue;
             }
             report.accepted += 1;
-            (before, x, at) = (low, high, next);
+            patience += 1;
+            let (start, target, below) = (tried.start, tried.target, tried.below);
+            (before, x, at) = (tried.low, tried.high, tried.next);
+            before.combine(below.alpha().recip(), &[])?;
             if below != target {
                 x.combine(target.alpha() / below.alpha(), &[])?;
                 let std = self.noise * Markov.forward_std(target, below)?;
@@ -281,24 +315,28 @@ impl DpmAdaptive {
         })
     }
 
-    /// The results of both orders.
+    /// A step of this length in half log-SNR, or to the end, by both orders.
     fn attempt<V, S, D, N>(
         &self,
         schedule: &S,
-        (at, to): (LogSnr, NoiseLevel),
-        x: &Kept<V>,
+        (at, length, to): (LogSnr, f64, LogSnr),
+        (x, before): (&Kept<V>, &Kept<V>),
         so_far: &DpmAdaptiveReport,
         network: &mut D,
         noise: &mut N,
-    ) -> Result<(Kept<V>, Kept<V>), Error>
+    ) -> Result<Attempt<Kept<V>>, Error>
     where
         V: State,
+        Kept<V>: ErrorNorm,
         S: NoiseSchedule + ?Sized,
         S::Time: Copy + Debug,
         D: Denoiser<V, S::Time> + ?Sized,
         N: NoiseSource<Kept<V>> + ?Sized,
     {
-        let grid = Grid::at_log_snrs(schedule, &[at])?.ending_at(to)?;
+        let next = LogSnr::new((at.get() + 2.0 * length).min(to.get()))?;
+        let (start, target) = (schedule.level_at(at)?, schedule.level_at(next)?);
+        let below = self.below(schedule, start, target, schedule.level_at(to)?)?;
+        let grid = Grid::at_log_snrs(schedule, &[at])?.ending_at(below)?;
         let plan = Plan::new(schedule, &grid, &self.solver)?;
         let mut run = plan.start_from_kept::<V, _>(x.clone(), noise)?;
         while let Some((x, mut at)) = run.pending() {
@@ -315,9 +353,43 @@ impl DpmAdaptive {
             let terms: Vec<_> = update.model.into_iter().zip(run.predictions()).collect();
             low.combine(update.state, &terms)?;
         }
-        Ok((run.into_kept(), low))
+        let high = run.into_kept();
+        let mut before = before.clone();
+        before.combine(below.alpha(), &[])?;
+        let absolute = self.absolute * below.alpha();
+        let errors = low.error_norms(&high, &before, absolute, self.relative)?;
+        let error = errors.into_iter().fold(0.0, f64::max);
+        Ok(Attempt {
+            next,
+            start,
+            target,
+            below,
+            high,
+            low,
+            error,
+        })
     }
 }
+
+/// A step that was tried: where it leads, and how far its two orders are apart.
+struct Attempt<V> {
+    next: LogSnr,
+    start: NoiseLevel,
+    target: NoiseLevel,
+    below: NoiseLevel,
+    high: V,
+    low: V,
+    /// In tolerances, of the worst item.
+    error: f64,
+}
+
+/// A step that is this much longer has an error `STRETCH^order` times as large where the network is smooth,
+/// and `STRETCH` times where it jumps from one evaluation to the next.
+const STRETCH: f64 = 8.0;
+/// So many steps are made before a longer one is tried again.
+const PATIENCE: usize = 16;
+
+const WHAT: &str = "the adaptive DPM-Solver";
 
 /// The controller of the step length, in half log-SNR.
 struct Controller {
