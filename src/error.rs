@@ -9,6 +9,8 @@ use std::{borrow::Cow, error, fmt, sync::Arc};
 /// let error = Discrete::linear(1000, 1e-4, 1.5).unwrap_err();
 /// assert_eq!(error.to_string(), "betas[666] is 1.0000333333333333, allowed: 1e-300 to below 1");
 /// ```
+///
+/// A number is written in full where that is short, and with an exponent where it is not.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
@@ -219,38 +221,16 @@ impl Error {
     }
 }
 
-/// A number in a message, with an exponent where it would take many digits to write it out.
-struct Short(f64);
+/// A number as errors write it: all of its digits, and an exponent outside 1e-12 to 1e21.
+pub(crate) struct Number(pub(crate) f64);
 
-impl fmt::Display for Short {
+impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.0.abs();
-        match self.0 == 0.0 || !size.is_finite() || (1e-7..1e17).contains(&size) {
-            true => write!(f, "{}", self.0),
-            false => write!(f, "{:e}", self.0),
+        match size != 0.0 && !(1e-12..1e21).contains(&size) && size.is_finite() {
+            true => write!(f, "{:e}", self.0),
+            false => write!(f, "{}", self.0),
         }
-    }
-}
-
-/// What is allowed, with such numbers in it.
-struct Range<'a>(&'a str);
-
-impl fmt::Display for Range<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_part = |c: char| c.is_ascii_digit() || c == '.';
-        let mut rest = self.0;
-        while let Some(start) = rest.find(is_part) {
-            let (text, tail) = rest.split_at(start);
-            let end = tail.find(|c| !is_part(c)).unwrap_or(tail.len());
-            let (number, tail) = tail.split_at(end);
-            f.write_str(text)?;
-            match number.parse() {
-                Ok(value) if number.len() > 24 => write!(f, "{}", Short(value))?,
-                _ => f.write_str(number)?,
-            }
-            rest = tail;
-        }
-        f.write_str(rest)
     }
 }
 
@@ -262,7 +242,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let (value, allowed) = (Short(*value), Range(allowed));
+                let value = Number(*value);
                 write!(f, "{what} is {value}, allowed: {allowed}")
             }
             Self::ElementOutOfRange {
@@ -271,7 +251,7 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let (value, allowed) = (Short(*value), Range(allowed));
+                let value = Number(*value);
                 write!(f, "{what}[{index}] is {value}, allowed: {allowed}")
             }
             Self::NotMonotone {
@@ -280,14 +260,14 @@ impl fmt::Display for Error {
                 before,
                 this,
             } => {
-                let (this, before) = (Short(*this), Short(*before));
+                let (this, before) = (Number(*this), Number(*before));
                 write!(
                     f,
                     "{what}[{index}] has log-SNR {this} after {before}, allowed: strictly one way"
                 )
             }
             Self::Singular { what, alpha, sigma } => {
-                let (alpha, sigma) = (Short(*alpha), Short(*sigma));
+                let (alpha, sigma) = (Number(*alpha), Number(*sigma));
                 write!(f, "{what} has no value at alpha = {alpha}, sigma = {sigma}")
             }
             Self::Shape {
@@ -354,7 +334,6 @@ impl fmt::Display for Error {
                 value,
                 allowed,
             } => {
-                let allowed = Range(allowed);
                 write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
             Self::OtherPlan { expected, found } => write!(

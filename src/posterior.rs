@@ -2,6 +2,7 @@
 
 use crate::{
     Error, NoiseLevel,
+    error::Number,
     variance::{LogVariance, Variance},
 };
 
@@ -172,7 +173,7 @@ impl Posterior for NonMarkovian {
             return Err(Error::range(
                 "eta",
                 self.eta,
-                format!("0 to {most} for this step"),
+                format!("0 to {} for this step", Number(most)),
             ));
         }
         let kept = kept2.sqrt();

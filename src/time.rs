@@ -5,16 +5,21 @@ use crate::Error;
 /// `2^53`: the whole numbers below it are exact in an f64.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// As many steps as an f32, which is what networks are given, tells apart.
-const MOST_STEPS: usize = 1 << 24;
+/// As many steps as an f32, which is what networks are given, tells apart. Nothing else that is made
+/// by number is made in greater numbers.
+pub(crate) const MOST_STEPS: usize = 1 << 24;
 
 /// Refuses a number of steps of zero, and one that no memory holds.
 pub(crate) fn check_steps(steps: usize) -> Result<(), Error> {
-    if !(1..=MOST_STEPS).contains(&steps) {
-        let allowed = format!("1 to {MOST_STEPS}");
-        return Err(Error::range("number of steps", steps as f64, allowed));
+    check_count("number of steps", steps, MOST_STEPS)
+}
+
+/// Refuses a number of zero, and one above the most.
+pub(crate) fn check_count(what: &'static str, count: usize, most: usize) -> Result<(), Error> {
+    match (1..=most).contains(&count) {
+        true => Ok(()),
+        false => Err(Error::range(what, count as f64, format!("1 to {most}"))),
     }
-    Ok(())
 }
 
 /// A training step, counted from zero: what a discrete-time network is given.

@@ -1,7 +1,7 @@
 //! The betas of a configuration.
 
 use super::{keys::Keys, table::Table, words::BetaSchedule};
-use crate::{Error, NoiseLevel, schedule::Discrete};
+use crate::{Error, NoiseLevel, schedule::Discrete, time::MOST_STEPS};
 
 /// What classes that count in sigma leave of the signal at zero terminal SNR.
 const TRACE: f64 = 1.0 / 16_777_216.0;
@@ -29,7 +29,7 @@ pub(super) fn table(keys: &Keys) -> Result<Table, Error> {
 }
 
 fn betas(keys: &Keys) -> Result<Discrete, Error> {
-    let steps = keys.count_in("num_train_timesteps", 1..=16_777_216)?;
+    let steps = keys.count_in("num_train_timesteps", 1..=MOST_STEPS)?;
     let trained = "trained_betas";
     let number = serde_json::Value::as_f64;
     if let Some(betas) = keys.optional_list(trained, number, "null or a list of numbers")? {

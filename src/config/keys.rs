@@ -9,7 +9,7 @@ use super::{
     file,
     words::{Curve, Spacing, Words},
 };
-use crate::Error;
+use crate::{Error, time::MOST_STEPS};
 
 /// What a class takes where a file is silent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,8 +41,6 @@ impl Default {
 
 /// What stands for the number of steps in the place of a key.
 pub(super) const STEPS: &str = "number of steps";
-/// The most steps a table or a run may have.
-const MOST_STEPS: f64 = 16_777_216.0;
 const DEFAULTED: &str = "_use_default_values";
 
 /// The values of a class: those of a file over its defaults.
@@ -221,7 +219,7 @@ impl Keys {
     }
 
     pub fn count(&self, key: &'static str) -> Result<usize, Error> {
-        self.count_in(key, 0..=MOST_STEPS as usize)
+        self.count_in(key, 0..=MOST_STEPS)
     }
 
     pub fn count_in(
@@ -230,7 +228,7 @@ impl Keys {
         range: RangeInclusive<usize>,
     ) -> Result<usize, Error> {
         let number = self.get(key).and_then(|value| value.as_f64());
-        match number.filter(|x| x.fract() == 0.0 && (0.0..=MOST_STEPS).contains(x)) {
+        match number.filter(|x| x.fract() == 0.0 && (0.0..=MOST_STEPS as f64).contains(x)) {
             Some(count) if range.contains(&(count as usize)) => Ok(count as usize),
             _ => {
                 let (least, most) = (range.start(), range.end());

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Clock, Error, LogSnr, NoiseLevel, Sigma, Step, Time,
     schedule::{Cosine, NoiseSchedule, RectifiedFlow},
+    time::MOST_STEPS,
 };
 
 /// What the network of a configured class is given, in the class's own units.
@@ -156,7 +157,7 @@ impl Kind {
 
     /// A flow, time so many times the time, or one less it.
     pub fn flow(keys: &Keys) -> Result<Self, Error> {
-        let scale = keys.count_in("num_train_timesteps", 1..=16_777_216)? as f64;
+        let scale = keys.count_in("num_train_timesteps", 1..=MOST_STEPS)? as f64;
         Ok(match keys.flag("invert_sigmas")? {
             true => Self::Flow {
                 at_data: scale,

@@ -3,6 +3,7 @@
 use super::{Correction, Point, Prediction};
 use crate::{
     Error, Parameterization,
+    error::Number,
     state::{Assignment, State},
 };
 
@@ -41,7 +42,7 @@ impl Clip {
             return Err(Error::range(
                 "upper bound of the clip",
                 high,
-                format!("above {low}"),
+                format!("above {}", Number(low)),
             ));
         }
         Ok(Self { low, high })

@@ -59,6 +59,7 @@ impl AlignYourSteps {
 impl SigmaCurve for AlignYourSteps {
     /// `n` sigmas over the whole table, its last one (0.029 or 0.002) included.
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         Ok(self.table().sigmas(n))
     }
 }

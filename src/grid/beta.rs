@@ -9,7 +9,7 @@ use super::{
     curve::{Ends, ends_of},
     strided::total_for,
 };
-use crate::{Error, Sigma, Step, schedule::NoiseSchedule};
+use crate::{Error, Sigma, Step, schedule::NoiseSchedule, time::check_steps};
 
 /// `sigma_i = min + Q(1 - i / (n - 1)) (max - min)`, `Q` the quantile of the distribution
 /// Beta(a, b).
@@ -50,6 +50,7 @@ impl Beta {
 
 impl SigmaCurve for Beta {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let Ends { max, min } = self.ends;
         Ok(self
             .ends

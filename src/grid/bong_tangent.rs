@@ -1,7 +1,7 @@
 //! Two arcs of an arc tangent.
 
 use super::SigmaCurve;
-use crate::{Error, Sigma};
+use crate::{Error, Sigma, error::Number, time::check_steps};
 
 /// From `max` to the middle of `max` and `min` along one arc of an arc tangent, and from there to
 /// `min` along another; `min` itself is left out and may be 0.
@@ -43,7 +43,7 @@ impl BongTangent {
     pub fn new(max: Sigma, min: Sigma) -> Result<Self, Error> {
         let (max, min) = (max.get(), min.get());
         if !(max > min) {
-            let allowed = format!("above {min}, the min sigma");
+            let allowed = format!("above {}, the min sigma", Number(min));
             return Err(Error::range("max sigma", max, allowed));
         }
         Ok(Self { max, min })
@@ -52,6 +52,7 @@ impl BongTangent {
 
 impl SigmaCurve for BongTangent {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         if n == 1 {
             return Ok(vec![self.max]);
         }

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use super::Grid;
-use crate::{Error, LogSnr, Sigma, Time, schedule::NoiseSchedule, time::check_steps};
+use crate::{
+    Error, LogSnr, Sigma, Time, error::Number, schedule::NoiseSchedule, time::check_steps,
+};
 
 /// A falling list of sigmas for any number of nodes: the way k-diffusion and its heirs give grids.
 ///
@@ -33,7 +35,7 @@ pub trait SigmaCurve {
     ///
     /// # Errors
     ///
-    /// If the curve has no such list.
+    /// If the curve has no such list, or `n` is 0 or more than any grid has.
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error>;
 }
 
@@ -124,7 +126,7 @@ impl Ends {
             return Err(Error::range("min sigma", min, "above 0"));
         }
         if !(max > min) {
-            let allowed = format!("above {min}, the min sigma");
+            let allowed = format!("above {}, the min sigma", Number(min));
             return Err(Error::range("max sigma", max, allowed));
         }
         Ok(Self { max, min })

@@ -6,7 +6,7 @@ use super::{
     Grid, SigmaCurve,
     curve::{Ends, ends_of},
 };
-use crate::{Error, Sigma, schedule::NoiseSchedule};
+use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 
 /// `sigma_i = exp(ln min + u^p ln(max / min))` with `u` falling evenly from 1 to 0.
 ///
@@ -46,6 +46,7 @@ impl PolyExponential {
 
 impl SigmaCurve for PolyExponential {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let (from, to) = (self.ends.max.ln(), self.ends.min.ln());
         Ok(self.ends.fill(n, |f| {
             ((1.0 - f).powf(self.exponent) * (from - to) + to).exp()

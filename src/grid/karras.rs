@@ -6,7 +6,7 @@ use super::{
     Grid, SigmaCurve,
     curve::{Ends, ends_of},
 };
-use crate::{Error, Sigma, schedule::NoiseSchedule};
+use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 
 /// The curve of [`Grid::karras_with`]: its ends, in units of `sigma / alpha`, and its exponent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +32,7 @@ impl Karras {
 
 impl SigmaCurve for Karras {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let Ends { max, min } = self.ends;
         // In units of the largest, so that no power overflows.
         let last = (min / max).powf(1.0 / self.exponent);

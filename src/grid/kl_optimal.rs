@@ -6,7 +6,7 @@ use super::{
     Grid, SigmaCurve,
     curve::{Ends, ends_of},
 };
-use crate::{Error, Sigma, schedule::NoiseSchedule};
+use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 
 /// `sigma_i = tan((1 - f) atan max + f atan min)` with `f = i / (n - 1)`.
 ///
@@ -42,6 +42,7 @@ impl KlOptimal {
 
 impl SigmaCurve for KlOptimal {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let (from, to) = (self.ends.max.atan(), self.ends.min.atan());
         Ok(self.ends.fill(n, |f| ((1.0 - f) * from + f * to).tan()))
     }

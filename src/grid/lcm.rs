@@ -1,8 +1,8 @@
 //! The steps of latent consistency models.
 
 use super::Grid;
-use super::strided::total_for;
-use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
+use super::strided::counted_for;
+use crate::{Error, Step, schedule::NoiseSchedule};
 
 impl Grid<Step> {
     /// `n` of the `original` steps a consistency model was distilled on, skipping evenly, and then
@@ -31,11 +31,14 @@ impl Grid<Step> {
     where
         S: NoiseSchedule<Time = Step> + ?Sized,
     {
-        check_steps(n)?;
-        let stride = total_for(schedule, original)? / original;
+        let stride = counted_for(schedule, "number of original steps", original)? / original;
         super::part::check_strength(strength)?;
         let kept = (original as f64 * strength) as usize;
-        if n > kept {
+        if kept == 0 {
+            let allowed = format!("such that {original} times it is 1 or more");
+            return Err(Error::range("strength", strength, allowed));
+        }
+        if !(1..=kept).contains(&n) {
             let allowed = format!("1 to {kept}, the original steps of this strength");
             return Err(Error::range("number of steps", n as f64, allowed));
         }

@@ -1,7 +1,7 @@
 //! A line of small steps, then a parabola.
 
 use super::SigmaCurve;
-use crate::{Error, Sigma};
+use crate::{Error, Sigma, time::check_steps};
 
 /// `sigma = max (1 - x)`: `x` rises in a line to a threshold over the first half of the steps, and
 /// from there along a parabola to 1.
@@ -56,6 +56,7 @@ impl LinearQuadratic {
 
 impl SigmaCurve for LinearQuadratic {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let straight = n / 2;
         let (m, r) = (straight as f64, (n - straight) as f64);
         // What is left of the way, `1 - x`, as a sum without cancellation: with j steps to go,

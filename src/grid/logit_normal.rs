@@ -3,7 +3,7 @@
 use statrs::function::erf::erfc_inv;
 
 use super::SigmaCurve;
-use crate::{Error, LogSnr};
+use crate::{Error, LogSnr, error::Number, time::check_steps};
 
 /// `ln(sigma / alpha) = mean - std Q(i / n)`, `Q` the quantile of the standard normal distribution,
 /// kept between two log-SNRs.
@@ -52,7 +52,7 @@ impl LogitNormalCurve {
             return Err(Error::range("lowest log-SNR", low, "-600 to 600"));
         }
         if !(high > low && high <= 600.0) {
-            let allowed = format!("above {low} and up to 600");
+            let allowed = format!("above {} and up to 600", Number(low));
             return Err(Error::range("highest log-SNR", high, allowed));
         }
         Ok(Self {
@@ -80,6 +80,7 @@ impl LogitNormalCurve {
 
 impl SigmaCurve for LogitNormalCurve {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let sigma = |i: usize| {
             let quantile = match i {
                 0 => f64::NEG_INFINITY,

@@ -46,7 +46,7 @@ mod vp;
 
 use std::fmt::Debug;
 
-use crate::{Error, LogSnr, NoiseLevel, Step, schedule::NoiseSchedule};
+use crate::{Error, LogSnr, NoiseLevel, Step, error::Number, schedule::NoiseSchedule};
 
 pub use align_your_steps::AlignYourSteps;
 pub use beta::Beta;
@@ -256,7 +256,7 @@ where
     S: NoiseSchedule<Time = Step> + ?Sized,
 {
     if let Some(twice) = steps.windows(2).find(|pair| pair[0] == pair[1]) {
-        let allowed = format!("few enough that step {} comes once", twice[0].get());
+        let allowed = format!("few enough that step {} comes once", Number(twice[0].get()));
         return Err(Error::range("number of steps", steps.len() as f64, allowed));
     }
     Grid::at(schedule, &steps)

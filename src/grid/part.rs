@@ -34,7 +34,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// ```
     pub fn part(&self, steps: Range<usize>) -> Result<Self, Error> {
         let (first, last) = (steps.start as f64, steps.end as f64);
-        if steps.end > self.len() {
+        if !(1..=self.len()).contains(&steps.end) {
             let allowed = format!("1 to {}, the steps of the grid", self.len());
             return Err(Error::range("end of the steps", last, allowed));
         }

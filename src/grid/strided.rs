@@ -1,7 +1,11 @@
 //! Even choices of training steps.
 
 use super::Grid;
-use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
+use crate::{
+    Error, Step,
+    schedule::NoiseSchedule,
+    time::{MOST_STEPS, check_count, check_steps},
+};
 
 impl Grid<Step> {
     /// Every training step, from the last to the first, and then the data.
@@ -113,11 +117,20 @@ pub(super) fn total_for<S>(schedule: &S, n: usize) -> Result<usize, Error>
 where
     S: NoiseSchedule<Time = Step> + ?Sized,
 {
-    check_steps(n)?;
+    counted_for(schedule, "number of steps", n)
+}
+
+/// The same where `n` is something else.
+pub(super) fn counted_for<S>(schedule: &S, what: &'static str, n: usize) -> Result<usize, Error>
+where
+    S: NoiseSchedule<Time = Step> + ?Sized,
+{
     let total = total(schedule);
-    if n > total {
+    if total > MOST_STEPS {
+        check_count(what, n, MOST_STEPS)?;
+    } else if !(1..=total).contains(&n) {
         let allowed = format!("1 to {total}, the steps of the schedule");
-        return Err(Error::range("number of steps", n as f64, allowed));
+        return Err(Error::range(what, n as f64, allowed));
     }
     Ok(total)
 }

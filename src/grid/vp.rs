@@ -1,7 +1,7 @@
 //! The sigmas of the variance-preserving diffusion.
 
 use super::SigmaCurve;
-use crate::Error;
+use crate::{Error, time::check_steps};
 
 /// `sigma = sqrt(exp(beta_d t^2 / 2 + beta_min t) - 1)` with `t` falling evenly from 1 to `eps`.
 ///
@@ -66,6 +66,7 @@ impl VpCurve {
 
 impl SigmaCurve for VpCurve {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let intervals = n.saturating_sub(1).max(1) as f64;
         let sigma = |i: usize| {
             let fraction = i as f64 / intervals;

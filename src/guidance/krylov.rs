@@ -11,7 +11,7 @@ use crate::{Error, state::State};
 /// coefficients of its own: its solution does not depend on the others. No library solves such
 /// batches; the least-squares problems of the items, small and dense, are nalgebra's.
 ///
-/// Source: GMRES: A NonMarkovian Minimal Residual Algorithm for Solving Nonsymmetric Linear Systems,
+/// Source: GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric Linear Systems,
 /// Saad, Schultz, 1986.
 pub(super) fn solve<V: State>(
     mut operator: impl FnMut(&V) -> Result<V, Error>,
@@ -20,10 +20,7 @@ pub(super) fn solve<V: State>(
 ) -> Result<V, Error> {
     let items = b.items();
     let norms = roots(&b.dot_items(b)?);
-    let mut systems: Vec<_> = norms
-        .iter()
-        .map(|norm| System::new(*norm, iterations))
-        .collect();
+    let mut systems: Vec<_> = norms.iter().map(|norm| System::new(*norm)).collect();
     let mut basis = vec![normalized(b.clone(), &norms)?];
     for k in 0..iterations {
         if systems.iter().all(|system| system.ended) {
@@ -39,7 +36,7 @@ pub(super) fn solve<V: State>(
                 let away: Vec<_> = along.iter().map(|c| -c).collect();
                 next.combine_items(&vec![1.0; items], &[(&away, direction)])?;
                 for (system, along) in systems.iter_mut().zip(along) {
-                    system.matrix[(j, k)] += along;
+                    system.add(k, j, along);
                 }
             }
         }
@@ -64,18 +61,29 @@ pub(super) fn solve<V: State>(
 struct System {
     norm: f64,
     /// What the operator makes of the basis, in the basis.
-    matrix: DMatrix<f64>,
+    columns: Vec<Vec<f64>>,
     used: usize,
     ended: bool,
 }
 
 impl System {
-    fn new(norm: f64, iterations: usize) -> Self {
+    fn new(norm: f64) -> Self {
         Self {
             norm,
-            matrix: DMatrix::zeros(iterations + 1, iterations),
+            columns: Vec::new(),
             used: 0,
-            ended: norm == 0.0,
+            ended: !(norm > 0.0),
+        }
+    }
+
+    /// Adds to the element of this column and row.
+    fn add(&mut self, column: usize, row: usize, term: f64) {
+        if self.columns.len() <= column {
+            self.columns.resize_with(column + 1, Vec::new);
+        }
+        if let Some(rows) = self.columns.get_mut(column) {
+            rows.resize(rows.len().max(row + 1), 0.0);
+            rows[row] += term;
         }
     }
 
@@ -91,12 +99,17 @@ impl System {
         if self.ended {
             *rest = 0.0;
         }
-        self.matrix[(k + 1, k)] = *rest;
+        self.add(k, k + 1, *rest);
     }
 
     fn solution(&self) -> DVector<f64> {
         let k = self.used;
-        let matrix = self.matrix.view((0, 0), (k + 1, k)).into_owned();
+        let element = |i: usize, j: usize| self.columns.get(j).and_then(|column| column.get(i));
+        let matrix = DMatrix::from_fn(k + 1, k, |i, j| element(i, j).copied().unwrap_or(0.0));
+        // What is no number stays none: a decomposition would look for it for ever.
+        if !(self.norm.is_finite() && matrix.iter().all(|element| element.is_finite())) {
+            return DVector::from_element(k.max(1), f64::NAN);
+        }
         let mut right = DVector::zeros(k + 1);
         right[0] = self.norm;
         if k == 0 {

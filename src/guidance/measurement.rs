@@ -61,6 +61,13 @@ fn product<A: Real>(x: &Array2<A>, matrix: ArrayView2<'_, f64>) -> Result<Array2
             found: x.shape().to_vec(),
         });
     }
+    // What nothing makes of nothing would be as large as its other axes.
+    if matrix.is_empty() {
+        return Err(Error::Missing {
+            what: "a matrix with elements",
+            needed_by: "a measurement by it",
+        });
+    }
     Ok(x.mapv(Real::get).dot(&matrix).mapv(A::of))
 }
 

@@ -2,7 +2,11 @@
 
 use ndarray::{Array, Axis, RemoveAxis, Slice, concatenate};
 
-use crate::{Denoiser, Error, Point, Prediction, state::Real};
+use crate::{
+    Denoiser, Error, Point, Prediction,
+    state::{Real, check_size},
+    time::{MOST_STEPS, check_count},
+};
 
 /// Several predictions at one point: a pair, a triple, four or a vector of denoisers, or one that is
 /// asked for all [`Together`].
@@ -133,11 +137,9 @@ impl<D> Together<D> {
     ///
     /// # Errors
     ///
-    /// If the count is 0.
+    /// If the count is 0 or above 2^24.
     pub fn new(network: D, count: usize) -> Result<Self, Error> {
-        if count == 0 {
-            return Err(Error::range("number of predictions", 0.0, "1 or more"));
-        }
+        check_count("number of predictions", count, MOST_STEPS)?;
         Ok(Self { network, count })
     }
 }
@@ -164,15 +166,17 @@ where
             parts[0] = Some(self.network.predict(x, at)?);
             return Ok(parts);
         }
-        let items = x.len_of(Axis(0));
-        let expected = || {
-            let mut shape = x.shape().to_vec();
-            shape[0] *= self.count;
-            shape
+        let Some((&items, rest)) = x.shape().split_first() else {
+            return Err(Error::Missing {
+                what: "an axis of batch items",
+                needed_by: "predictions of one network together",
+            });
         };
+        let expected = [&[items.saturating_mul(self.count)], rest].concat();
+        check_size::<A>(&expected)?;
         let shape_error = |found: &[usize]| Error::Shape {
             what: "answer for all predictions",
-            expected: expected(),
+            expected: expected.clone(),
             found: found.to_vec(),
         };
         let copies = vec![x.view(); self.count];
@@ -180,7 +184,7 @@ where
         let answer = self.network.predict(&whole, at)?;
         let extras = [&answer.variance, &answer.shift, &answer.data];
         for array in extras.into_iter().flatten().chain([&answer.value]) {
-            if array.shape() != expected() {
+            if array.shape() != expected {
                 return Err(shape_error(array.shape()));
             }
         }

@@ -1,7 +1,7 @@
 //! Guidance in a part of the run.
 
 use super::{Predictions, Rule};
-use crate::{Error, NoiseLevel, Point, denoiser::memory_of, state::State};
+use crate::{Error, NoiseLevel, Point, denoiser::memory_of, error::Number, state::State};
 
 /// A part of a run, by noise level or by step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +29,7 @@ impl GuidanceInterval {
             ));
         }
         if !(high >= low) {
-            let allowed = format!("{low} or more");
+            let allowed = format!("{} or more", Number(low));
             return Err(Error::range(
                 "upper sigma of the guidance interval",
                 high,
@@ -58,7 +58,7 @@ impl GuidanceInterval {
             ));
         }
         if !(stop >= start && stop <= 1.0) {
-            let allowed = format!("{start} to 1");
+            let allowed = format!("{} to 1", Number(start));
             return Err(Error::range("end of the guidance interval", stop, allowed));
         }
         // A fraction such as 0.29 of 100 is 28.999999999999996.

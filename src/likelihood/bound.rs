@@ -231,7 +231,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         }
         let prior = self.prior(x_0)?;
         let count = self.steps.len() + 1;
-        let mut terms: Vec<Vec<Nats>> = vec![Vec::with_capacity(draws); prior.len()];
+        let mut terms: Vec<Vec<Nats>> = vec![Vec::new(); prior.len()];
         for _ in 0..draws {
             let drawn = match self.steps.get(rng.random_range(0..count)) {
                 Some(step) => step.draw(x_0, network, noise)?,

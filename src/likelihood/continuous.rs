@@ -197,7 +197,7 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
         }
         let prior = prior(x_0, self.schedule.level(self.ends.0)?)?;
         let clean = self.schedule.level(self.ends.1)?;
-        let mut terms: Vec<Vec<Nats>> = vec![Vec::with_capacity(draws); prior.len()];
+        let mut terms: Vec<Vec<Nats>> = vec![Vec::new(); prior.len()];
         for draw in 0..draws {
             let (time, level, span) = (self.sampling)(self.schedule, self.ends, rng.random())?;
             let point = Point {

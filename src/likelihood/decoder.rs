@@ -4,7 +4,7 @@ use super::{
     InNats, LogDensity, LogProbability, Nats,
     normal::{LN_SQRT_TAU, ln_interval, ln_upper},
 };
-use crate::{Error, LogVariance};
+use crate::{Error, LogVariance, error::Number};
 
 /// The likelihood of one element of the data under a Gaussian that a model gives.
 pub trait Decoder {
@@ -100,7 +100,7 @@ impl Discretized {
             return Err(Error::range("lowest level", low, "a finite number"));
         }
         if !(high > low && high.is_finite()) {
-            let allowed = format!("a finite number above {low}");
+            let allowed = format!("a finite number above {}", Number(low));
             return Err(Error::range("highest level", high, allowed));
         }
         Ok(Self { levels, low, high })
@@ -172,7 +172,11 @@ impl Discretized {
         let known = (0.0..self.levels as f64).contains(&nearest);
         if !(known && (place - nearest).abs() <= 0.01) {
             let Self { levels, low, high } = self;
-            let allowed = format!("one of {levels} levels from {low} to {high}");
+            let allowed = format!(
+                "one of {levels} levels from {} to {}",
+                Number(low),
+                Number(high)
+            );
             return Err(Error::range("x_0", x_0, allowed));
         }
         Ok(nearest as usize)

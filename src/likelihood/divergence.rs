@@ -9,6 +9,7 @@ use crate::{
     Error, GaussianMixture, Point, Prediction,
     noise::{NoiseSource, Scale},
     state::{Real, State, item_len, item_view},
+    time::{MOST_STEPS, check_count},
 };
 
 /// What is known of the divergence of an answer with respect to the state the network was shown.
@@ -167,9 +168,7 @@ impl<A: Real, D: Dimension, F> Hutchinson<Array<A, D>, F> {
     where
         N: NoiseSource<Array<A, D>> + ?Sized,
     {
-        if probes == 0 {
-            return Err(Error::range("number of probes", 0.0, "1 or more"));
-        }
+        check_count("number of probes", probes, MOST_STEPS)?;
         let mut zero = like.clone();
         zero.combine(0.0, &[])?;
         let mut all = vec![zero; probes];

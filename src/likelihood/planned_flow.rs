@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Error, Parameterization, Plan, SeededNoise,
+    error::Number,
     solver::{Coordinates, Update},
     state::{Real, State, item_len},
 };
@@ -254,6 +255,6 @@ fn fits(found: f64, expected: f64) -> Result<(), Error> {
     if (found - expected).abs() <= 1e-9 * expected {
         return Ok(());
     }
-    let allowed = format!("{expected} along the flow");
+    let allowed = format!("{} along the flow", Number(expected));
     Err(Error::range("scale of the state", found, allowed))
 }

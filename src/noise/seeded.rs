@@ -5,7 +5,7 @@ use ndarray::{Array, Dimension};
 use super::{Interval, NoiseSource, Scale, keyed::Keyed, one, sweep_stream};
 use crate::{
     Error,
-    state::{Assignment, Real, item_len},
+    state::{Assignment, Real, item_len, items},
 };
 
 /// Seeded noise in which every number has a name: (seed, batch item, draw, element).
@@ -116,7 +116,7 @@ impl SeededNoise {
     /// The numbers of the next draw, for an array like this.
     pub(super) fn draw<A, D: Dimension>(&self, x: &Array<A, D>) -> Result<Keyed<'_>, Error> {
         if let Keys::Items(seeds) = &self.keys {
-            let items = x.shape().first().copied().unwrap_or(1);
+            let items = items(x.shape());
             if seeds.len() != items {
                 let found = seeds.len();
                 return Err(Error::BatchLength {

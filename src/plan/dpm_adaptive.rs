@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     Denoiser, Error, Grid, LogSnr, Markov, NoiseLevel, NoiseSchedule, Plan,
+    error::Number,
     noise::{Interval, NoiseSource, Scale},
     solver::{Coordinates, Descent, Path, SingleStep},
     state::{ErrorNorm, Keeping, Kept, State},
@@ -206,8 +207,11 @@ impl DpmAdaptive {
         D: Denoiser<V, S::Time> + ?Sized,
         N: NoiseSource<Kept<V>> + ?Sized,
     {
-        if !(from.get().is_finite() && to.get().is_finite() && from < to) {
-            let allowed = format!("a finite number above {}", from.get());
+        if !from.get().is_finite() {
+            return Err(Error::range("first log-SNR", from.get(), "a finite number"));
+        }
+        if !(to.get().is_finite() && from < to) {
+            let allowed = format!("a finite number above {}", Number(from.get()));
             return Err(Error::range("last log-SNR", to.get(), allowed));
         }
         network.begin();

@@ -2,8 +2,8 @@
 
 use std::{fmt::Debug, ops::Range};
 
-use super::{Plan, PlannedStage};
-use crate::Error;
+use super::{MOST_REPEATED, Plan, PlannedStage};
+use crate::{Error, time::check_count};
 
 impl<T: Copy + Debug> Plan<T> {
     /// The plan that comes down every `length` steps `times` times: after each but the last, noise
@@ -20,8 +20,9 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// # Errors
     ///
-    /// If `length` or `times` is 0, if the plan is inverted, or if a stretch needs predictions of the
-    /// steps before it (multi-step solvers) or ends within a step (blocks of several nodes).
+    /// If `length` or `times` is 0, they make more than 2^20 evaluations, the plan is inverted, or a stretch
+    /// needs predictions of the steps before it (multi-step solvers) or ends within a step (blocks of
+    /// several nodes).
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::Ddpm};
@@ -63,11 +64,12 @@ impl<T: Copy + Debug> Plan<T> {
         length: usize,
         times: usize,
     ) -> Result<Self, Error> {
-        for (what, count) in [("length of a jump", length), ("passes of a jump", times)] {
-            if count == 0 {
-                return Err(Error::range(what, 0.0, "1 or more"));
-            }
+        if length == 0 {
+            return Err(Error::range("length of a jump", 0.0, "1 or more"));
         }
+        let repeated = |stage: &&PlannedStage<T>| steps.contains(&stage.point.step);
+        let most = MOST_REPEATED / self.stages.iter().filter(repeated).count().max(1);
+        check_count("passes of a jump", times, most.max(1))?;
         if times == 1 {
             return Ok(self.clone());
         }

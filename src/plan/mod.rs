@@ -98,6 +98,9 @@ pub struct PlannedStage<T> {
     pub over: Interval,
 }
 
+/// As many evaluations as repetitions may make of a plan: each takes some hundred bytes.
+const MOST_REPEATED: usize = 1 << 20;
+
 impl<T> PlannedStage<T> {
     /// Whether noise is drawn after the answer to this stage and before the next question.
     pub(crate) fn draws(&self, next: Option<&Self>) -> bool {
@@ -212,6 +215,11 @@ impl<T: Copy + Debug> Plan<T> {
             most.unwrap_or(0).saturating_sub(later + 1)
         });
         uses.max().unwrap_or(0)
+    }
+
+    /// The most predictions a run keeps: no more than it asks for.
+    pub(crate) fn most_kept(&self) -> usize {
+        self.memory.min(self.stages.len())
     }
 
     pub(crate) fn start(&self) -> NoiseLevel {

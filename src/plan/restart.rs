@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
-use super::Plan;
+use super::{MOST_REPEATED, Plan};
 use crate::{
     Error, Grid, LogSnr, NoiseLevel, UpdateNoise,
     schedule::NoiseSchedule,
     solver::{ReverseStep, Update},
+    time::check_count,
 };
 
 /// An interval of noise levels that a run goes through again.
@@ -48,9 +49,14 @@ impl<T: Copy + Debug> Plan<T> {
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn then(mut self, next: Self) -> Result<Self, Error> {
+        self.name = format!("{}, {}", self.name, next.name);
+        self.append(next)
+    }
+
+    /// The same under this plan's name.
+    fn append(mut self, next: Self) -> Result<Self, Error> {
         let (from, to) = (self.end(), next.start());
         let steps = self.steps();
-        self.name = format!("{}, {}", self.name, next.name);
         self.memory = self.memory.max(next.memory);
         // Each step leaves the level at its place.
         self.levels.pop();
@@ -87,8 +93,8 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); or if a restart has no steps, or its `high` is not noisier than the level
-    /// it ends at.
+    /// As [`new`](Self::new); or if a restart has no steps, its `high` is not noisier than the level it
+    /// ends at, or its passes make more than 2^20 evaluations.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, LogSnr, Plan, Sigma, schedule::Edm, solver::RungeKutta};
@@ -138,6 +144,11 @@ impl<T: Copy + Debug> Plan<T> {
             for restart in restarts {
                 let back = again(schedule, restart, low)?;
                 let back = Self::new(schedule, &back, solver)?;
+                let most = MOST_REPEATED / back.evaluations().max(1);
+                if restart.times > most {
+                    let (times, allowed) = (restart.times as f64, format!("0 to {most}"));
+                    return Err(Error::range("passes of a restart", times, allowed));
+                }
                 parts.extend(std::iter::repeat_n(back, restart.times));
             }
             start = i;
@@ -156,7 +167,7 @@ impl<T: Copy + Debug> Plan<T> {
         let Some(first) = parts.next() else {
             return Ok(None);
         };
-        let mut plan = parts.try_fold(first, Self::then)?;
+        let mut plan = parts.try_fold(first, Self::append)?;
         plan.name = name;
         Ok(Some(plan))
     }
@@ -185,9 +196,7 @@ fn again<S>(schedule: &S, restart: &Restart, low: NoiseLevel) -> Result<Grid<S::
 where
     S: NoiseSchedule + ?Sized,
 {
-    if restart.steps == 0 {
-        return Err(Error::range("steps of a restart", 0.0, "1 or more"));
-    }
+    check_count("steps of a restart", restart.steps, MOST_REPEATED)?;
     let root = |snr: f64| (-snr / 14.0).exp();
     let (from, to) = (root(restart.high.get()), root(low.log_snr().get()));
     let nodes = (0..restart.steps).map(|i| {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, ops::ControlFlow};
 
-use ndarray::{Array, ShapeBuilder};
+use ndarray::{Array, Dimension, ShapeBuilder};
 
 use super::Plan;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     edit::Edit,
     noise::{NoiseSource, Scale},
     run::Stop,
-    state::{Kept, Real, State},
+    state::{Kept, Real, State, check_size},
 };
 
 /// One evaluation of a run, as an observer sees it.
@@ -52,7 +52,7 @@ impl<T: Copy + Debug> Plan<T> {
     ///
     /// # Errors
     ///
-    /// If the noise source refuses the shape.
+    /// If the noise source refuses the shape, or no memory can hold it.
     #[doc(alias("init_noise_sigma", "latents"))]
     pub fn prior<A, Sh, N>(&self, shape: Sh, noise: &mut N) -> Result<Array<A, Sh::Dim>, Error>
     where
@@ -60,6 +60,8 @@ impl<T: Copy + Debug> Plan<T> {
         Sh: ShapeBuilder,
         N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
     {
+        let shape = shape.into_shape_with_order();
+        check_size::<A>(shape.raw_dim().slice())?;
         let mut x = Array::from_elem(shape, A::of(0.0));
         noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
         Ok(x)

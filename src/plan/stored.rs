@@ -40,6 +40,10 @@ impl<T: Copy + Debug> TryFrom<Stored<T>> for Plan<T> {
                 let allowed = format!("{before} or more, between the levels of the plan");
                 return Err(Error::element("steps", index, at.step as f64, allowed));
             }
+            if at.evaluation != index {
+                let (found, allowed) = (at.evaluation as f64, format!("{index}, its place"));
+                return Err(Error::element("evaluations", index, found, allowed));
+            }
             before = at.step;
             check_stage(&planned.stage, memory.min(index + 1))?;
         }

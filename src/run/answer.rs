@@ -93,7 +93,7 @@ impl<V: State> Progress<V> {
         let is_finite = sweep(states, fixed, &[assignment], scale, planned, noise)
             .map_err(|error| error.turned().naming(PREDICTION))?;
         finite(is_finite, &planned.point)?;
-        self.draws += u64::from(scale.is_some());
+        self.draws = self.draws.wrapping_add(u64::from(scale.is_some()));
         renoise(&mut value, here.next, &mut self.draws, noise)?;
         Ok(Some(mem::replace(&mut self.state, value)))
     }
@@ -184,11 +184,11 @@ impl<V: State> Progress<V> {
         };
         let is_finite =
             sweep(&mut states, &kept, &first, scales[0], planned, noise).map_err(misshapen)?;
-        self.draws += u64::from(noisy[0]);
+        self.draws = self.draws.wrapping_add(u64::from(noisy[0]));
         finite(is_finite, &planned.point)?;
         if !second.is_empty() {
             sweep(&mut states, &kept, &second, scales[1], planned, noise).map_err(misshapen)?;
-            self.draws += 1;
+            self.draws = self.draws.wrapping_add(1);
         }
         Ok(())
     }
@@ -238,7 +238,7 @@ where
             && before.noise.draws()
         {
             noise.add(state, Scale::Same(std), None)?;
-            *draws += 1;
+            *draws = draws.wrapping_add(1);
         }
     }
     Ok(())

@@ -53,7 +53,7 @@ impl<V: State> Progress<V> {
         T: Copy + Debug,
         N: NoiseSource<V> + ?Sized,
     {
-        let mut progress = Self::at_start(plan.memory(), state)?;
+        let mut progress = Self::at_start(plan.most_kept(), state)?;
         let first = plan.stages().first();
         renoise(&mut progress.state, first, &mut progress.draws, noise)?;
         Ok(progress)

@@ -256,7 +256,7 @@ impl<T: Copy + Debug> Plan<T> {
                 return Err(Error::NotFinite { what, step });
             }
         }
-        let mut history = VecDeque::with_capacity(self.memory() + 1);
+        let mut history = VecDeque::with_capacity(self.most_kept() + 1);
         history.extend(saved.predictions);
         Ok(Progress {
             at_trial: has_trial,
@@ -264,7 +264,7 @@ impl<T: Copy + Debug> Plan<T> {
             history,
             done,
             draws: saved.draws,
-            ..Progress::at_start(self.memory(), saved.state)?
+            ..Progress::at_start(self.most_kept(), saved.state)?
         })
     }
 }

@@ -18,7 +18,7 @@ mod solvers;
 use std::{fmt, str::FromStr};
 
 use crate::{Clock, Error, Grid, NoiseSchedule, Plan, solver::DpmAdaptive};
-use names::{Named, key, unknown};
+use names::{LONGEST, Named, SEPARATORS, key, near, unknown};
 
 pub use grid_name::GridName;
 pub use solver_name::SolverName;
@@ -80,8 +80,10 @@ impl Sampler {
         if let Some(solver) = SolverName::named(name) {
             return Ok(Self::new(solver, solver.default_grid()));
         }
-        for (place, separator) in name.match_indices([' ', '_', '-']) {
-            let (head, tail) = (&name[..place], &name[place + separator.len()..]);
+        let written = name.trim_start_matches(SEPARATORS);
+        let places = written.match_indices(SEPARATORS);
+        for (place, separator) in places.take_while(|(place, _)| *place <= LONGEST) {
+            let (head, tail) = (&written[..place], &written[place + separator.len()..]);
             let Some(solver) = SolverName::named(head) else {
                 continue;
             };
@@ -94,9 +96,11 @@ impl Sampler {
         }
         let alone = SolverName::spellings()
             .map(|(solver, name)| (Self::new(solver, solver.default_grid()), name.to_owned()));
-        let pairs = SolverName::spellings().flat_map(|(solver, first)| {
-            GridName::spellings()
-                .map(move |(grid, second)| (Self::new(solver, grid), format!("{first} {second}")))
+        let grids = near::<GridName>(name, true);
+        let solvers = near::<SolverName>(name, false).into_iter();
+        let pairs = solvers.flat_map(|(solver, first)| {
+            let pair = move |(grid, second)| (Self::new(solver, grid), format!("{first} {second}"));
+            grids.iter().copied().map(pair)
         });
         Err(unknown("sampler", name, alone.chain(pairs)))
     }

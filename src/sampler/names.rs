@@ -34,19 +34,64 @@ pub(super) trait Named: Copy + PartialEq + 'static {
     /// underscore is for what is written with one.
     fn named(name: &str) -> Option<Self> {
         let wanted = key(name);
-        let mut found: Vec<_> = Self::spellings()
-            .filter(|(_, spelling)| key(spelling) == wanted)
-            .collect();
-        found.sort_by_key(|(_, spelling)| spelling.contains('_') != name.contains('_'));
-        found.first().map(|(choice, _)| *choice)
+        let found = || Self::spellings().filter(|(_, spelling)| has_key(spelling, &wanted));
+        let written = name.contains('_');
+        found()
+            .find(|(_, spelling)| spelling.contains('_') == written)
+            .or_else(|| found().next())
+            .map(|(choice, _)| choice)
     }
 }
 
 /// A name without its capitals, and with one space for what separates its words.
 pub(super) fn key(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let words = lower.split([' ', '_', '-']).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
+    words(&name.to_lowercase()).collect::<Vec<_>>().join(" ")
+}
+
+/// What separates the words of a name.
+pub(super) const SEPARATORS: [char; 3] = [' ', '_', '-'];
+
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(SEPARATORS).filter(|word| !word.is_empty())
+}
+
+/// Whether this is the key of one of the names here.
+fn has_key(name: &str, wanted: &str) -> bool {
+    let mut rest = wanted.split(' ');
+    words(name).all(|own| {
+        rest.next()
+            .is_some_and(|word| own.eq_ignore_ascii_case(word))
+    }) && rest.next().is_none()
+}
+
+/// No name is as long as this, and the time of a comparison grows with it.
+pub(super) const LONGEST: usize = 64;
+
+/// What of a name is compared with those that there are.
+fn compared(name: &str) -> String {
+    key(&name.chars().take(LONGEST).collect::<String>())
+}
+
+/// The spellings nearest to the beginning of a name, or to its end, as long as each of them is.
+pub(super) fn near<N: Named>(name: &str, at_end: bool) -> Vec<(N, &'static str)> {
+    const ENOUGH: usize = 8;
+    let wanted: Vec<char> = compared(name).chars().collect();
+    let mut ranked: Vec<_> = N::spellings()
+        .map(|(choice, spelling)| {
+            let own = key(spelling);
+            let length = own.len().min(wanted.len());
+            let part: String = match at_end {
+                true => wanted[wanted.len() - length..].iter().collect(),
+                false => wanted[..length].iter().collect(),
+            };
+            (strsim::osa_distance(&part, &own), choice, spelling)
+        })
+        .collect();
+    ranked.sort_by_key(|(distance, ..)| *distance);
+    let nearest = ranked.into_iter().take(ENOUGH);
+    nearest
+        .map(|(_, choice, spelling)| (choice, spelling))
+        .collect()
 }
 
 pub(super) fn parse<N: Named>(name: &str) -> Result<N, Error> {
@@ -66,9 +111,8 @@ pub(super) fn unknown<C: PartialEq>(
     name: &str,
     candidates: impl Iterator<Item = (C, String)>,
 ) -> Error {
-    // No name is as long as this, and the time of a comparison grows with it.
-    let wanted = key(&name.chars().take(64).collect::<String>());
-    let distance = |spelling: &str| strsim::damerau_levenshtein(&wanted, &key(spelling));
+    let wanted = compared(name);
+    let distance = |spelling: &str| strsim::osa_distance(&wanted, &key(spelling));
     let mut ranked: Vec<_> = candidates
         .map(|(choice, spelling)| (distance(&spelling), choice, spelling))
         .collect();

@@ -2,7 +2,8 @@
 
 use super::{NoiseSchedule, Respacing, check_reach};
 use crate::{
-    Error, LogSnr, Markov, ModelVariance, NoiseLevel, Step, UpdateNoise, Variance, simd::vectorized,
+    Error, LogSnr, Markov, ModelVariance, NoiseLevel, Step, UpdateNoise, Variance, error::Number,
+    simd::vectorized,
 };
 
 /// A variance-preserving schedule on training steps, given by its betas.
@@ -70,7 +71,7 @@ impl Discrete {
         for (index, &alpha_bar) in alpha_bars.iter().enumerate() {
             let zero_end = index == last && alpha_bar == 0.0;
             if !(alpha_bar < before && (alpha_bar >= 1e-300 || zero_end)) {
-                let allowed = format!("1e-300 to below {before}, or 0 for the last");
+                let allowed = format!("1e-300 to below {}, or 0 for the last", Number(before));
                 return Err(Error::element("alpha_bars", index, alpha_bar, allowed));
             }
             betas.push((before - alpha_bar) / before);
@@ -233,7 +234,7 @@ impl Discrete {
         if count == 0 {
             let allowed = format!(
                 "up to {}, the log-SNR of step 0",
-                self.levels[0].log_snr().get()
+                Number(self.levels[0].log_snr().get())
             );
             return Err(Error::range("lowest log-SNR", lowest.get(), allowed));
         }

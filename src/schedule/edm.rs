@@ -1,7 +1,7 @@
 //! Sigma itself as time.
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde};
-use crate::{Error, LogSnr, NoiseLevel, Sigma};
+use crate::{Error, LogSnr, NoiseLevel, Sigma, error::Number};
 
 /// `alpha = 1` and time is sigma: the schedule of EDM and of k-diffusion.
 ///
@@ -47,7 +47,7 @@ impl Edm {
             return Err(Error::range("min sigma", min.get(), "1e-150 to 1e150"));
         }
         if !(max > min && max.get() <= 1e150) {
-            let allowed = format!("above {} and up to 1e150", min.get());
+            let allowed = format!("above {} and up to 1e150", Number(min.get()));
             return Err(Error::range("max sigma", max.get(), allowed));
         }
         Ok(Self { min, max })

@@ -1,7 +1,7 @@
 //! The schedule of variational diffusion models.
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde, check_reach, finite_sde};
-use crate::{Error, LogSnr, NoiseLevel, Time};
+use crate::{Error, LogSnr, NoiseLevel, Time, error::Number};
 
 /// Variance-preserving levels whose log-SNR falls linearly from `max` at time 0 to `min` at time 1.
 ///
@@ -38,7 +38,7 @@ impl LogSnrLinear {
             return Err(Error::range(
                 "max log-SNR",
                 max,
-                format!("above {min} and up to 690"),
+                format!("above {} and up to 690", Number(min)),
             ));
         }
         Ok(Self { min, max })

@@ -25,7 +25,7 @@ mod vp_linear;
 
 use std::fmt::Debug;
 
-use crate::{Error, LogSnr, NoiseLevel};
+use crate::{Error, LogSnr, NoiseLevel, error::Number};
 
 pub use cosine::Cosine;
 pub use discrete::Discrete;
@@ -245,7 +245,7 @@ fn check_reach(snr: LogSnr, low: f64, high: f64) -> Result<f64, Error> {
         return Err(Error::range(
             "log-SNR",
             snr.get(),
-            format!("{low} to {high}"),
+            format!("{} to {}", Number(low), Number(high)),
         ));
     }
     Ok(snr.get())

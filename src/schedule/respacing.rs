@@ -37,7 +37,10 @@ impl Respacing {
         let mut lowest = 0;
         for (index, &step) in steps.iter().enumerate() {
             if !(lowest..total).contains(&step) {
-                let allowed = format!("{lowest} to below {total}");
+                let allowed = match lowest < total {
+                    true => format!("{lowest} to below {total}"),
+                    false => format!("none after {}, the last step", total - 1),
+                };
                 return Err(Error::element("steps", index, step as f64, allowed));
             }
             lowest = step + 1;

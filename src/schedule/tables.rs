@@ -5,7 +5,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use super::{Discrete, discrete::BETAS};
-use crate::{Error, time::check_steps};
+use crate::{Error, error::Number, time::check_steps};
 
 /// The values of these steps, if there are neither too few nor too many of them.
 fn tabulated(steps: usize, value: impl Fn(usize) -> f64) -> Result<Vec<f64>, Error> {
@@ -199,7 +199,7 @@ impl Discrete {
             return Err(Error::range(
                 "end",
                 end,
-                format!("a finite number above start = {start}"),
+                format!("a finite number above start = {}", Number(start)),
             ));
         }
         // S(b) - S(a) = sinh((b - a) / 2) / (2 cosh(a / 2) cosh(b / 2)), and the end cancels in a

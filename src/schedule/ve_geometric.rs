@@ -1,7 +1,7 @@
 //! The variance-exploding diffusion.
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde, check_reach, finite_sde};
-use crate::{Error, LogSnr, NoiseLevel, Sigma, Time};
+use crate::{Error, LogSnr, NoiseLevel, Sigma, Time, error::Number};
 
 /// `alpha = 1`, `sigma(t) = min (max / min)^t`.
 ///
@@ -39,7 +39,7 @@ impl VeGeometric {
             return Err(Error::range(
                 "max sigma",
                 max,
-                format!("above {min} and up to 1e150"),
+                format!("above {} and up to 1e150", Number(min)),
             ));
         }
         Ok(Self { min, max })

@@ -1,7 +1,7 @@
 //! The two diffusions whose beta is linear in time.
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde, check_reach, finite_sde};
-use crate::{Error, LogSnr, NoiseLevel, Time};
+use crate::{Error, LogSnr, NoiseLevel, Time, error::Number};
 
 /// `beta(t) = min + t (max - min)` and what follows from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +20,7 @@ impl LinearBeta {
             return Err(Error::range(
                 "max beta",
                 max,
-                format!("{min} (the min beta) to 690"),
+                format!("{} (the min beta) to 690", Number(min)),
             ));
         }
         Ok(Self { min, max })

@@ -1,7 +1,7 @@
 //! Noise before a step.
 
 use super::{At, Path, ReverseStep, Stage, Update, exponential::inner};
-use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
+use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise, error::Number};
 
 /// Churn: each step of a solver starts from a noisier level, reached with fresh noise.
 ///
@@ -69,7 +69,7 @@ impl<S: ReverseStep> Churn<S> {
     /// If `min` is above `max`.
     pub fn with_noise_between(mut self, min: Sigma, max: Sigma) -> Result<Self, Error> {
         if min > max {
-            let allowed = format!("up to {}", max.get());
+            let allowed = format!("up to {}", Number(max.get()));
             return Err(Error::range("min sigma of churn", min.get(), allowed));
         }
         self.range = (min.get(), max.get());

@@ -41,7 +41,7 @@ fn update(from: NoiseLevel, to: NoiseLevel, ways: &[f64]) -> Update {
 impl ReverseStep for HeunPlusPlus {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
-        let after = path.levels().get(path.index() + 2).copied();
+        let after = path.level(path.index() + 2);
         let (Some(after), true) = (after, U.reaches(from)) else {
             return Ok(U.straight_stage(path));
         };
@@ -49,7 +49,7 @@ impl ReverseStep for HeunPlusPlus {
         let (way, on) = (U.distance(from, to), U.distance(to, after));
         let predicted = stage(At::From).with_trial(update(from, to, &[way]));
         // Of a run that goes up, the end.
-        let first = path.levels().first().map_or(0.0, |&level| U.clock(level));
+        let first = path.level(0).map_or(0.0, |level| U.clock(level));
         let noisiest = first.max(U.clock(path.end()));
         let share = |level: NoiseLevel| U.clock(level) / noisiest;
         if after == path.end() {

@@ -41,26 +41,22 @@ impl<S: ReverseStep> InFlowTime<S> {
 }
 
 /// A level of a flow as the solver sees it.
-fn seen(level: NoiseLevel) -> Result<NoiseLevel, Error> {
-    let sum = level.alpha() + level.sigma();
-    if !((sum - 1.0).abs() < 1e-9) {
-        let allowed = "1, as on a rectified flow";
-        return Err(Error::range("alpha + sigma", sum, allowed));
-    }
-    NoiseLevel::variance_exploding(Sigma::new(level.sigma())?)
+fn seen(level: NoiseLevel) -> NoiseLevel {
+    NoiseLevel::new(1.0, level.sigma()).unwrap_or(level)
 }
 
 impl<S: ReverseStep> ReverseStep for InFlowTime<S> {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
-        let levels: Result<Vec<_>, _> = path.levels.iter().map(|&level| seen(level)).collect();
+        for level in [path.from(), path.to()] {
+            let sum = level.alpha() + level.sigma();
+            if !((sum - 1.0).abs() < 1e-9) {
+                let allowed = "1, as on a rectified flow";
+                return Err(Error::range("alpha + sigma", sum, allowed));
+            }
+        }
         let level_at =
             |snr: LogSnr| NoiseLevel::variance_exploding(Sigma::new(snr.noise_to_signal()?)?);
-        let mut stages = self.inner.stages(&Path {
-            levels: &levels?,
-            ends: (seen(path.from())?, seen(path.to())?),
-            index: path.index,
-            level_at: &level_at,
-        })?;
+        let mut stages = self.inner.stages(&path.seen_as(seen, &level_at))?;
         for stage in &mut stages {
             let updates = [&stage.renoise, &stage.commit, &stage.trial];
             if updates.into_iter().flatten().any(|u| u.noise.draws()) {

@@ -188,6 +188,8 @@ pub struct Path<'a> {
     ends: (NoiseLevel, NoiseLevel),
     index: usize,
     level_at: LevelAt<'a>,
+    /// What is made of a level before a solver sees it; `ends` are so already.
+    seen: fn(NoiseLevel) -> NoiseLevel,
 }
 
 impl std::fmt::Debug for Path<'_> {
@@ -212,7 +214,22 @@ impl<'a> Path<'a> {
             ends,
             index,
             level_at,
+            seen: |level| level,
         })
+    }
+
+    /// The same step as a solver sees it that takes levels for others.
+    fn seen_as<'b>(&self, seen: fn(NoiseLevel) -> NoiseLevel, level_at: LevelAt<'b>) -> Path<'b>
+    where
+        'a: 'b,
+    {
+        let ends = (seen(self.ends.0), seen(self.ends.1));
+        Path {
+            ends,
+            level_at,
+            seen,
+            ..*self
+        }
     }
 
     /// The level the step leaves.
@@ -235,23 +252,23 @@ impl<'a> Path<'a> {
         self.levels.len() - 1
     }
 
-    /// All levels of the run, its end included.
-    pub fn levels(&self) -> &'a [NoiseLevel] {
-        self.levels
+    /// The level of this position in the run, whose end has the last one.
+    pub fn level(&self, index: usize) -> Option<NoiseLevel> {
+        self.levels.get(index).map(|&level| (self.seen)(level))
     }
 
     /// The levels this step and the steps before it left, the newest first: where the predictions of
     /// a rule with one evaluation a step were made.
     pub fn visited(&self) -> impl Iterator<Item = NoiseLevel> + use<'a> {
-        let before = self.levels.get(..self.index).unwrap_or_default();
+        let (before, seen) = (self.levels.get(..self.index).unwrap_or_default(), self.seen);
         [self.from()]
             .into_iter()
-            .chain(before.iter().rev().copied())
+            .chain(before.iter().rev().map(move |&level| seen(level)))
     }
 
     /// The level at which the run ends.
     pub fn end(&self) -> NoiseLevel {
-        self.levels.last().copied().unwrap_or(self.ends.1)
+        self.level(self.steps()).unwrap_or(self.ends.1)
     }
 
     /// The step from another level to the same one.
@@ -271,7 +288,7 @@ impl<'a> Path<'a> {
     /// The levels of the step before this one.
     pub fn previous(&self) -> Option<(NoiseLevel, NoiseLevel)> {
         let before = self.index.checked_sub(1)?;
-        Some((*self.levels.get(before)?, self.from()))
+        Some((self.level(before)?, self.from()))
     }
 
     /// Whether noise grows along the run.

@@ -82,10 +82,10 @@ impl NodeBlocks {
     /// If tau is not 0 to 3, or the solver is one for the noise.
     #[doc(alias("sde-dpmsolver++"))]
     pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
-        self.tau = super::check_tau(tau)?;
-        if tau > 0.0 && self.coordinates != Coordinates::Data {
+        if tau != 0.0 && self.coordinates != Coordinates::Data {
             return Err(Error::range("tau", tau, "0 for predictions of the noise"));
         }
+        self.tau = super::check_tau(tau)?;
         Ok(self)
     }
 
@@ -123,7 +123,7 @@ impl NodeBlocks {
     fn places(self, path: &Path<'_>) -> Vec<usize> {
         let (own, order) = (self.ending.steps(path), self.order);
         let steps = self.before.saturating_add(own);
-        let alone = usize::from(path.levels().first().is_some_and(|&level| !inner(level)));
+        let alone = usize::from(path.level(0).is_some_and(|level| !inner(level)));
         let mut places = vec![1; alone];
         let first = self.before.saturating_add(alone);
         places.extend((first..steps).map(|i| (i - alone) % order + 1));

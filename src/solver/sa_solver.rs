@@ -5,7 +5,7 @@ use super::{
     ending::Ending,
     exponential::{Exponential, Slope, inner},
 };
-use crate::{Error, LogSnr, NoiseLevel};
+use crate::{Error, LogSnr, NoiseLevel, error::Number};
 
 /// SA-Solver for the data, of predictor orders 1 to 8 and corrector orders 0 (none) to 8.
 ///
@@ -116,7 +116,7 @@ impl SaSolver {
     /// If `from` is above `to`.
     pub fn with_noise_between(mut self, from: LogSnr, to: LogSnr) -> Result<Self, Error> {
         if from > to {
-            let allowed = format!("up to {}", to.get());
+            let allowed = format!("up to {}", Number(to.get()));
             return Err(Error::range(
                 "first log-SNR with noise",
                 from.get(),
@@ -229,19 +229,20 @@ impl SaSolver {
         } else {
             most
         };
-        let known = |i: &usize| path.levels().get(*i).copied().is_some_and(inner);
-        most.min((0..=index).rev().take_while(known).count() + extra)
+        let known = |i: &usize| path.level(*i).is_some_and(inner);
+        let visited = (0..=index).rev().take(most);
+        most.min(visited.take_while(known).count() + extra)
     }
 
     /// The correction of the step of this index, without what that step already did to the state.
     fn corrector(&self, path: &Path<'_>, index: usize) -> Option<Update> {
-        let levels = path.levels().get(..index + 2)?;
-        let (&to, &from) = (levels.last()?, levels.get(index)?);
+        let (from, to) = (path.level(index)?, path.level(index + 1)?);
         if self.corrector == 0 || !inner(from) {
             return None;
         }
         let order = self.order_at(path, index, self.corrector, 1);
-        let nodes: Vec<_> = levels.iter().rev().copied().take(order).collect();
+        let reached = (0..index + 2).rev().take(order);
+        let nodes: Vec<_> = reached.filter_map(|i| path.level(i)).collect();
         let model = self.update(from, to, &nodes).model;
         Some(Update::new(1.0).with_model(self.spaced(model, 1)))
     }

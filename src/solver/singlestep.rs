@@ -4,7 +4,10 @@ use super::{
     At, Coordinates, Path, ReverseStep, Stage, Update,
     exponential::{Exponential, Slope, inner},
 };
-use crate::{Error, NoiseLevel};
+use crate::{
+    Error, NoiseLevel,
+    time::{MOST_STEPS, check_count},
+};
 
 /// Single-step DPM-Solver and DPM-Solver++ of orders 1 to 3, with levels of their own between the
 /// ends of a step.
@@ -72,9 +75,10 @@ impl SingleStep {
     ///
     /// # Errors
     ///
-    /// If there are no evaluations.
+    /// If there are no evaluations, or more than 2^24.
     #[doc(alias("DPM fast", "dpm_fast", "sample_dpm_fast"))]
     pub fn fast(evaluations: usize) -> Result<Self, Error> {
+        check_count("number of evaluations", evaluations, MOST_STEPS)?;
         let steps = Self::fast_steps(evaluations);
         let mut orders = vec![3; steps];
         let lower: &[usize] = match evaluations % 3 {
@@ -84,9 +88,6 @@ impl SingleStep {
         };
         orders.truncate(steps.saturating_sub(lower.len()));
         orders.extend_from_slice(lower);
-        if evaluations == 0 {
-            return Err(Error::range("number of evaluations", 0.0, "1 or more"));
-        }
         Self::with_orders(orders, Coordinates::Noise)
     }
 
@@ -119,10 +120,10 @@ impl SingleStep {
     /// If tau is not 0 to 3, or the solver is one for the noise.
     #[doc(alias("SEEDS", "seeds_2", "seeds_3"))]
     pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
-        self.tau = super::check_tau(tau)?;
-        if tau > 0.0 && self.coordinates != Coordinates::Data {
+        if tau != 0.0 && self.coordinates != Coordinates::Data {
             return Err(Error::range("tau", tau, "0 for predictions of the noise"));
         }
+        self.tau = super::check_tau(tau)?;
         Ok(self)
     }
 

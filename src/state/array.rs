@@ -13,7 +13,7 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     type Keeping = Widened;
 
     fn items(&self) -> usize {
-        self.shape().first().copied().unwrap_or(1)
+        items(self.shape())
     }
 
     fn fits(&self, other: &Self) -> Result<(), Error> {
@@ -240,6 +240,10 @@ pub(crate) fn for_each_item<A, D: Dimension>(
     if array.ndim() == 0 {
         return f(0, array.view_mut().into_dyn());
     }
+    // Items without elements, of which there can be more than anybody can count.
+    if array.is_empty() {
+        return;
+    }
     let mut view = array.view_mut().into_dyn();
     for (i, item) in view.axis_iter_mut(Axis(0)).enumerate() {
         f(i, item);
@@ -252,6 +256,34 @@ pub(crate) fn item_view<'a, A>(view: &'a ArrayViewD<'_, A>, i: usize) -> ArrayVi
         view.view()
     } else {
         view.index_axis(Axis(0), i)
+    }
+}
+
+/// Refuses a shape that no array can have.
+pub(crate) fn check_size<A>(shape: &[usize]) -> Result<(), Error> {
+    let most = isize::MAX as usize / size_of::<A>();
+    // Axes beside one of length 0 have to be countable, too.
+    let mut counted = shape.iter().filter(|length| **length > 0);
+    let elements = counted.try_fold(1_usize, |all, length| all.checked_mul(*length));
+    if elements.is_some_and(|elements| elements <= most) {
+        return Ok(());
+    }
+    let lengths = shape.iter().filter(|length| **length > 0);
+    let elements = lengths.map(|length| *length as f64).product();
+    let allowed = format!("up to {most}");
+    Err(Error::range("product of the axes", elements, allowed))
+}
+
+/// As many items as are counted where none has an element: an axis beside one of length 0 costs nothing
+/// and may be as long as a number can tell.
+const MOST_EMPTY: usize = 1 << 10;
+
+/// Number of batch items; an array without axes is one.
+pub(crate) fn items(shape: &[usize]) -> usize {
+    match shape {
+        [] => 1,
+        shape if shape.contains(&0) => shape[0].min(MOST_EMPTY),
+        shape => shape[0],
     }
 }
 

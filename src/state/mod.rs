@@ -11,7 +11,7 @@ mod threads;
 
 use crate::Error;
 
-pub(crate) use array::{for_each_item, item_len, item_view, sweep_with};
+pub(crate) use array::{check_size, for_each_item, item_len, item_view, items, sweep_with};
 pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
@@ -46,7 +46,7 @@ pub trait State: Clone {
     /// own affair.
     type Keeping: Keeping<Self>;
 
-    /// Number of batch items: the length of the first axis.
+    /// Number of batch items: the length of the first axis. An array without elements has at most 1024.
     fn items(&self) -> usize;
 
     /// Refuses another that has another shape.

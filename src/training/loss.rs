@@ -4,7 +4,7 @@ use ndarray::{Array, Array1, Dimension};
 
 use crate::{
     Error,
-    state::{Real, item_len},
+    state::{Real, item_len, items},
 };
 
 /// Mean squared error of each batch item, over its elements.
@@ -143,7 +143,7 @@ fn mean_error<A: Real, D: Dimension>(
             found: target.shape().to_vec(),
         });
     }
-    let items = prediction.shape().first().copied().unwrap_or(1);
+    let items = items(prediction.shape());
     let length = item_len(prediction);
     let mut errors = Array1::zeros(items);
     let mut pairs = prediction.iter().zip(target.iter());

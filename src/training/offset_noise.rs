@@ -66,7 +66,14 @@ where
         scale: Scale<'_, Array<A, D>>,
         over: Option<Interval>,
     ) -> Result<(), Error> {
+        if let Scale::PerElement(stds) = scale {
+            x.fits(stds).map_err(|error| error.naming("noise scale"))?;
+        }
         self.inner.add(x, scale, over)?;
+        // Channels without elements have no offset, and may be more than memory holds.
+        if x.is_empty() {
+            return Ok(());
+        }
         let mut shape = x.raw_dim();
         for axis in 2..x.ndim() {
             shape[axis] = 1;

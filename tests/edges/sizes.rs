@@ -73,9 +73,6 @@ fn more_steps_than_memory_are_refused() {
             Grid::uniform_log_snr_between(&edm, n, snr(0.0), snr(1.0)).map(drop),
             Grid::karras(&edm, n).map(drop),
             Grid::karras_with(&edm, n, ends).map(drop),
-            Grid::leading(&table, n, 0).map(drop),
-            Grid::trailing(&table, n).map(drop),
-            Grid::linspace(&table, n).map(drop),
             Grid::leading(&Endless, n, 0).map(drop),
             Grid::trailing(&Endless, n).map(drop),
             Grid::linspace(&Endless, n).map(drop),
@@ -83,6 +80,16 @@ fn more_steps_than_memory_are_refused() {
         for (i, outcome) in outcomes.into_iter().enumerate() {
             let words = format!("number of steps is {}, allowed: 1 to 16777216", n as f64);
             assert_eq!(text(outcome), Err(words), "{i}");
+        }
+        let outcomes = [
+            Grid::leading(&table, n, 0).map(drop),
+            Grid::trailing(&table, n).map(drop),
+            Grid::linspace(&table, n).map(drop),
+        ];
+        for outcome in outcomes {
+            let allowed = "1 to 10, the steps of the schedule";
+            let words = format!("number of steps is {}, allowed: {allowed}", n as f64);
+            assert_eq!(text(outcome), Err(words));
         }
     }
     let every = Grid::every(&Endless).unwrap_err().to_string();

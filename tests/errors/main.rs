@@ -30,6 +30,7 @@ macro_rules! refused {
 }
 
 mod numbers;
+mod ranges;
 mod runs;
 
 fn time(value: f64) -> Time {

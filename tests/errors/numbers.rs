@@ -21,7 +21,7 @@ fn levels_times_and_variances() {
         NoiseLevel::new(NAN, 1.0) => "alpha is NaN, allowed: 0, or 1e-150 to 1e150";
         NoiseLevel::new(-0.5, 1.0) => "alpha is -0.5, allowed: 0, or 1e-150 to 1e150";
         NoiseLevel::new(1.0, INF) => "sigma is inf, allowed: 0, or 1e-150 to 1e150";
-        NoiseLevel::new(1.0, 0.5e-150) => format!("sigma is {}, allowed: 0, or 1e-150 to 1e150", 0.5e-150);
+        NoiseLevel::new(1.0, 0.5e-150) => "sigma is 5e-151, allowed: 0, or 1e-150 to 1e150";
         NoiseLevel::new(0.0, 0.0) => "sigma is 0, allowed: above 0 where alpha is 0";
         NoiseLevel::new(-0.0, 0.0) => "sigma is 0, allowed: above 0 where alpha is 0";
         NoiseLevel::from_alpha_bar(1.5) => "alpha_bar is 1.5, allowed: 0, or 1e-300 to 1";
@@ -29,7 +29,7 @@ fn levels_times_and_variances() {
         NoiseLevel::from_alpha_bar(-0.5) => "alpha_bar is -0.5, allowed: 0, or 1e-300 to 1";
         NoiseLevel::variance_preserving(snr(691.0)) => "log-SNR is 691, allowed: -690 to 690, or infinite";
         NoiseLevel::rectified_flow(snr(-691.0)) => "log-SNR is -691, allowed: -690 to 690, or infinite";
-        NoiseLevel::variance_exploding(sigma(1e200)) => format!("sigma is {}, allowed: 0, or 1e-150 to 1e150", 1e200);
+        NoiseLevel::variance_exploding(sigma(1e200)) => "sigma is 1e200, allowed: 0, or 1e-150 to 1e150";
         LogSnr::new(NAN) => "log-SNR is NaN, allowed: any number, also infinite";
         Step::fractional(-1.0) => "step is -1, allowed: a finite number from 0 on";
         Step::fractional(INF) => "step is inf, allowed: a finite number from 0 on";
@@ -91,7 +91,14 @@ fn conversions_without_a_value() {
     let here = level(0.6, 0.8);
     let (pure, data) = (NoiseLevel::NOISE, NoiseLevel::CLEAN);
     let none = |what, at: NoiseLevel| {
-        let (alpha, sigma) = (at.alpha(), at.sigma());
+        let written = |x: f64| {
+            if x > 0.0 && x < 1e-12 || x > 1e21 {
+                format!("{x:e}")
+            } else {
+                x.to_string()
+            }
+        };
+        let (alpha, sigma) = (written(at.alpha()), written(at.sigma()));
         format!(
             "a conversion of {what} prediction has no value at alpha = {alpha}, sigma = {sigma}"
         )
@@ -132,9 +139,9 @@ fn tables_of_betas() {
         Discrete::from_betas([0.1, -0.1]) => beta(1, "-0.1");
         Discrete::from_betas([0.0]) => beta(0, "0");
         Discrete::from_betas([0.1, 1.0]) => beta(1, "1");
-        Discrete::from_betas([1e-310]) => beta(0, &1e-310.to_string());
+        Discrete::from_betas([1e-310]) => beta(0, "1e-310");
         Discrete::from_betas([0.4, 1e-30]) => format!("levels[1] has log-SNR {near} after {near}, allowed: strictly one way");
-        Discrete::from_betas([1.0 - 1e-16; 20]) => format!("alpha_bars[18] is {}, allowed: 1e-300 to 1", (1.0 - (1.0 - 1e-16_f64)).powi(19));
+        Discrete::from_betas([1.0 - 1e-16; 20]) => format!("alpha_bars[18] is {:e}, allowed: 1e-300 to 1", (1.0 - (1.0 - 1e-16_f64)).powi(19));
         Discrete::from_alpha_bars(&[]) => "number of steps is 0, allowed: 1 or more";
         Discrete::from_alpha_bars(&[NAN]) => "alpha_bars[0] is NaN, allowed: 1e-300 to below 1, or 0 for the last";
         Discrete::from_alpha_bars(&[0.5, 0.5]) => "alpha_bars[1] is 0.5, allowed: 1e-300 to below 0.5, or 0 for the last";
@@ -298,13 +305,13 @@ fn grids() {
         Grid::at_log_snrs(&table, &[snr(99.0)]) => format!("log-SNR is 99, allowed: {} to {}", snr_of(9), snr_of(0));
         one.clone().ending_at(node.level) => order(1, node.level.log_snr().get(), node.level.log_snr().get());
         one.with_times(&[]) => "times to tell has 0 entries for a batch of 1";
-        Grid::leading(&table, 0, 0) => no_steps;
+        Grid::leading(&table, 0, 0) => "number of steps is 0, allowed: 1 to 10, the steps of the schedule";
         Grid::leading(&table, 11, 0) => "number of steps is 11, allowed: 1 to 10, the steps of the schedule";
         Grid::leading(&table, 10, 1) => "step is 10, allowed: 0 to 9";
         Grid::leading(&table, 2, usize::MAX) => "step is 18446744073709552000, allowed: 0 to 9";
-        Grid::trailing(&table, 0) => no_steps;
+        Grid::trailing(&table, 0) => "number of steps is 0, allowed: 1 to 10, the steps of the schedule";
         Grid::trailing(&table, 11) => "number of steps is 11, allowed: 1 to 10, the steps of the schedule";
-        Grid::linspace(&table, 0) => no_steps;
+        Grid::linspace(&table, 0) => "number of steps is 0, allowed: 1 to 10, the steps of the schedule";
         Grid::linspace(&table, 11) => "number of steps is 11, allowed: 1 to 10, the steps of the schedule";
         Grid::uniform_time(&Cosine, 0) => no_steps;
         Grid::uniform_log_snr(&edm, 0) => no_steps;

@@ -16,6 +16,7 @@ use crate::{
         words::{Algorithm, Words},
     },
     solver::{Consistency, Ddpm, EulerMaruyama, FinalMean, Langevin, LinearMultistep},
+    time::MOST_STEPS,
 };
 
 /// What the classes of EDM share.
@@ -25,7 +26,7 @@ const OF_EDM: Class = Class {
     betas: &[],
     network_time: "`ln(sigma) / 4`",
     schedule: |keys| {
-        keys.count_in("num_train_timesteps", 1..=16_777_216)?;
+        keys.count_in("num_train_timesteps", 1..=MOST_STEPS)?;
         Kind::log_sigma(keys, 0.25)
     },
     spacing: Family::Whole,
@@ -80,7 +81,7 @@ pub(super) const COSINE_DPM_SOLVER: Class = Class {
     ],
     network_time: "`(2 / pi) atan(sigma)`",
     schedule: |keys| {
-        keys.count_in("num_train_timesteps", 1..=16_777_216)?;
+        keys.count_in("num_train_timesteps", 1..=MOST_STEPS)?;
         let (max, min) = Kind::ends(keys)?;
         Ok(Kind::Atan { max, min })
     },

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Error, Grid, Sigma,
     grid::{Beta, Karras, Node, PolyExponential, SigmaCurve},
+    time::MOST_STEPS,
 };
 
 /// What a grid is asked for.
@@ -67,8 +68,8 @@ impl<T: Copy + std::fmt::Debug> Walk<T> {
 /// The grid of the class.
 pub(super) fn walk(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, options, n) = (ask.keys, ask.options, ask.n);
-    if !(1..=16_777_216).contains(&n) {
-        return Err(keys.refuse_steps(n, "1 to 16777216"));
+    if !(1..=MOST_STEPS).contains(&n) {
+        return Err(keys.refuse_steps(n, format!("1 to {MOST_STEPS}")));
     }
     let lists = [
         ("sigmas", &options.sigmas, Argument::Sigmas),

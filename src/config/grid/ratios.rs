@@ -13,6 +13,7 @@ use crate::{
     },
     grid::{Karras, PolyExponential},
     schedule::NoiseSchedule,
+    time::MOST_STEPS,
 };
 
 /// `sigma_schedule`: whether it is that of Karras.
@@ -79,7 +80,7 @@ fn sigmas(ask: &Ask<'_>, n: usize) -> Result<Grid<Timestep>, Error> {
 /// The grid of consistency models: every so many of the sigmas they were trained on, to the least.
 pub(in super::super) fn consistency(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (keys, n) = (ask.keys, ask.n);
-    let trained = keys.count_in("num_train_timesteps", 1..=16_777_216)?;
+    let trained = keys.count_in("num_train_timesteps", 1..=MOST_STEPS)?;
     if n > trained {
         let allowed = format!("1 to {trained}, the steps of the training");
         return Err(keys.refuse_steps(n, allowed));

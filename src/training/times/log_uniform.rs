@@ -1,7 +1,7 @@
 //! Sigmas uniform in their logarithm.
 
 use super::{TimeSampler, check_share};
-use crate::{Error, Sigma};
+use crate::{Error, Sigma, error::Number};
 
 /// `ln sigma` uniform between two ends: uniform times of the
 /// [geometric schedule](crate::schedule::VeGeometric).
@@ -35,7 +35,7 @@ impl LogUniform {
             return Err(Error::range("low sigma", low, "1e-150 to 1e150"));
         }
         if !(high > low && high <= 1e150) {
-            let allowed = format!("above {low} and up to 1e150");
+            let allowed = format!("above {} and up to 1e150", Number(low));
             return Err(Error::range("high sigma", high, allowed));
         }
         Ok(Self { low, high })

@@ -42,7 +42,7 @@ impl LossSecondMoment {
     ///
     /// # Errors
     ///
-    /// If there are no steps.
+    /// If there are no steps, or more than 2^24.
     pub fn new(steps: usize) -> Result<Self, Error> {
         UniformStep::new(steps)?;
         Ok(Self::built(vec![Vec::new(); steps], 10, 0.001))

@@ -1,7 +1,7 @@
 //! No preference.
 
 use super::{TimeSampler, check_share};
-use crate::{Error, Step, Time};
+use crate::{Error, Step, Time, error::Number, time::check_steps};
 
 /// Every time between two ends alike; by default 0 and 1.
 ///
@@ -31,11 +31,19 @@ impl UniformTime {
     ///
     /// # Errors
     ///
-    /// If `high` is not above `low`.
+    /// If `high` is not above `low`, or their distance is more than an f64 holds.
     pub fn new(low: Time, high: Time) -> Result<Self, Error> {
         let (low, high) = (low.get(), high.get());
-        if !(high > low && (high - low).is_finite()) {
-            return Err(Error::range("high time", high, format!("above {low}")));
+        if high > low && (high - low).is_infinite() {
+            let allowed = "less far above the low time than an f64 tells";
+            return Err(Error::range("high time", high, allowed));
+        }
+        if !(high > low) {
+            return Err(Error::range(
+                "high time",
+                high,
+                format!("above {}", Number(low)),
+            ));
         }
         Ok(Self { low, high })
     }
@@ -82,11 +90,9 @@ impl UniformStep {
     ///
     /// # Errors
     ///
-    /// If there are none.
+    /// If there are none, or more than 2^24.
     pub fn new(count: usize) -> Result<Self, Error> {
-        if count == 0 {
-            return Err(Error::range("number of steps", 0.0, "1 or more"));
-        }
+        check_steps(count)?;
         Ok(Self { count })
     }
 }
