@@ -103,8 +103,9 @@ fn no_old_name_is_left() {
         "Spread",
         "Reached",
         "PlusPlus",
-        "told",
-        "telling",
+        "network is told",
+        "NoiseSchedule::told",
+        "Grid::telling",
         "Noise::seeded",
         "Coordinates::Ratio",
         "lowering_final_orders",
@@ -114,7 +115,8 @@ fn no_old_name_is_left() {
         "likelihood_guide",
     ];
     for word in old {
-        let wrong = lines(|_, line| has_word(line, word));
+        // Titles of papers are not ours to rename.
+        let wrong = lines(|_, line| has_word(line, word) && !line.contains("Source: "));
         assert!(wrong.is_empty(), "{word}: {wrong:#?}");
     }
 }

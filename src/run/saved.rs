@@ -1,6 +1,6 @@
 //! A run that is put away and taken up again.
 
-use std::{collections::VecDeque, fmt::Debug, marker::PhantomData, sync::Arc};
+use std::{fmt::Debug, marker::PhantomData, sync::Arc};
 
 use super::{Run, lent::Lent, progress::Progress};
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
 ///
 /// It holds what the run has beside its plan. Three things are the caller's and stored beside it: the plan
 /// (or what it is made of; its [`fingerprint`](Plan::fingerprint) is checked), the source of noise, and
-/// what the network [remembers](crate::Denoiser::memory).
+/// what the network [remembers](crate::Denoiser::memory). An edit such as
+/// [`Inpaint`](crate::editing::Inpaint) is stored whole. An adaptive run has no plan, and is not stored.
 ///
 /// | run between two steps of | states |
 /// |---|--:|
@@ -256,15 +257,11 @@ impl<T: Copy + Debug> Plan<T> {
                 return Err(Error::NotFinite { what, step });
             }
         }
-        let mut history = VecDeque::with_capacity(self.most_kept() + 1);
-        history.extend(saved.predictions);
-        Ok(Progress {
-            at_trial: has_trial,
-            trial: saved.trial,
-            history,
-            done,
-            draws: saved.draws,
-            ..Progress::at_start(self.most_kept(), saved.state)?
-        })
+        let mut progress = Progress::at_start(self, saved.state)?;
+        progress.history.extend(saved.predictions);
+        progress.at_trial = saved.trial.is_some();
+        progress.trial = saved.trial;
+        (progress.done, progress.draws) = (done, saved.draws);
+        Ok(progress)
     }
 }
