@@ -1021,7 +1021,7 @@ fn bad_input_is_refused() {
         ),
         (
             Together::new((), 0).map(drop),
-            "number of predictions is 0, allowed: 1 or more",
+            "number of predictions is 0, allowed: 1 to 16777216",
         ),
         (
             Classifier::new((), (), nan).map(drop),
