@@ -8,35 +8,28 @@
 //! - Deterministic samplers: mean distance of the end points from those of the exact flow from the same
 //!   starts (a run of 2000 steps of order 3).
 //! - Stochastic ones: sliced Wasserstein distance of the end points from exact samples, next to that
-//!   between two sets of exact samples, below which nothing can be time.
+//!   between two sets of exact samples, below which nothing can be told.
 
-use std::{
-    error::Error, f64::consts::PI, fs, io::BufWriter, path::Path, process::ExitCode, time::Instant,
-};
+#[path = "shared/ruler.rs"]
+mod ruler;
+
+use std::{error::Error, fs, io::BufWriter, path::Path, process::ExitCode, time::Instant};
 
 use gaussian_diffusion::{
-    GaussianMixture, Grid, Plan, Sampler, SeededNoise, Step,
-    rand::{SeedableRng, rngs::StdRng},
+    Sampler,
     sampler::{GridName, Kind, SolverName},
-    schedule::Discrete,
-    solver::ExponentialAdams,
 };
 use ndarray::Array2;
+use ruler::{Ruler, draws, within};
 
 /// Points of a deterministic run, and of a stochastic one.
 const POINTS: (usize, usize) = (256, 6000);
 /// Evaluations that the table shows: the run with the most steps that needs no more.
 const BUDGETS: [usize; 4] = [5, 10, 20, 50];
-const REFERENCE_STEPS: usize = 2000;
 /// The budget whose end points are drawn, how many of them, and the half-width of their square.
 const PICTURED: usize = 10;
 const DRAWN: usize = 256;
 const REACH: f64 = 2.0;
-/// Other sets of exact samples that the first is compared with.
-const PAIRS: usize = 8;
-/// Directions in which distributions are compared.
-const DIRECTIONS: usize = 24;
-
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -64,28 +57,11 @@ struct Row {
 fn run(folder: &Path) -> Outcome<()> {
     let begin = Instant::now();
     fs::create_dir_all(folder)?;
-    let schedule = Discrete::stable_diffusion()?;
-    let mut network = three_clouds()?;
-    let mut rng = StdRng::seed_from_u64(2);
-    let data = network.sample(POINTS.1, &mut rng);
-    let mut floor = 0.0;
-    for _ in 0..PAIRS {
-        let other = network.sample(POINTS.1, &mut rng);
-        floor += distribution_distance(&data, &other) / PAIRS as f64;
-    }
-
-    let fine = Plan::new(
-        &schedule,
-        &Grid::uniform_log_snr(&schedule, REFERENCE_STEPS)?,
-        &ExponentialAdams::deis(3)?,
-    )?;
-    let start: Array2<f64> = fine.prior((POINTS.0, 2), &mut SeededNoise::new(1))?;
-    let flow = fine.sample(start.clone(), &mut network, &mut SeededNoise::new(3))?;
-
+    let mut ruler = Ruler::new(POINTS.0, POINTS.1)?;
     let mut rows = Vec::new();
     for sampler in samplers() {
         // One that draws noise in long runs only is held to one measure all the same.
-        let plans = BUDGETS.map(|budget| within(sampler, &schedule, budget));
+        let plans = BUDGETS.map(|budget| within(sampler, ruler.schedule(), budget));
         let stochastic = plans.iter().flatten().any(draws);
         let mut pictured = None;
         let mut points = Vec::new();
@@ -94,17 +70,7 @@ fn run(folder: &Path) -> Outcome<()> {
                 points.push(None);
                 continue;
             };
-            let mut noise = SeededNoise::new(4);
-            let (end, error) = if stochastic {
-                let start = plan.prior((POINTS.1, 2), &mut noise)?;
-                let end = plan.sample(start, &mut network, &mut noise)?;
-                let error = distribution_distance(&data, &end);
-                (end, error)
-            } else {
-                let end = plan.sample(start.clone(), &mut network, &mut noise)?;
-                let error = mean_distance(&flow, &end);
-                (end, error)
-            };
+            let (error, end) = ruler.error(&plan, stochastic)?;
             points.push(Some((plan.evaluations(), error)));
             if budget == PICTURED {
                 pictured = Some(end);
@@ -119,8 +85,13 @@ fn run(folder: &Path) -> Outcome<()> {
         });
     }
     rows.sort_by_key(|row| row.stochastic);
-    print(&rows, floor);
-    write_panels(&folder.join("samplers.png"), &rows, floor, [&flow, &data])?;
+    print(&rows, ruler.floor());
+    write_panels(
+        &folder.join("samplers.png"),
+        &rows,
+        ruler.floor(),
+        ruler.exact(),
+    )?;
     println!(
         "\nsamplers.png in {}, {:.1} s",
         folder.display(),
@@ -143,54 +114,6 @@ fn samplers() -> Vec<Sampler> {
     samplers
 }
 
-/// Three narrow clouds of unequal weight, neither round nor in a line.
-fn three_clouds() -> Result<GaussianMixture, gaussian_diffusion::Error> {
-    GaussianMixture::diagonal(&[
-        (0.5, [-1.0, -0.4], [0.04, 0.01]),
-        (0.3, [0.9, -0.6], [0.01, 0.05]),
-        (0.2, [0.2, 1.1], [0.03, 0.02]),
-    ])
-}
-
-/// The plan with the most steps that makes no more evaluations than allowed.
-fn within(sampler: Sampler, schedule: &Discrete, budget: usize) -> Option<Plan<Step>> {
-    let plans = (1..=budget).rev().map(|n| sampler.plan(schedule, n).ok());
-    plans.flatten().find(|plan| plan.evaluations() <= budget)
-}
-
-fn draws(plan: &Plan<Step>) -> bool {
-    let stages = plan.stages().iter().map(|planned| &planned.stage);
-    let mut updates = stages.flat_map(|stage| [&stage.renoise, &stage.commit, &stage.trial]);
-    updates.any(|update| {
-        let update = update.as_ref();
-        update.is_some_and(|update| update.noise.draws())
-    })
-}
-
-fn mean_distance(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
-    let rows = a.rows().into_iter().zip(b.rows());
-    let sum: f64 = rows.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum();
-    sum / a.nrows() as f64
-}
-
-/// Mean distance of equal quantiles, over directions: sliced Wasserstein-1.
-fn distribution_distance(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
-    let mut sum = 0.0;
-    for k in 0..DIRECTIONS {
-        let (sin, cos) = (k as f64 * PI / DIRECTIONS as f64).sin_cos();
-        let along = |points: &Array2<f64>| {
-            let rows = points.rows().into_iter();
-            let mut places: Vec<_> = rows.map(|row| cos * row[0] + sin * row[1]).collect();
-            places.sort_by(f64::total_cmp);
-            places
-        };
-        let (a, b) = (along(a), along(b));
-        let distance: f64 = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).sum();
-        sum += distance / a.len() as f64;
-    }
-    sum / DIRECTIONS as f64
-}
-
 fn print(rows: &[Row], floor: f64) {
     let heading = |title: &str| {
         println!("\n{title}");
@@ -199,12 +122,12 @@ fn print(rows: &[Row], floor: f64) {
         println!();
     };
     heading("deterministic: mean distance from the exact flow");
-    let mut time = false;
+    let mut headed = false;
     for (number, row) in (1..).zip(rows) {
-        if row.stochastic && !time {
+        if row.stochastic && !headed {
             heading("stochastic: sliced Wasserstein distance from exact samples");
             println!("{:<35}{floor:>10.4}", "(two sets of exact samples)");
-            time = true;
+            headed = true;
         }
         print!("{number:>3}  {:<30}", row.name);
         for point in &row.points {

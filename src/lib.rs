@@ -71,6 +71,8 @@ mod serialized;
 pub mod laws;
 
 /// Longer texts: guides, figures and papers. Their examples are tests.
+// `docs/images/NAME.md` defines the picture NAME as data, so that it shows wherever the page is read. The
+// definition in the page itself names a file, for a repository's pages; here it comes second and is void.
 pub mod docs {
     #[doc = include_str!("../docs/guide/index.md")]
     pub mod guide {
@@ -99,14 +101,23 @@ pub mod docs {
         #[doc = include_str!("../docs/guide/elsewhere.md")]
         pub mod elsewhere {}
     }
+    #[doc = include_str!("../docs/images/why.md")]
+    #[doc = include_str!("../docs/images/why_pixels.md")]
+    #[doc = include_str!("../docs/why.md")]
+    pub mod why {}
+    #[doc = include_str!("../docs/images/errors.md")]
+    #[doc = include_str!("../docs/images/errors_stochastic.md")]
+    #[doc = include_str!("../docs/images/grids.md")]
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
     #[doc = include_str!("../docs/names.md")]
     pub mod names {}
+    #[doc = include_str!("../docs/images/weights.md")]
     #[doc = include_str!("../docs/training.md")]
     pub mod training {}
     #[doc = include_str!("../docs/likelihood.md")]
     pub mod likelihood {}
+    #[doc = include_str!("../docs/images/guidance.md")]
     #[doc = include_str!("../docs/guidance.md")]
     pub mod guidance {}
     #[doc = include_str!("../docs/precision.md")]

@@ -114,7 +114,8 @@ fn no_old_name_is_left() {
         "likelihood_guide",
     ];
     for word in old {
-        let wrong = lines(|_, line| has_word(line, word));
+        // Titles of papers are not ours to rename.
+        let wrong = lines(|_, line| has_word(line, word) && !line.contains("Source: "));
         assert!(wrong.is_empty(), "{word}: {wrong:#?}");
     }
 }

@@ -1,0 +1,136 @@
+//! The pictures of the documentation, drawn from the numbers of the crate.
+//!
+//! `cargo run --release --example pictures [folder]` writes them to `docs/images`, each as `NAME.svg` and
+//! as `NAME.md`, which defines the image `NAME` for the pages of docs.rs without a second file. With
+//! `--check` it writes nothing and names the pictures that are no longer what it draws.
+
+mod chart;
+mod errors;
+mod grids;
+mod guidance;
+mod levels;
+mod mixture;
+mod panels;
+mod paths;
+mod weights;
+mod why;
+
+#[path = "../why/fewest.rs"]
+mod fewest;
+#[path = "../why/losses.rs"]
+#[allow(dead_code)]
+mod losses;
+#[path = "../shared/plane.rs"]
+mod plane;
+#[path = "../shared/ruler.rs"]
+#[allow(dead_code)]
+mod ruler;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use chart::Outcome;
+
+fn main() -> ExitCode {
+    let mut folder = default_folder();
+    let mut check = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--check" => check = true,
+            other => folder = other.into(),
+        }
+    }
+    let done = if check {
+        check_all(&folder)
+    } else {
+        write_all(&folder)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pictures: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn default_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images")
+}
+
+/// A picture by its name.
+type Picture = (&'static str, fn() -> Outcome<String>);
+
+const PICTURES: [Picture; 11] = [
+    ("schedules", levels::scales),
+    ("log_snr", levels::log_snr),
+    ("grids", grids::picture),
+    ("mixture", mixture::picture),
+    ("paths", paths::picture),
+    ("errors", errors::deterministic),
+    ("errors_stochastic", errors::stochastic),
+    ("guidance", guidance::picture),
+    ("weights", weights::picture),
+    ("why", why::losses),
+    ("why_pixels", why::evaluations),
+];
+
+/// The files of a picture: itself, and what defines it for a page that has no other file.
+fn files(name: &str, svg: String) -> [(String, String); 2] {
+    let mut uri = svg.replace('"', "'");
+    for (plain, encoded) in [
+        ("%", "%25"),
+        ("#", "%23"),
+        ("&", "%26"),
+        ("<", "%3C"),
+        (">", "%3E"),
+        (" ", "%20"),
+        ("\n", "%20"),
+    ] {
+        uri = uri.replace(plain, encoded);
+    }
+    let definition = format!("[{name}]: data:image/svg+xml,{uri}\n");
+    [
+        (format!("{name}.svg"), svg),
+        (format!("{name}.md"), definition),
+    ]
+}
+
+fn write_all(folder: &Path) -> Outcome<()> {
+    fs::create_dir_all(folder)?;
+    for (name, draw) in PICTURES {
+        for (file, text) in files(name, draw()?) {
+            println!("{file:>24} {:>7} bytes", text.len());
+            fs::write(folder.join(file), text)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_all(folder: &Path) -> Outcome<()> {
+    let mut stale = Vec::new();
+    for (name, draw) in PICTURES {
+        for (file, text) in files(name, draw()?) {
+            if fs::read_to_string(folder.join(&file)).ok().as_ref() != Some(&text) {
+                stale.push(file);
+            }
+        }
+    }
+    match stale.as_slice() {
+        [] => Ok(()),
+        _ => Err(format!(
+            "{} in {} not what `cargo run --release --example pictures` draws now",
+            stale.join(", "),
+            folder.display()
+        )
+        .into()),
+    }
+}
+
+#[test]
+fn pictures_are_what_their_program_draws() {
+    check_all(&default_folder()).unwrap();
+}
