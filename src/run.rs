@@ -237,7 +237,7 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         })
     }
 
-    /// The state as it stands, and is kept.
+    /// The state as it stands, and is kept; where a trial point is pending, what that was made of.
     pub fn state(&self) -> &Kept<V> {
         &self.progress.state
     }

@@ -8,8 +8,8 @@ use gaussian_diffusion::{
     Plan, Point, Prediction, Sampler, SavedRun, SeededNoise, Sigma, State, Step, Time,
     denoiser::{Clip, DynamicThreshold, WithVjp},
     grid::{
-        AlignYourSteps, Beta, BongTangent, Karras, KlOptimal, LinearQuadratic, LogitNormalCurve,
-        Node, PolyExponential, SigmaCurve, VpCurve,
+        AlignYourSteps, Beta, BongTangent, FlowCurve, Karras, KlOptimal, LaplaceCurve,
+        LinearQuadratic, LogitNormalCurve, Node, PolyExponential, SigmaCurve, VpCurve,
     },
     guidance::{GaussianPosterior, Measurement, Predictors, Together},
     likelihood::{Continuous, Discretized, Hutchinson},
@@ -66,7 +66,7 @@ fn point() -> Point<Step> {
 #[test]
 fn every_curve_refuses_more_sigmas_than_memory_holds() {
     let (max, min) = (sigma(80.0), sigma(0.1));
-    let curves: [Box<dyn SigmaCurve>; 9] = [
+    let curves: [Box<dyn SigmaCurve>; 11] = [
         Box::new(Karras::new(max, min, 7.0).unwrap()),
         Box::new(PolyExponential::new(max, min, 1.0).unwrap()),
         Box::new(Beta::new(max, min, 0.6, 0.6).unwrap()),
@@ -76,6 +76,8 @@ fn every_curve_refuses_more_sigmas_than_memory_holds() {
         Box::new(LogitNormalCurve::for_length(1024).unwrap()),
         Box::new(VpCurve::default()),
         Box::new(AlignYourSteps::StableDiffusion15),
+        Box::new(LaplaceCurve::new(max, min, 0.0, 0.5).unwrap()),
+        Box::new(FlowCurve::new(3.0).unwrap().with_last(0.1).unwrap()),
     ];
     for (i, curve) in curves.iter().enumerate() {
         for n in HUGE.into_iter().chain([0]) {

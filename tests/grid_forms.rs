@@ -744,7 +744,7 @@ fn bad_input_is_refused_by_name() {
         ),
         (
             message(Grid::lcm(&s, 1, 0, 1.0)),
-            "number of steps is 0, allowed: 1 to 16777216",
+            "number of original steps is 0, allowed: 1 to 1000, the steps of the schedule",
         ),
         (
             message(Grid::lcm(&s, 1, 50, 0.0)),

@@ -10,8 +10,9 @@ use gaussian_diffusion::{
     Parameterization, Plan, Posterior, ReverseStep, Sigma, SigmaData, Step, Time, Variance,
     denoiser::{consistency_model, preconditioning::Preconditioning, trigflow},
     grid::{
-        AlignYourSteps, Beta, BongTangent, DynamicShift, Karras, KlOptimal, LinearQuadratic,
-        LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
+        AlignYourSteps, Beta, BongTangent, DynamicShift, FlowCurve, Karras, KlOptimal,
+        LaplaceCurve, LinearQuadratic, LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve,
+        flux2_mu, steps_for_strength,
     },
     plan::{Moments, Restart},
     sampler::GridName,
@@ -145,7 +146,7 @@ fn curve(u: Source<'_, '_>) -> Option<Box<dyn SigmaCurve>> {
     ) -> Option<Box<dyn SigmaCurve>> {
         check(made).map(|it| Box::new(it) as _)
     }
-    match u.int_in_range(0..=9).unwrap_or(0) {
+    match u.int_in_range(0..=11).unwrap_or(0) {
         0 => boxed(Karras::new(sigma(u), sigma(u), f(u))),
         1 => boxed(PolyExponential::new(sigma(u), sigma(u), f(u))),
         2 => boxed(Beta::new(sigma(u), sigma(u), f(u), f(u))),
@@ -155,6 +156,8 @@ fn curve(u: Source<'_, '_>) -> Option<Box<dyn SigmaCurve>> {
         6 => boxed(LogitNormalCurve::new(f(u), f(u), snr(u), snr(u))),
         7 => boxed(LogitNormalCurve::for_length(n(u))),
         8 => boxed(VpCurve::new(f(u), f(u), f(u))),
+        9 => boxed(LaplaceCurve::new(sigma(u), sigma(u), f(u), f(u))),
+        10 => boxed(FlowCurve::new(f(u)).and_then(|it| it.with_last(f(u)))),
         _ => Some(Box::new(AlignYourSteps::StableDiffusionXl)),
     }
 }
@@ -208,6 +211,7 @@ where
         0 => grid.shifted(schedule, f(u)),
         1 => grid.part(n(u)..n(u)),
         2 => grid.tail(n(u)),
+        3 if u.arbitrary().unwrap_or(true) => grid.strength_up(f(u)),
         3 => grid.strength(f(u)),
         4 => grid.strength_and_one(f(u)),
         5 => grid.starting_at(schedule, level(u)),

@@ -6,38 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{
     classes::{Class, Family},
+    defaults::Default,
     file,
     words::{Curve, Spacing, Words},
 };
 use crate::{Error, time::MOST_STEPS};
-
-/// What a class takes where a file is silent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Default {
-    Null,
-    Flag(bool),
-    Number(f64),
-    Word(&'static str),
-    EmptyList,
-}
-
-/// Keys with their defaults.
-pub(super) type Group = &'static [(&'static str, Default)];
-
-impl Default {
-    fn to_value(self) -> Value {
-        match self {
-            Self::Null => Value::Null,
-            Self::Flag(flag) => flag.into(),
-            Self::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
-                (number as i64).into()
-            }
-            Self::Number(number) => number.into(),
-            Self::Word(word) => word.into(),
-            Self::EmptyList => Value::Array(Vec::new()),
-        }
-    }
-}
 
 /// What stands for the number of steps in the place of a key.
 pub(super) const STEPS: &str = "number of steps";
@@ -103,7 +76,7 @@ impl Keys {
     pub fn ignored(&self) -> Result<Vec<String>, Error> {
         let idle = match self.curve()? {
             None => true,
-            Some(curve) => curve == Curve::Lu || self.is_unbounded(curve),
+            Some(curve) => self.is_unbounded(curve),
         };
         let is_idle = |key: &str| {
             let is_bound = matches!(key, "sigma_min" | "sigma_max");
@@ -117,7 +90,8 @@ impl Keys {
 
     /// Whether a curve of this class does not read `sigma_min` and `sigma_max`.
     pub fn is_unbounded(&self, curve: Curve) -> bool {
-        curve == Curve::Karras && self.class.quirks.karras_is_unbounded
+        let karras_is = self.class.quirks.karras_is_unbounded;
+        curve == Curve::Lu || curve == Curve::Karras && karras_is
     }
 
     /// The value of a key, if the class has it.
@@ -136,7 +110,9 @@ impl Keys {
     pub fn chosen(&self, key: &'static str, otherwise: f64) -> Result<f64, Error> {
         match self.file.get(key) {
             None => Ok(otherwise),
-            Some(value) => value.as_f64().ok_or_else(|| self.refuse(key, "a number")),
+            Some(value) => value
+                .as_f64()
+                .ok_or_else(|| self.error(key, file::brief(value), "a number")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Shifted times of a flow, as a curve.
 
 use super::SigmaCurve;
-use crate::Error;
+use crate::{Error, time::check_steps};
 
 /// `sigma_i = k u / (1 + (k - 1) u)` with `u = 1 - i / n`: the even times of a flow, shifted by a factor
 /// `k`, and stretched to a last value where one is asked for.
@@ -59,6 +59,7 @@ impl FlowCurve {
 
 impl SigmaCurve for FlowCurve {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         // What is gone of the way, `1 - sigma`.
         let gone = |i: usize| i as f64 / (i as f64 + self.factor * (n - i) as f64);
         let stretch = match self.last {

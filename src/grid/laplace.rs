@@ -1,7 +1,7 @@
 //! Log-SNRs spread as a Laplace law.
 
 use super::{SigmaCurve, curve::Ends};
-use crate::{Error, Sigma};
+use crate::{Error, Sigma, time::check_steps};
 
 /// `ln sigma_i = mean - scale sign(1/2 - f) ln(1 - 2 |1/2 - f| + 1e-5)` with `f = i / (n - 1)`, kept
 /// between the ends.
@@ -50,6 +50,7 @@ impl LaplaceCurve {
 
 impl SigmaCurve for LaplaceCurve {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
+        check_steps(n)?;
         let Ends { max, min } = self.ends;
         let intervals = n.saturating_sub(1).max(1) as f64;
         let sigma = |i: usize| {

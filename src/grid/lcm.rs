@@ -32,12 +32,7 @@ impl Grid<Step> {
         S: NoiseSchedule<Time = Step> + ?Sized,
     {
         let stride = counted_for(schedule, "number of original steps", original)? / original;
-        super::part::check_strength(strength)?;
-        let kept = (original as f64 * strength) as usize;
-        if kept == 0 {
-            let allowed = format!("such that {original} times it is 1 or more");
-            return Err(Error::range("strength", strength, allowed));
-        }
+        let kept = super::steps_of_strength(original, strength)?;
         if !(1..=kept).contains(&n) {
             let allowed = format!("1 to {kept}, the original steps of this strength");
             return Err(Error::range("number of steps", n as f64, allowed));

@@ -6,7 +6,8 @@ use super::Plan;
 use crate::{NoiseLevel, UpdateNoise, solver::Update};
 
 impl<T: Copy + Debug> Plan<T> {
-    /// A number that tells this table from others: FNV-1a over all that a run takes from it.
+    /// A number that tells this table from others: FNV-1a over all that a run takes from it, with what the
+    /// network is given as `{:?}` writes it.
     ///
     /// It is the same in every process, and for a plan that was written and read; its name plays no part.
     /// A plan that is computed again on another machine may differ in the last digits of a coefficient,

@@ -90,11 +90,12 @@ impl<T: Copy + Debug> Plan<T> {
     }
 
     /// The same, with somebody looking on who may stop it: the run ends with the step that was looked at,
-    /// whatever the solver, and what is given is at the level that this step reaches,
-    /// [`levels`](Self::levels)`[at.step + 1]`.
+    /// whatever the solver, and what is given is at the level that this step reaches, `seen.at.to`, before any
+    /// noise of the next one.
     ///
-    /// That takes the evaluations that the step has left. To go on later, stop a [`Run`]
-    /// ([`Run::sample_observed`]): the state alone is all of a run only where the solver keeps nothing else.
+    /// That takes the evaluations that the step has left. To go on later, stop a [`Run`](crate::Run)
+    /// ([`Run::sample_observed`](crate::Run::sample_observed)): the state alone is all of a run only where the
+    /// solver keeps nothing else.
     ///
     /// # Errors
     ///

@@ -17,7 +17,8 @@ use crate::{
 ///
 /// It holds what the run has beside its plan. Three things are the caller's and stored beside it: the plan
 /// (or what it is made of; its [`fingerprint`](Plan::fingerprint) is checked), the source of noise, and
-/// what the network [remembers](crate::Denoiser::memory).
+/// what the network [remembers](crate::Denoiser::memory). An edit such as
+/// [`Inpaint`](crate::editing::Inpaint) is stored whole. An adaptive run has no plan, and is not stored.
 ///
 /// | run between two steps of | states |
 /// |---|--:|

@@ -297,7 +297,7 @@ fn a_range_depends_on_what_was_given_before() {
     let none = Grid::lcm(&table, 1, 10, 0.05).map(drop);
     assert_eq!(
         found(none),
-        "strength is 0.05, allowed: such that 10 times it is 1 or more"
+        "strength is 0.05, allowed: 1 / 10 or more for one step of 10"
     );
     let strength = Grid::every(&table).unwrap().strength(0.05).map(drop);
     assert_eq!(

@@ -231,3 +231,42 @@ fn jobs_keep_their_plan() {
         .collect();
     assert_eq!(found, [first, second]);
 }
+
+/// A part of a grid is a run of its own: what its documentation says of two of them.
+#[test]
+fn parts_are_the_whole_for_solvers_without_memory() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let apart = |name: &str| {
+        let sampler = Sampler::from_name(name).unwrap();
+        let grid = sampler.grid(&schedule, 20).unwrap();
+        let solver = sampler.solver().solver(&schedule, &grid, 20).unwrap();
+        let plan = |grid: &Grid<Step>| Plan::new(&schedule, grid, &solver).unwrap();
+        let whole = plan(&grid)
+            .sample(start(2), &mut net(), &mut SeededNoise::new(3))
+            .unwrap();
+        let (head, tail) = (
+            plan(&grid.part(0..12).unwrap()),
+            plan(&grid.tail(8).unwrap()),
+        );
+        let mut noise = SeededNoise::new(3);
+        let half = head.sample(start(2), &mut net(), &mut noise).unwrap();
+        let both: Batch = tail.sample(half, &mut net(), &mut noise).unwrap();
+        (both - whole)
+            .iter()
+            .fold(0.0_f64, |most, d| most.max(d.abs()))
+    };
+    for name in ["DDIM", "DDPM", "Euler a", "Heun", "DPM2", "DPM++ SDE"] {
+        assert_eq!(apart(name), 0.0, "{name}");
+    }
+    for name in [
+        "DPM++ 2M",
+        "dpmpp_2m_sde karras",
+        "dpmpp_3m_sde",
+        "UniPC",
+        "sa_solver",
+        "LMS",
+    ] {
+        println!("{name}: {:.1e}", apart(name));
+        assert!(apart(name) > 1e-4, "{name}: {}", apart(name));
+    }
+}

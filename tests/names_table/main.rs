@@ -6,10 +6,11 @@
 //! names_table` writes the page anew.
 
 mod grids;
+mod solvers;
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
-use gaussian_diffusion::sampler::GridName;
+use gaussian_diffusion::sampler::{GridName, SolverName};
 
 pub(crate) const WEBUI: &str = "WebUI";
 pub(crate) const COMFYUI: &str = "ComfyUI";
@@ -145,9 +146,11 @@ fn filled(page: &str, tables: &[(&str, String)]) -> String {
 fn the_page_says_what_the_programs_compute() {
     let grids = cells(grids::ENTRIES, grids::compare);
     let grids = table(GridName::all().map(|name| name.to_string()), &grids);
+    let solvers = cells(solvers::ENTRIES, solvers::compare);
+    let solvers = table(SolverName::all().map(|name| name.to_string()), &solvers);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/names.md");
     let page = fs::read_to_string(&path).unwrap();
-    let made = filled(&page, &[("grids", grids)]);
+    let made = filled(&page, &[("grids", grids), ("solvers", solvers)]);
     if std::env::var_os("NAMES_TABLE").is_some_and(|value| value == "write") {
         fs::write(&path, &made).unwrap();
         return;
@@ -161,11 +164,16 @@ fn the_page_says_what_the_programs_compute() {
 /// Figures that no entry is for would go unsaid.
 #[test]
 fn every_figure_has_an_entry() {
-    let mut missing = grids::figures();
-    missing.retain(|(program, theirs)| {
-        !grids::ENTRIES
-            .iter()
-            .any(|one| one.program == program && one.theirs == theirs)
-    });
+    let mut missing = Vec::new();
+    for (figures, entries) in [
+        (grids::figures(), grids::ENTRIES),
+        (solvers::figures(), solvers::ENTRIES),
+    ] {
+        let has_entry = |figure: &(String, String)| {
+            let mut entries = entries.iter();
+            entries.any(|one| (one.program, one.theirs) == (&figure.0, &figure.1))
+        };
+        missing.extend(figures.into_iter().filter(|figure| !has_entry(figure)));
+    }
     assert_eq!(missing, []);
 }

@@ -88,15 +88,15 @@ fn print<N: Divergence<Array2<f32>, Step>>(
     let bound = VariationalBound::new(&grid, ModelVariance::LearnedRange, levels()?)?;
     let last = bound.last();
     let answer = asked.predict(&x_1, last.point)?;
-    let time = last.reconstruction(&digits.pixels, &x_1, &answer, &levels()?)?;
+    let decoded = last.reconstruction(&digits.pixels, &x_1, &answer, &levels()?)?;
 
     let flow = ProbabilityFlow::new(schedule)?.with_tolerance(TOLERANCE)?;
     let found = flow.log_density(&x_1, network)?;
     let sigma = last.point.level.sigma();
     let entropy = Nats::new(0.5 * PIXELS as f64 * (TAU * E * sigma * sigma).ln())?;
     let mut total = Vec::new();
-    for (time, density) in time.iter().zip(&found.log_density) {
-        let sum = time.nats() + density.value.nats() + entropy;
+    for (decoded, density) in decoded.iter().zip(&found.log_density) {
+        let sum = decoded.nats() + density.value.nats() + entropy;
         total.push(LogProbability::new(sum.get())?);
     }
     let total = Estimate::of(&total)?;

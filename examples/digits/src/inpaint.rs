@@ -30,7 +30,7 @@ const STRETCH: usize = 10;
 const TIMES: usize = 5;
 
 /// Keeps the upper halves of held-out digits, draws their lower halves, tells how well they fit, and
-/// shows some. The network is not time the class.
+/// shows some. The network is not given the class.
 pub fn report(
     path: &Path,
     network: &Network,
@@ -52,7 +52,7 @@ pub fn report(
         "\n{COPIES} completions of the upper halves of {} held-out digits",
         count / COPIES
     );
-    println!("                evaluations     class  diversity  time apart");
+    println!("                evaluations     class  diversity  told apart");
     let mut drawn = Vec::new();
     for (name, plan) in plans {
         let completed = complete(&plan, network, &digits.pixels, noise)?;

@@ -121,7 +121,7 @@ impl Neighbours<'_> {
 }
 
 /// The share of digits, in a pool of both kinds, whose nearest other is of their own kind: 1/2 if
-/// the kinds cannot be time apart.
+/// the kinds cannot be told apart.
 ///
 /// It sees what a mean and a covariance do not.
 pub fn told_apart(a: &Array2<f32>, b: &Array2<f32>) -> f64 {

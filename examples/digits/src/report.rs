@@ -46,7 +46,7 @@ pub fn quality(
         format!("{:.1} %", 100.0 * neighbours.accuracy(pixels, labels))
     };
     let nearest = |pixels: &Array2<f32>| format!("{:.2}", neighbours.mean_distance(pixels));
-    // Frechet and time apart, of as many digits in each row: both depend on the number.
+    // Frechet and told apart, of as many digits in each row: both depend on the number.
     let beside = |pixels: &Array2<f32>| {
         let frechet = Fit::of(pixels).frechet(&truth);
         let apart = 100.0 * told_apart(pixels, &held_out.pixels);
@@ -58,7 +58,7 @@ pub fn quality(
     };
 
     println!();
-    println!("                   digits   Frechet  time apart     class   nearest");
+    println!("                   digits   Frechet  told apart     class   nearest");
     let real = &held_out.pixels;
     let cells = [none(), none(), class(real, &held_out.labels), nearest(real)];
     row("held out", held_out.len(), cells);
@@ -83,7 +83,7 @@ pub fn quality(
         "
 Frechet     distance to the held-out digits, of Gaussians fitted to the pixels. It sees a mean and a
             covariance only, which a Gaussian fit has by construction
-time apart  share whose nearest other, among these and the held-out digits, is of their own kind;
+told apart  share whose nearest other, among these and the held-out digits, is of their own kind;
             50 % if nothing tells them apart
 class       share that three nearest neighbours of the digits trained on give the class asked for
 nearest     mean distance to the nearest digit trained on; far below that of held-out digits, it

@@ -33,7 +33,7 @@ pub fn draws(
 pub fn report(drawn: &[Array2<f32>], trained_on: &Digits, held_out: &Digits, asked: &[usize]) {
     let truth = Fit::of(&held_out.pixels);
     println!("\nguidance by the class, DDIM");
-    println!("scale        class  diversity    Frechet  time apart");
+    println!("scale        class  diversity    Frechet  told apart");
     let of_real = diversity(&held_out.pixels, &held_out.labels);
     let class = accuracy(trained_on, &held_out.pixels, &held_out.labels);
     println!("held out   {class:>5.1} %  {of_real:>9.2}          -           -");

@@ -22,9 +22,9 @@ use crate::{
 
 const BATCH: usize = 128;
 const RATE: f64 = 2e-3;
-/// How often the network is not time the class, so that it can do without and guidance has something
+/// How often the network is not given the class, so that it can do without and guidance has something
 /// to compare with.
-const UNTOLD: f64 = 0.1;
+const WITHOUT_CLASS: f64 = 0.1;
 
 /// Trains by this recipe. The network is left with the running average of its weights.
 pub fn train(
@@ -60,8 +60,8 @@ pub fn train(
             .map(|_| rng.random_range(0..digits.len()))
             .collect();
         let Digits { pixels: x0, labels } = digits.select(&places);
-        let time = |label| (!rng.random_bool(UNTOLD)).then_some(label);
-        let classes: Vec<Class> = labels.into_iter().map(time).collect();
+        let shown = |label| (!rng.random_bool(WITHOUT_CLASS)).then_some(label);
+        let classes: Vec<Class> = labels.into_iter().map(shown).collect();
         let (steps, by_time) = times.draw(BATCH, &mut rng)?;
 
         let (xt, eps) = schedule.draw_jump(&x0, &steps, &mut noise)?;

@@ -2,15 +2,15 @@
 
 use super::{
     Argument, Class, End, Family, Quirks, Start,
+    dpm_solver::dpm_solver_of,
     groups::{DPM_SOLVER, EDM, THRESHOLD},
-    multistep::dpm_solver_of,
     sigma::churned,
 };
 use crate::{
     Parameterization, Sigma,
     config::{
+        defaults::Default::{Flag, Null, Number, Word},
         grid::ratios,
-        keys::Default::{Flag, Null, Number, Word},
         network::{Network, sigma_data},
         schedule::Kind,
         words::{Algorithm, Words},
@@ -33,7 +33,10 @@ const OF_EDM: Class = Class {
     end: End::FinalSigmas,
     quirks: Quirks::NONE,
     grid: ratios::edm,
-    solver: |ask, stretch| churned(ask, stretch, Parameterization::Noise),
+    solver: |ask, section| {
+        let kept = Parameterization::Edm(sigma_data(ask.keys)?);
+        churned(ask, section, kept)
+    },
     network: Network::edm,
     keeps_noise: |_| Ok(None),
     start: Start::Root,
@@ -51,14 +54,14 @@ pub(super) const EDM_EULER: Class = Class {
 pub(super) const EDM_DPM_SOLVER: Class = Class {
     name: "EDMDPMSolverMultistepScheduler",
     keys: &[EDM, THRESHOLD, DPM_SOLVER],
-    solver: |ask, stretch| {
+    solver: |ask, section| {
         const OWN: Words<Algorithm> = &[
             ("dpmsolver++", Algorithm::DATA),
             ("sde-dpmsolver++", Algorithm::DATA_SDE),
             ("deis", Algorithm::DATA),
         ];
         let algorithm = ask.keys.word("algorithm_type", OWN)?;
-        dpm_solver_of(ask, stretch, algorithm)
+        dpm_solver_of(ask, section, algorithm)
     },
     ..OF_EDM
 };
@@ -85,7 +88,7 @@ pub(super) const COSINE_DPM_SOLVER: Class = Class {
         let (max, min) = Kind::ends(keys)?;
         Ok(Kind::Atan { max, min })
     },
-    solver: |ask, stretch| dpm_solver_of(ask, stretch, Algorithm::DATA_SDE),
+    solver: |ask, section| dpm_solver_of(ask, section, Algorithm::DATA_SDE),
     ..OF_EDM
 };
 

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     Error, Parameterization,
     config::{
+        defaults::Default::{Flag, Null, Number},
         grid::{Ask, flow},
-        keys::Default::{Flag, Null, Number},
         network::Network,
         schedule::Kind,
     },

@@ -1,7 +1,7 @@
 //! Keys that several classes share, with their defaults.
 
 use crate::config::{
-    keys::{
+    defaults::{
         Default::{Flag, Null, Number, Word},
         Group,
     },

@@ -4,15 +4,18 @@
 //! these values. A new class is one more value in one of the files, and its line in [`ALL`].
 
 mod continuous;
+mod dpm_solver;
 mod flow;
 mod groups;
 mod multistep;
+mod named;
 mod sigma;
 mod steps;
 
 use super::{
+    defaults::Group,
     grid::{Ask, Walk},
-    keys::{Group, Keys},
+    keys::Keys,
     network::Network,
     schedule::{Kind, Timestep},
     words::BetaSchedule,
@@ -43,7 +46,7 @@ pub(super) struct Class {
     /// The levels of a run.
     pub grid: fn(&Ask<'_>) -> Result<Walk<Timestep>, Error>,
     /// The step between two of them.
-    pub solver: fn(&Ask<'_>, &GuidanceInterval<'_>) -> Result<Solver, Error>,
+    pub solver: fn(&Ask<'_>, &Section<'_>) -> Result<Solver, Error>,
     /// What the network is shown, and what its answer stands for.
     pub network: fn(&Keys) -> Result<Network, Error>,
     /// The posterior for which clipped data leaves the predicted noise as it was.
@@ -134,7 +137,7 @@ pub(super) enum Argument {
 }
 
 /// The steps that a solver is for, of a list that may begin before them.
-pub(super) struct GuidanceInterval<'a> {
+pub(super) struct Section<'a> {
     pub grid: &'a Grid<Timestep>,
     /// Whether the list ends with a step from the last sigma to itself, which no grid has.
     pub empty_step: bool,
@@ -142,7 +145,7 @@ pub(super) struct GuidanceInterval<'a> {
     pub before: usize,
 }
 
-impl GuidanceInterval<'_> {
+impl Section<'_> {
     /// Steps of the whole list.
     pub fn total(&self) -> usize {
         self.before + self.len()
@@ -175,9 +178,9 @@ pub(super) const ALL: [&Class; 39] = [
     &sigma::KDPM2,
     &sigma::KDPM2_ANCESTRAL,
     &sigma::DPM_SOLVER_SDE,
-    &multistep::DPM_SOLVER,
-    &multistep::DPM_SOLVER_INVERSE,
-    &multistep::DPM_SOLVER_SINGLESTEP,
+    &dpm_solver::DPM_SOLVER,
+    &dpm_solver::DPM_SOLVER_INVERSE,
+    &dpm_solver::DPM_SOLVER_SINGLESTEP,
     &multistep::UNI_PC,
     &multistep::DEIS,
     &multistep::SA_SOLVER,
@@ -197,51 +200,13 @@ pub(super) const ALL: [&Class; 39] = [
     &continuous::DDPM_WUERSTCHEN,
 ];
 
-/// Classes that are not here, and why.
-pub(super) const REFUSED: [(&str, &str); 9] = [
-    ("HeliosScheduler", RESOLUTION),
-    ("HeliosDMDScheduler", RESOLUTION),
-    ("VQDiffusionScheduler", NOT_GAUSSIAN),
-    ("AmusedScheduler", NOT_GAUSSIAN),
-    ("BlockRefinementScheduler", NOT_GAUSSIAN),
-    ("DiscreteDDIMScheduler", NOT_GAUSSIAN),
-    ("EntropyBoundScheduler", NOT_GAUSSIAN),
-    (
-        "ConsistencyDecoderScheduler",
-        "a class with noise levels: this one belongs to a decoder",
-    ),
-    (
-        "KarrasVeScheduler",
-        "EDMEulerScheduler, which has its churn; diffusers has deprecated this one",
-    ),
-];
-const RESOLUTION: &str = "a class whose runs keep their resolution";
-const NOT_GAUSSIAN: &str = "a class of Gaussian noise";
-
 impl Class {
-    /// The class of this name.
-    pub fn of(name: &str) -> Result<&'static Self, Error> {
-        if let Some(class) = ALL.into_iter().find(|class| class.name == name) {
-            return Ok(class);
-        }
-        let allowed = match REFUSED.iter().find(|(refused, _)| *refused == name) {
-            Some((_, why)) => (*why).to_owned(),
-            None => hint(name),
-        };
-        Err(Error::Configuration {
-            class: name.to_owned(),
-            key: "_class_name",
-            value: name.to_owned(),
-            allowed: allowed.into(),
-        })
-    }
-
     pub fn reads(&self, argument: Argument) -> bool {
         self.arguments.contains(&argument)
     }
 
     /// The default of a key, if the class has it.
-    pub fn default_of(&self, key: &str) -> Option<&'static super::keys::Default> {
+    pub fn default_of(&self, key: &str) -> Option<&'static super::defaults::Default> {
         let of = |group: &&'static [_]| group.iter().rev().find(|(name, _)| *name == key);
         let (_, default) = self.keys.iter().rev().find_map(of)?;
         Some(default)
@@ -260,69 +225,10 @@ impl std::fmt::Debug for Class {
     }
 }
 
-/// What somebody who wrote this name may have meant.
-fn hint(name: &str) -> String {
-    if let Some(plain) = name.strip_prefix("Flax")
-        && ALL.iter().any(|class| class.name == plain)
-    {
-        return format!("{plain}, of which this is the Flax form, with the same keys");
-    }
-    if name.ends_with("Pipeline") {
-        return "a scheduler: its file is scheduler/scheduler_config.json beside this model_index.json"
-            .to_owned();
-    }
-    let part = name.trim_end_matches("Scheduler").to_lowercase();
-    let mut near: Vec<_> = ALL
-        .iter()
-        .map(|class| {
-            // A name that is part of another is nearer than any other of its length.
-            let is_part = !part.is_empty() && class.name.to_lowercase().contains(&part);
-            (!is_part, distance(name, class.name), class.name)
-        })
-        .collect();
-    near.sort_unstable();
-    let near: Vec<_> = near.into_iter().take(3).map(|(.., name)| name).collect();
-    format!(
-        "the classes of config::classes, of which {} are nearest",
-        near.join(", ")
-    )
-}
-
-/// How many letters have to be put in, left out or changed, whatever their case and whether or not the
-/// name ends as all do.
-fn distance(a: &str, class: &str) -> usize {
-    let (a, class) = (a.to_lowercase(), class.to_lowercase());
-    let short = class.strip_suffix("scheduler").unwrap_or(&class);
-    edits(&a, &class).min(edits(&a, short))
-}
-
-fn edits(a: &str, b: &str) -> usize {
-    // A long text of a broken file is no name.
-    let a: String = a.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, y) in b.chars().enumerate() {
-            let (left, above) = (row.get(j).copied(), row.get(j + 1).copied());
-            let best = (diagonal + usize::from(x != y))
-                .min(left.unwrap_or(0) + 1)
-                .min(above.unwrap_or(0) + 1);
-            diagonal = above.unwrap_or(0);
-            if let Some(place) = row.get_mut(j + 1) {
-                *place = best;
-            }
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::Default;
+    use crate::config::defaults::Default;
 
     /// The table of docs/configuration.md.
     fn table() -> String {
@@ -366,23 +272,5 @@ mod tests {
     fn the_docs_have_the_table() {
         let docs = include_str!("../../../docs/configuration.md");
         assert!(docs.contains(&table()), "write into the docs:\n{}", table());
-    }
-
-    #[test]
-    fn names_are_told_apart() {
-        let names: std::collections::BTreeSet<_> = ALL.iter().map(|class| class.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        assert!(names.iter().all(|name| name.ends_with("Scheduler")));
-        assert!(REFUSED.iter().all(|(name, _)| !names.contains(name)));
-    }
-
-    /// Letters put in, left out and changed.
-    #[test]
-    fn distances() {
-        assert_eq!(edits("", "abc"), 3);
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("flaw", "lawn"), 2);
-        assert_eq!(distance("ddimscheduler", "DDIMScheduler"), 0);
-        assert_eq!(distance("DDM", "DDIMScheduler"), 1);
     }
 }

@@ -10,11 +10,9 @@ use super::{
 use crate::{
     Error, Parameterization,
     config::{
+        defaults::Default::{Null, Word},
         grid::{Ask, ratios, steps},
-        keys::{
-            Default::{Null, Word},
-            Keys,
-        },
+        keys::Keys,
         network::Network,
         schedule::Kind,
         words::{PREDICTIONS, Words},
@@ -93,29 +91,28 @@ pub(super) const EULER: Class = Class {
         true => ratios::continuous(ask),
         false => steps::euler(ask),
     },
-    solver: |ask, stretch| {
-        let what = ask.keys.word("prediction_type", EULER_PREDICTIONS)?;
-        churned(ask, stretch, what)
+    solver: |ask, section| {
+        // Data that the network names is the data after the noise too.
+        let kept = match ask.keys.word("prediction_type", EULER_PREDICTIONS)? {
+            Parameterization::X0 => Parameterization::X0,
+            _ => Parameterization::Noise,
+        };
+        churned(ask, section, kept)
     },
     network: |keys| Network::plain(keys, EULER_PREDICTIONS),
     arguments: &[Argument::Churn, Argument::NoiseFactor, Argument::Timesteps],
     ..IN_SIGMA
 };
 
-/// Euler's steps with the churn of the call.
+/// Euler's steps with the churn of the call, after which the answer is taken in these terms.
 pub(super) fn churned(
     ask: &Ask<'_>,
-    stretch: &super::GuidanceInterval<'_>,
-    what: Parameterization,
+    section: &super::Section<'_>,
+    kept: Parameterization,
 ) -> Result<super::Solver, Error> {
     let options = ask.options;
-    // Data that the network names is the data after the noise too.
-    let kept = match what {
-        Parameterization::X0 => Parameterization::X0,
-        _ => Parameterization::Noise,
-    };
     // The amount is for all steps of the list, of which the grid may have a part.
-    let share = stretch.grid.len() as f64 / stretch.total() as f64;
+    let share = section.grid.len() as f64 / section.total() as f64;
     let churn = named(
         ask,
         "churn",

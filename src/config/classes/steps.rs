@@ -1,7 +1,7 @@
 //! The classes that take whole training steps, one evaluation each.
 
 use super::{
-    Argument, Class, End, Family, GuidanceInterval, Quirks, Solver, Start,
+    Argument, Class, End, Family, Quirks, Section, Solver, Start,
     groups::{
         ALPHA_TO_ONE, BETA_SCHEDULES, BETAS, CLIP, COSINE_ALONE, LATENT, LEADING, NO_CLIP, SCALED,
         SIGMOID_AND_LAPLACE_TOO, SIGMOID_TOO, THRESHOLD, ZERO_SNR,
@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Error, ModelVariance, NonMarkovian, Parameterization, Step,
     config::{
-        grid::{Ask, steps},
-        keys::Default::{Flag, Null, Number, Word},
+        defaults::Default::{Flag, Null, Number, Word},
+        grid::{Ask, steps, upwards},
         network::Network,
         schedule::Kind,
         words::{PREDICTIONS, Words},
@@ -147,7 +147,7 @@ pub(super) const DDIM_INVERSE: Class = Class {
     name: "DDIMInverseScheduler",
     keys: &[BETAS, CLIP, LEADING, ALPHA_TO_ONE, ZERO_SNR],
     end: End::AlphaToOne,
-    grid: steps::inverted,
+    grid: upwards::ddim,
     keeps_noise: |_| Ok(Some(NonMarkovian::DETERMINISTIC)),
     ..ON_STEPS
 };
@@ -170,11 +170,11 @@ pub(super) const COG_VIDEO_X_DDIM: Class = Class {
 
 pub(super) const COG_VIDEO_X_DPM: Class = Class {
     name: "CogVideoXDPMScheduler",
-    solver: |_, stretch| {
+    solver: |_, section| {
         let solver = DpmSolver::plus_plus(2)?
             .with_tau(1.0)?
             .with_euler_last_step();
-        Ok(Box::new(match stretch.empty_step {
+        Ok(Box::new(match section.empty_step {
             true => solver.with_empty_last_step(),
             false => solver,
         }))
@@ -194,12 +194,12 @@ pub(super) const PNDM: Class = Class {
     ],
     end: End::AlphaToOne,
     grid: steps::halved_start,
-    solver: |ask, stretch| {
+    solver: |ask, section| {
         let solver = match ask.keys.flag("skip_prk_steps")? {
             true => Pndm::plms(),
             false => Pndm::runge_kutta(),
         };
-        Ok(Box::new(match stretch.empty_step {
+        Ok(Box::new(match section.empty_step {
             true => solver.with_empty_last_step(),
             false => solver,
         }))
@@ -277,17 +277,17 @@ pub(super) const TCD: Class = Class {
 };
 
 /// Each step goes to the level of `(1 - eta) t`, rounded down, and noise takes it up to that of `t`.
-fn tcd(ask: &Ask<'_>, stretch: &GuidanceInterval<'_>) -> Result<Solver, Error> {
+fn tcd(ask: &Ask<'_>, section: &Section<'_>) -> Result<Solver, Error> {
     let eta = ask.options.eta.unwrap_or(0.3);
     if !(0.0..=1.0).contains(&eta) {
         return Err(ask.keys.error("eta", format!("{eta:?}"), "0 to 1"));
     }
     let table = ask.table()?;
-    let targets = stretch.grid.nodes().iter().skip(1);
+    let targets = section.grid.nodes().iter().skip(1);
     let below = |t: f64| table.level(Step::fractional(((1.0 - eta) * t).floor())?);
     let levels: Result<Vec<_>, Error> = targets.map(|node| below(node.time.0)).collect();
     let mut levels = levels?;
-    levels.push(stretch.grid.end());
+    levels.push(section.grid.end());
     let solver = Ancestral::with_descent(Ddim::default(), Descent::Levels(levels))?;
     Ok(Box::new(solver))
 }

@@ -32,7 +32,7 @@ const TIME_SHIFTS: Words<TimeShift> = &[
 
 impl Ask<'_> {
     /// What the network of the class is given at these times.
-    fn told_times(&self, walk: &Walk<Time>) -> Result<Walk<Timestep>, Error> {
+    fn on_flow_clock(&self, walk: &Walk<Time>) -> Result<Walk<Timestep>, Error> {
         let (at_data, at_noise) = match self.schedule.kind {
             Kind::Flow { at_data, at_noise } => (at_data, at_noise),
             _ => (0.0, 1.0),
@@ -153,13 +153,13 @@ pub(in super::super) fn map(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
         Some(grid) => grid,
         None => Grid::uniform_time(&FLOW, ask.n)?,
     };
-    ask.told_times(&Walk::of(grid.shifted(&FLOW, factor)?))
+    ask.on_flow_clock(&Walk::of(grid.shifted(&FLOW, factor)?))
 }
 
 /// The same, but for the times of the options, which are taken as they are.
 pub(in super::super) fn mini_max(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     match ask.given()? {
-        Some(grid) => ask.told_times(&Walk::of(grid)),
+        Some(grid) => ask.on_flow_clock(&Walk::of(grid)),
         None => map(ask),
     }
 }
@@ -167,7 +167,7 @@ pub(in super::super) fn mini_max(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error>
 /// The grid of LTX: that of flow matching, or the times of the options as they are.
 pub(in super::super) fn ltx(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     match ask.given()? {
-        Some(grid) => ask.told_times(&Walk::of(grid)),
+        Some(grid) => ask.on_flow_clock(&Walk::of(grid)),
         None => matching(ask),
     }
 }
@@ -208,7 +208,7 @@ pub(in super::super) fn matching(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error>
             return Err(keys.refuse(key, "above 0 and up to 1, the sigmas of a flow"));
         }
     }
-    ask.told_times(&Walk::of(match curve(keys, max, min)? {
+    ask.on_flow_clock(&Walk::of(match curve(keys, max, min)? {
         None => grid,
         Some(curve) => Grid::along_time(&FLOW, ask.n, &*curve)?,
     }))
@@ -260,7 +260,7 @@ pub(in super::super) fn multistep(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error
             Walk::of(grid.ending_at(FLOW.level(least)?)?)
         }
     };
-    ask.told_times(&walk)
+    ask.on_flow_clock(&walk)
 }
 
 /// The grid of UniPC with `use_flow_sigmas`.
@@ -295,5 +295,5 @@ pub(in super::super) fn unipc(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
         true => Walk::of(grid),
         false => Walk::repeating_the_last(ask, &grid)?,
     };
-    ask.told_times(&walk)
+    ask.on_flow_clock(&walk)
 }

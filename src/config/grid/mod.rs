@@ -3,6 +3,7 @@
 pub(super) mod flow;
 pub(super) mod ratios;
 pub(super) mod steps;
+pub(super) mod upwards;
 
 use super::{
     Options, Schedule, Timestep,
@@ -101,7 +102,7 @@ fn curve(keys: &Keys, max: f64, min: f64) -> Result<Option<Box<dyn SigmaCurve>>,
     let Some(kind) = keys.curve()? else {
         return Ok(None);
     };
-    let (max, min) = match kind == Curve::Lu || keys.is_unbounded(kind) {
+    let (max, min) = match keys.is_unbounded(kind) {
         true => (Sigma::new(max)?, Sigma::new(min)?),
         false => bounds(keys, max, min)?,
     };

@@ -10,7 +10,7 @@ use crate::{
         table::Table,
         words::{Curve, Spacing, Words},
     },
-    grid::{Node, PolyExponential, SigmaCurve},
+    grid::{Node, PolyExponential, SigmaCurve, steps_of_strength},
     schedule::NoiseSchedule,
 };
 
@@ -41,7 +41,7 @@ impl Ask<'_> {
     }
 
     /// What the network of the class is given at these steps.
-    pub fn network_time(&self, walk: &Walk<Step>) -> Result<Walk<Timestep>, Error> {
+    pub fn on_clock(&self, walk: &Walk<Step>) -> Result<Walk<Timestep>, Error> {
         walk.map(|step| self.schedule.network_time(Timestep(step.get())))
     }
 }
@@ -49,55 +49,51 @@ impl Ask<'_> {
 /// The rule of the families: the steps of the spacing, or a curve.
 pub(in super::super) fn plain(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let (grid, is_curved) = by_family(ask)?;
-    ask.network_time(&ended(ask, grid, is_curved)?)
+    ask.on_clock(&ended(ask, grid, is_curved)?)
 }
 
 /// The nodes, to the data, and whether they are those of a curve.
-fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
+pub(super) fn by_family(ask: &Ask<'_>) -> Result<(Grid<Step>, bool), Error> {
     let (keys, table) = (ask.keys, ask.table()?);
-    let family = keys.class.spacing;
-    let spaced = spaced(ask, table)?;
-    let curve = curve_between(ask, family, &spaced, table)?;
-    Ok(match curve {
-        None => (spaced, false),
-        Some(curve) => {
-            let grid = along(table, ask.n, &*curve)?;
-            let is_rounded =
-                keys.class.quirks.rounds_karras && keys.curve()? == Some(Curve::Karras);
-            (
-                if is_rounded {
-                    grid.with_rounded_times()
-                } else {
-                    grid
-                },
-                true,
-            )
+    let Some(kind) = keys.curve()? else {
+        return Ok((spaced(ask, table)?, false));
+    };
+    if ask.options.timesteps.is_some() {
+        return Err(keys.refuse(kind.key(), "false with timesteps of one's own"));
+    }
+    let (max, min) = match keys.is_multistep() || is_log_linear(keys)? {
+        true => {
+            check_spacing(keys)?;
+            ends(table)?
         }
-    })
+        false => ends_of(&spaced(ask, table)?),
+    };
+    let grid = match curve(keys, max, min)? {
+        // The ends of a single node, which no curve moves.
+        None => spaced(ask, table)?,
+        Some(curve) => along(table, ask.n, &*curve)?,
+    };
+    let is_rounded = keys.class.quirks.rounds_karras && kind == Curve::Karras;
+    let grid = match is_rounded {
+        true => grid.with_rounded_times(),
+        false => grid,
+    };
+    Ok((grid, true))
 }
 
-/// The curve in the place of these nodes.
-fn curve_between(
-    ask: &Ask<'_>,
-    family: Family,
-    spaced: &Grid<Step>,
-    table: &Table,
-) -> Result<Option<Box<dyn SigmaCurve>>, Error> {
-    let keys = ask.keys;
-    let (max, min) = match family == Family::Multistep || is_log_linear(keys)? {
-        true => ends(table)?,
-        false => {
-            let ratio =
-                |node: Option<&Node<Step>>| node.map_or(0.0, |node| node.level.noise_to_signal());
-            (ratio(spaced.nodes().first()), ratio(spaced.nodes().last()))
-        }
-    };
-    let curve = curve(keys, max, min)?;
-    if curve.is_some() && ask.options.timesteps.is_some() {
-        let key = keys.curve()?.map_or("timesteps", Curve::key);
-        return Err(keys.refuse(key, "false with timesteps of one's own"));
+/// What is asked of the spacing even where a curve takes its place.
+pub(super) fn check_spacing(keys: &Keys) -> Result<(), Error> {
+    lowest(keys)?;
+    if keys.spacing()? == Spacing::Leading {
+        offset(keys)?;
     }
-    Ok(curve)
+    Ok(())
+}
+
+/// The noise-to-signal ratios of the first node and the last.
+fn ends_of(grid: &Grid<Step>) -> (f64, f64) {
+    let ratio = |node: Option<&Node<Step>>| node.map_or(0.0, |node| node.level.noise_to_signal());
+    (ratio(grid.nodes().first()), ratio(grid.nodes().last()))
 }
 
 /// The rule of Euler, whose sigmas may be even in their logarithm.
@@ -113,7 +109,7 @@ pub(in super::super) fn euler(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let time: Vec<_> = spaced.nodes().iter().map(|node| node.time).collect();
     let grid = along(table, ask.n + 1, &curve)?.without_final_step()?;
     // What the list has beyond these is no step.
-    ask.network_time(&Walk {
+    ask.on_clock(&Walk {
         grid: grid.with_times(&time)?,
         empty_step: true,
     })
@@ -128,11 +124,13 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
         Some(list) => given(ask, table, list)?,
         None => {
             let strength = ask.options.strength.unwrap_or(1.0);
-            if !(strength > 0.0 && strength <= 1.0) {
-                let allowed = "above 0 and up to 1";
-                return Err(keys.error("strength", format!("{strength:?}"), allowed));
-            }
-            let kept = (original as f64 * strength) as usize;
+            let kept = steps_of_strength(original, strength).map_err(|error| {
+                let value = format!("{strength:?}");
+                match error {
+                    Error::OutOfRange { allowed, .. } => keys.error("strength", value, allowed),
+                    other => other,
+                }
+            })?;
             if ask.n > kept {
                 let allowed = format!("1 to {kept}, the original steps of this strength");
                 return Err(keys.refuse_steps(ask.n, allowed));
@@ -140,7 +138,7 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
             Grid::lcm(table, ask.n, original, strength)?
         }
     };
-    ask.network_time(&match keys.class.end {
+    ask.on_clock(&match keys.class.end {
         End::FirstStep => Walk::of(grid.ending_at(table.least()?)?),
         _ => Walk::of(grid),
     })
@@ -150,26 +148,14 @@ pub(in super::super) fn lcm(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
 pub(in super::super) fn linspace(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let table = ask.table()?;
     limit(ask, table.len())?;
-    ask.network_time(&Walk::of(Grid::linspace(table, ask.n)?))
+    ask.on_clock(&Walk::of(Grid::linspace(table, ask.n)?))
 }
 
 /// Multiples of the stride.
 pub(in super::super) fn leading(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
     let table = ask.table()?;
     limit(ask, table.len())?;
-    ask.network_time(&Walk::of(Grid::leading(table, ask.n, 0)?))
-}
-
-/// The grid up to the noisiest step, of which the network is given the time that a step goes to.
-pub(in super::super) fn inverted(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
-    if ask.keys.spacing()? == Spacing::Linspace {
-        return Err(ask.keys.refuse("timestep_spacing", "leading or trailing"));
-    }
-    let (grid, _) = by_family(ask)?;
-    let walk = ended(ask, grid, false)?;
-    let nodes = walk.grid.nodes().iter();
-    let times: Vec<_> = nodes.rev().map(|node| node.time).collect();
-    ask.network_time(&Walk::of(walk.grid.inverted().with_times(&times)?))
+    ask.on_clock(&Walk::of(Grid::leading(table, ask.n, 0)?))
 }
 
 /// The grid with the middles of its first three steps, which a Runge-Kutta start asks about.
@@ -177,7 +163,7 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Er
     let (grid, _) = by_family(ask)?;
     let walk = ended(ask, grid, false)?;
     if ask.keys.flag("skip_prk_steps")? {
-        return ask.network_time(&walk);
+        return ask.on_clock(&walk);
     }
     let (table, grid) = (ask.table()?, &walk.grid);
     let half = table.len() / ask.n / 2;
@@ -186,7 +172,7 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Er
     let reached: Vec<_> = times.iter().skip(1).copied().chain(ends).collect();
     // Less would be the start alone, of which the solver makes Euler's steps.
     if reached.len() < 3 || half == 0 {
-        return ask.network_time(&walk);
+        return ask.on_clock(&walk);
     }
     let mut nodes = Vec::with_capacity(grid.len() + 3);
     for (i, node) in grid.nodes().iter().enumerate() {
@@ -197,69 +183,14 @@ pub(in super::super) fn halved_start(ask: &Ask<'_>) -> Result<Walk<Timestep>, Er
             nodes.push(Node { level, time });
         }
     }
-    ask.network_time(&Walk {
+    ask.on_clock(&Walk {
         grid: Grid::new(nodes, grid.end())?,
         ..walk
     })
 }
 
-/// The grid of the inverse of the multi-step DPM-Solver: up to the noisiest step, given where it is.
-pub(in super::super) fn upwards(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
-    let (keys, table, n) = (ask.keys, ask.table()?, ask.n);
-    let reached = reached(keys, table)?;
-    let spacing = keys.spacing()?;
-    let kind = keys.curve()?;
-    if let Some(kind) = kind {
-        return ask.network_time(&curved_upwards(ask, table, kind)?);
-    }
-    // Upwards, an end may come twice: the last node and where the run goes to.
-    let (down, is_there) = match spacing {
-        Spacing::Trailing => (trailing(ask, table, &reached)?, true),
-        _ => {
-            limit(ask, reached.len() - 1)?;
-            let grid = match spacing {
-                Spacing::Leading => offset_leading(ask, &reached, n + 1)?,
-                _ => Grid::linspace(&reached, n + 1)?,
-            };
-            (grid.part(1..n + 1)?, false)
-        }
-    };
-    let nodes: Vec<_> = down.nodes().iter().rev().copied().collect();
-    ask.network_time(&match is_there {
-        true => Walk::repeating_the_last(ask, &Grid::new(nodes, NoiseLevel::NOISE)?)?,
-        false => Walk::of(Grid::new(nodes, reached.most()?)?),
-    })
-}
-
-/// The curve from `sigma_max`, for which the cleanest level stands, to `sigma_min`, for which the noisiest
-/// does: with both keys it goes down.
-fn curved_upwards(ask: &Ask<'_>, table: &Table, kind: Curve) -> Result<Walk<Step>, Error> {
-    let (most, least) = ends(table)?;
-    let (first, last) = match ask.keys.is_unbounded(kind) {
-        true => (Sigma::new(least)?, Sigma::new(most)?),
-        false => (
-            super::bound(ask.keys, "sigma_max", least)?,
-            super::bound(ask.keys, "sigma_min", most)?,
-        ),
-    };
-    if first == last {
-        return Err(ask.keys.refuse("sigma_min", "another sigma than sigma_max"));
-    }
-    let is_up = first < last;
-    let (max, min) = if is_up { (last, first) } else { (first, last) };
-    let grid = along(table, ask.n, &*super::between(kind, max, min)?)?;
-    let grid = match is_up {
-        true => Grid::new(
-            grid.nodes().iter().rev().copied().collect(),
-            NoiseLevel::NOISE,
-        )?,
-        false => grid,
-    };
-    Walk::repeating_the_last(ask, &grid)
-}
-
 /// The nodes of a curve. Beyond the ends of the schedule the network is given these.
-fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
+pub(super) fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, Error> {
     let (least, most) = (
         table.most()?.log_snr().get(),
         table.least()?.log_snr().get(),
@@ -277,7 +208,7 @@ fn along(table: &Table, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<Step>, 
 }
 
 /// The end of a run.
-fn ended(ask: &Ask<'_>, grid: Grid<Step>, is_curved: bool) -> Result<Walk<Step>, Error> {
+pub(super) fn ended(ask: &Ask<'_>, grid: Grid<Step>, is_curved: bool) -> Result<Walk<Step>, Error> {
     let keys = ask.keys;
     let to_data = match keys.class.end {
         End::Data => true,
@@ -309,13 +240,13 @@ pub(super) fn to_the_least<T: Copy + std::fmt::Debug>(
 }
 
 /// The noise-to-signal ratios of the last step and the first.
-fn ends(table: &Table) -> Result<(f64, f64), Error> {
+pub(super) fn ends(table: &Table) -> Result<(f64, f64), Error> {
     let (most, least) = (table.most()?, table.least()?);
     Ok((most.noise_to_signal(), least.noise_to_signal()))
 }
 
 /// The schedule down to `lambda_min_clipped`.
-fn reached(keys: &Keys, table: &Table) -> Result<Table, Error> {
+pub(super) fn reached(keys: &Keys, table: &Table) -> Result<Table, Error> {
     let lowest = lowest(keys)?;
     keys.blame(
         LOWEST,
@@ -335,7 +266,7 @@ pub(super) fn lowest(keys: &Keys) -> Result<f64, Error> {
 }
 
 /// Refuses more steps than these.
-fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
+pub(super) fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
     match ask.n <= most {
         true => Ok(()),
         false if most == 0 => {
@@ -349,23 +280,32 @@ fn limit(ask: &Ask<'_>, most: usize) -> Result<(), Error> {
     }
 }
 
+const OFFSET: &str = "steps_offset";
+
+fn offset(keys: &Keys) -> Result<usize, Error> {
+    match keys.get(OFFSET) {
+        None => Ok(0),
+        Some(_) => keys.count(OFFSET),
+    }
+}
+
 /// Multiples of the stride, moved by `steps_offset`.
-fn offset_leading(ask: &Ask<'_>, reached: &Table, points: usize) -> Result<Grid<Step>, Error> {
-    let key = "steps_offset";
-    let offset = match ask.keys.get(key) {
-        None => 0,
-        Some(_) => ask.keys.count(key)?,
-    };
+pub(super) fn offset_leading(
+    ask: &Ask<'_>,
+    reached: &Table,
+    points: usize,
+) -> Result<Grid<Step>, Error> {
+    let offset = offset(ask.keys)?;
     let last = (points - 1) * (reached.len() / points);
     if last + offset >= reached.len() {
         let most = reached.len() - 1 - last;
         let allowed = format!("0 to {most} for {} steps", ask.n);
-        return Err(ask.keys.refuse(key, allowed));
+        return Err(ask.keys.refuse(OFFSET, allowed));
     }
     Grid::leading(reached, points, offset)
 }
 
-fn trailing(ask: &Ask<'_>, table: &Table, reached: &Table) -> Result<Grid<Step>, Error> {
+pub(super) fn trailing(ask: &Ask<'_>, table: &Table, reached: &Table) -> Result<Grid<Step>, Error> {
     limit(ask, reached.len())?;
     Grid::trailing_of(reached, table.len(), ask.n)
 }

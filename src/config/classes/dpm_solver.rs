@@ -1,0 +1,176 @@
+//! The classes of DPM-Solver.
+
+use super::{
+    Argument, Class, Quirks, Section, Solver,
+    groups::{
+        BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE,
+        THRESHOLD, ZERO_SNR,
+    },
+    multistep::{LONG, MULTISTEP, order},
+};
+use crate::{
+    Error,
+    config::{
+        defaults::Default::{Flag, Number, Word},
+        grid::{Ask, upwards},
+        keys::Keys,
+        words::{Algorithm, FINAL_SIGMAS, Words},
+    },
+    solver::{Coordinates, DpmSolver, NodeBlocks},
+};
+
+/// Whether a slope is integrated exactly, by `solver_type`; words of other classes mean midpoint.
+const SLOPES: Words<bool> = &[
+    ("midpoint", false),
+    ("heun", true),
+    ("logrho", false),
+    ("bh1", false),
+    ("bh2", false),
+];
+
+pub(super) const DPM_SOLVER: Class = Class {
+    name: "DPMSolverMultistepScheduler",
+    keys: &[
+        BETAS,
+        THRESHOLD,
+        CURVES,
+        FLOW_SIGMAS,
+        DYNAMIC,
+        LINSPACE,
+        SOLVER,
+        FINAL,
+        CLIPPED_LAMBDA,
+        ZERO_SNR,
+        &[("use_lu_lambdas", Flag(false))],
+    ],
+    quirks: Quirks {
+        truncates_cosine: true,
+        leaves_a_trace: true,
+        ..Quirks::NONE
+    },
+    arguments: &[Argument::Mu, Argument::Timesteps],
+    ..MULTISTEP
+};
+
+pub(super) const DPM_SOLVER_INVERSE: Class = Class {
+    name: "DPMSolverMultistepInverseScheduler",
+    keys: &[
+        BETAS,
+        THRESHOLD,
+        CURVES,
+        FLOW_SIGMAS,
+        LINSPACE,
+        SOLVER,
+        CLIPPED_LAMBDA,
+    ],
+    grid: upwards::plain,
+    solver: |ask, section| {
+        if ask
+            .keys
+            .word("algorithm_type", Algorithm::WORDS)?
+            .is_stochastic
+        {
+            let allowed = "dpmsolver, dpmsolver++ or deis: noise cannot be added upwards";
+            return Err(ask.keys.refuse("algorithm_type", allowed));
+        }
+        dpm_solver(ask, section)
+    },
+    arguments: &[],
+    refused: &[("use_flow_sigmas", "false: its list goes down")],
+    ..MULTISTEP
+};
+
+/// diffusers refuses the clean end for the algorithms that predict noise.
+fn check_end(keys: &Keys, algorithm: Algorithm) -> Result<(), Error> {
+    let ends_clean = keys.choice("final_sigmas_type", FINAL_SIGMAS)? == Some(true);
+    if !algorithm.of_data && ends_clean {
+        let allowed = "sigma_min with an algorithm_type that predicts noise";
+        return Err(keys.refuse("final_sigmas_type", allowed));
+    }
+    Ok(())
+}
+
+pub(super) fn dpm_solver(ask: &Ask<'_>, section: &Section<'_>) -> Result<Solver, Error> {
+    let algorithm = ask.keys.word("algorithm_type", Algorithm::WORDS)?;
+    check_end(ask.keys, algorithm)?;
+    dpm_solver_of(ask, section, algorithm)
+}
+
+/// The multi-step DPM-Solver of the keys.
+pub(super) fn dpm_solver_of(
+    ask: &Ask<'_>,
+    section: &Section<'_>,
+    algorithm: Algorithm,
+) -> Result<Solver, Error> {
+    let (keys, order) = (ask.keys, order(ask.keys)?);
+    let mut solver = match algorithm.of_data {
+        true => DpmSolver::plus_plus(order)?,
+        false => DpmSolver::new(order, Coordinates::Noise)?,
+    };
+    if algorithm.is_stochastic {
+        solver = solver.with_tau(1.0)?;
+    }
+    if keys.word("solver_type", SLOPES)? {
+        solver = solver.with_exact_integrals();
+    }
+    if keys.flag("lower_order_final")? && section.total() < LONG {
+        solver = solver.with_lower_final_orders();
+    }
+    if keys.flag("euler_at_final")? {
+        solver = solver.with_euler_last_step();
+    }
+    if section.empty_step {
+        solver = solver.with_empty_last_step();
+    }
+    Ok(Box::new(solver))
+}
+
+pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
+    name: "DPMSolverSinglestepScheduler",
+    keys: &[
+        BETAS,
+        THRESHOLD,
+        CURVES,
+        FLOW_SIGMAS,
+        DYNAMIC,
+        FINAL,
+        CLIPPED_LAMBDA,
+        &[
+            ("solver_order", Number(2.0)),
+            ("algorithm_type", Word("dpmsolver++")),
+            ("solver_type", Word("midpoint")),
+            ("lower_order_final", Flag(false)),
+        ],
+    ],
+    solver: |ask, section| {
+        let keys = ask.keys;
+        let algorithm = keys.word("algorithm_type", Algorithm::WORDS)?;
+        check_end(keys, algorithm)?;
+        let order = order(keys)?;
+        let mut solver = match algorithm {
+            Algorithm::DATA => NodeBlocks::plus_plus(order)?,
+            Algorithm::DATA_SDE => NodeBlocks::plus_plus(order)?.with_tau(1.0)?,
+            Algorithm::NOISE => NodeBlocks::new(order, Coordinates::Noise)?,
+            _ => {
+                let allowed = "dpmsolver, dpmsolver++, sde-dpmsolver++ or deis";
+                return Err(keys.refuse("algorithm_type", allowed));
+            }
+        };
+        if keys.word("solver_type", SLOPES)? {
+            solver = solver.with_exact_integrals();
+        }
+        if section.empty_step {
+            solver = solver.with_empty_last_step();
+        }
+        // diffusers turns the switch on where the orders would not fit the steps or the end.
+        let lowers = keys.flag("lower_order_final")?
+            || keys.word("final_sigmas_type", FINAL_SIGMAS)?
+            || !section.total().is_multiple_of(order);
+        if lowers {
+            solver = solver.with_lower_final_orders();
+        }
+        Ok(Box::new(solver.after_steps(section.before)))
+    },
+    arguments: &[Argument::Mu, Argument::Timesteps],
+    ..MULTISTEP
+};
