@@ -4,7 +4,7 @@
 use gaussian_diffusion::{
     Denoiser, Error, Grid, Parameterization, Plan, Point, Prediction, Sampler, SeededNoise, Step,
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
-    likelihood::{self, InNats, PlannedFlow},
+    likelihood::{self, PlannedFlow},
     noise::{NoiseSource, Scale},
     schedule::Discrete,
     solver::Ddim,
