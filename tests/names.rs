@@ -1,7 +1,8 @@
 //! Samplers by name.
 
 use gaussian_diffusion::{
-    Clock, Error, Grid, NoiseSchedule, Plan, ReverseStep, Sampler, Sigma, Step, Variance,
+    Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, ReverseStep, Sampler, Sigma, Step,
+    Time, Variance,
     plan::{Affine, Moments},
     sampler::{GridName, Kind, SolverName},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, Shifted, VeGeometric, VpLinear},
@@ -580,4 +581,59 @@ fn tcd_goes_below_its_targets() {
             assert!((commit.state - state).abs() < 1e-12);
         }
     }
+}
+
+/// A flow of ten steps of one's own, whose clock counts them.
+struct TenSteps;
+
+impl NoiseSchedule for TenSteps {
+    type Time = Step;
+
+    fn level(&self, t: Step) -> Result<NoiseLevel, Error> {
+        RectifiedFlow.level(Time::new((t.get() + 1.0) / 10.0)?)
+    }
+
+    fn time_at(&self, snr: LogSnr) -> Result<Step, Error> {
+        let step = 10.0 * RectifiedFlow.time_at(snr)?.get() - 1.0;
+        // The first step may be missed by a rounding.
+        Step::fractional(if step > -1e-9 { step.max(0.0) } else { step })
+    }
+
+    fn ends(&self) -> (Step, Step) {
+        (Step::new(9), Step::new(0))
+    }
+
+    fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
+        NoiseLevel::rectified_flow(snr)
+    }
+}
+
+#[test]
+fn a_schedule_on_steps_keeps_its_own() {
+    let sigmas = |name: &str, n| -> Vec<f64> {
+        let plan = sampler(name).plan(&TenSteps, n).unwrap();
+        plan.levels().iter().map(|level| level.sigma()).collect()
+    };
+    let near = |found: Vec<f64>, expected: &[f64]| {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-14, "{found:?}");
+        }
+    };
+    near(sigmas("euler simple", 5), &[1.0, 0.8, 0.6, 0.4, 0.2, 0.0]);
+    near(sigmas("euler normal", 4), &[1.0, 0.7, 0.4, 0.1, 0.0]);
+    near(
+        sigmas("euler exponential", 3),
+        &[1.0, 0.1_f64.sqrt(), 0.1, 0.0],
+    );
+    // The step of flows.
+    let plan = sampler("euler_ancestral simple")
+        .plan(&TenSteps, 5)
+        .unwrap();
+    let update = plan.stages()[0].stage.commit.as_ref().unwrap();
+    let std = (0.8_f64.powi(2) - (0.64 * 0.2 / 0.36_f64).powi(2)).sqrt();
+    let gaussian_diffusion::UpdateNoise::Std(found) = update.noise else {
+        panic!()
+    };
+    assert!((found - std).abs() < 1e-14, "{found} {std}");
 }

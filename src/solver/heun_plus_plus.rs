@@ -5,8 +5,8 @@ use crate::{Error, NoiseLevel};
 
 /// Heun++: Euler's step with the slopes of up to two further nodes, by their noise beside that of the start.
 ///
-/// In `y = x / alpha` against `u = sigma / alpha`, with `u_0` that of the noisiest level of the run and `u_s`, `u_r` the next
-/// two nodes, each reached by Euler's steps from `u_t`:
+/// In `y = x / alpha` against `u = sigma / alpha`, with `u_0` that of the noisiest level of the run and
+/// `u_s`, `u_r` the next two nodes, each reached by Euler's steps from `u_t`:
 ///
 /// ```text
 /// y_s = y_t + (u_s - u_t) ((1 - w_2 - w_3) d_t + w_2 d_s + w_3 d_r),  w_2 = u_s / (3 u_0), w_3 = u_r / (3 u_0)

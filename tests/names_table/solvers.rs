@@ -14,7 +14,7 @@ use gaussian_diffusion::{
 use ndarray::{Array1, Array2, Axis};
 use serde_json::Value;
 
-use super::{COMFYUI, CPP, Compared, Entry, WEBUI, differs, same};
+use super::{COMFYUI, CPP, Compared, DIFFUSERS, Entry, WEBUI, differs, same};
 
 const VE_NOISE: &str =
     "the noise of a variance-exploding process, which gives a flow too much signal";
@@ -164,11 +164,86 @@ pub(crate) const ENTRIES: &[Entry] = &[
     differs(CPP, "euler_a_cfg_pp", "euler_ancestral_cfg_pp", VE_NOISE),
     same(CPP, "euler_ge", "gradient_estimation"),
     same(CPP, "ddim_trailing", "DDIM"),
+    differs(CPP, "dpm++2m_sde_bt", "DPM++ 2M SDE", VE_NOISE),
+    same(WEBUI, "Restart", "Restart"),
+    same(WEBUI, "LCM", "LCM"),
+    same(COMFYUI, "ddim", "DDIM"),
+    same(COMFYUI, "exp_heun_2_x0", "exp_heun_2_x0"),
+    same(COMFYUI, "exp_heun_2_x0_sde", "exp_heun_2_x0_sde"),
+    same(DIFFUSERS, "EulerAncestralDiscreteScheduler", "Euler a"),
+    same(DIFFUSERS, "EulerDiscreteScheduler", "Euler"),
+    same(DIFFUSERS, "FlowMatchEulerDiscreteScheduler", "Euler"),
+    differs(DIFFUSERS, "LMSDiscreteScheduler", "LMS", ALL_SLOPES),
+    same(DIFFUSERS, "HeunDiscreteScheduler", "Heun"),
+    same(DIFFUSERS, "FlowMatchHeunDiscreteScheduler", "Heun"),
+    same(DIFFUSERS, "KDPM2DiscreteScheduler", "DPM2"),
+    same(DIFFUSERS, "KDPM2AncestralDiscreteScheduler", "DPM2 a"),
+    same(DIFFUSERS, "DPMSolverMultistepScheduler", "DPM++ 2M"),
+    same(DIFFUSERS, "DPMSolverSDEScheduler", "DPM++ SDE"),
+    same(
+        DIFFUSERS,
+        "DPMSolverMultistepScheduler, sde-dpmsolver++",
+        "DPM++ 2M SDE",
+    ),
+    same(
+        DIFFUSERS,
+        "DPMSolverMultistepScheduler, sde-dpmsolver++, heun",
+        "DPM++ 2M SDE Heun",
+    ),
+    differs(
+        DIFFUSERS,
+        "DPMSolverMultistepScheduler, sde-dpmsolver++, order 3",
+        "dpmpp_3m_sde",
+        "its second step is that of the midpoint, and the last ones are of lower order; both are of order 2",
+    ),
+    same(DIFFUSERS, "DDIMScheduler", "DDIM"),
+    same(DIFFUSERS, "DDPMScheduler", "DDPM"),
+    same(DIFFUSERS, "PNDMScheduler", "PLMS"),
+    same(DIFFUSERS, "LCMScheduler", "LCM"),
+    differs(
+        DIFFUSERS,
+        "TCDScheduler",
+        "TCD",
+        "ends at the first training step, where noise is left; right is the data",
+    ),
+    differs(
+        DIFFUSERS,
+        "UniPCMultistepScheduler",
+        "uni_pc_bh2",
+        "order 2, and ends at the data, not at sigma 0.001; right is to end there",
+    ),
+    differs(
+        DIFFUSERS,
+        "UniPCMultistepScheduler, order 3",
+        "uni_pc_bh2",
+        "ends at the data, not at sigma 0.001; right is to end there",
+    ),
+    differs(DIFFUSERS, "IPNDMScheduler", "iPNDM", ALL_SLOPES),
+    differs(
+        DIFFUSERS,
+        "DEISMultistepScheduler",
+        "DEIS",
+        "order 2, and a polynomial in the logarithm of sigma; the authors have both",
+    ),
+    differs(
+        DIFFUSERS,
+        "DEISMultistepScheduler, order 3",
+        "DEIS",
+        "a polynomial in the logarithm of sigma, and lower orders at the end; the authors have both",
+    ),
+    differs(
+        DIFFUSERS,
+        "SASolverScheduler",
+        "sa_solver",
+        "orders 2 and 2, tau by training step, and full orders up to the data, where its authors lower them",
+    ),
 ];
 
 fn reference() -> Vec<Value> {
-    let text = include_str!("../reference/named_solvers.json");
-    serde_json::from_str(text).unwrap()
+    let read = |text| -> Vec<Value> { serde_json::from_str(text).unwrap() };
+    let mut all = read(include_str!("../reference/named_solvers.json"));
+    all.extend(read(include_str!("../reference/named_solvers_more.json")));
+    all
 }
 
 /// Each program with each name that there are figures for.
