@@ -100,17 +100,20 @@ fn run(folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// All of the list that have plans, and each solver of uniform steps on a grid of Karras too.
+/// All of the list that have plans and need no guidance, and each solver of uniform steps on a grid of Karras too.
 fn samplers() -> Vec<Sampler> {
     let mut samplers: Vec<_> = Sampler::all().collect();
     for solver in SolverName::all() {
         let more = Sampler::new(solver, GridName::Karras);
-        let fitting = solver.default_grid() == GridName::Uniform && solver != SolverName::DpmFast;
+        let fast = matches!(solver, SolverName::DpmFast | SolverName::DpmFastOde);
+        let fitting = solver.default_grid() == GridName::Uniform && !fast;
         if fitting && !samplers.contains(&more) {
             samplers.push(more);
         }
     }
-    samplers.retain(|sampler| sampler.kind() == Kind::Planned);
+    samplers.retain(|sampler| {
+        sampler.kind() == Kind::Planned && !sampler.solver().needs_cfg_plus_plus()
+    });
     samplers
 }
 

@@ -12,9 +12,9 @@ use gaussian_diffusion::{
     predicts,
     schedule::{Cosine, Edm, RectifiedFlow},
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        EulerMaruyama, ExponentialAdams, Langevin, LinearMultistep, NodeBlocks, Pndm, RungeKutta,
-        SaSolver, SingleStep, UniPc,
+        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver,
+        DpmSolver2MV2, ErSde, EulerMaruyama, ExponentialAdams, Langevin, LinearMultistep,
+        NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep, UniPc,
     },
 };
 use ndarray::Array1;
@@ -370,12 +370,18 @@ fn unipc(w: &World, x: f64, order: usize, bh1: bool, of_noise: bool) -> f64 {
 }
 
 /// SA-Solver with its two special numbers for two nodes, as the authors' code has it.
-fn sa_solver(w: &World, x: f64, predictor: usize, corrector: usize, tau: f64) -> f64 {
+fn sa_solver(
+    w: &World,
+    x: f64,
+    (predictor, corrector): (usize, usize),
+    tau: f64,
+    simple: bool,
+) -> f64 {
     let k = 1.0 + tau * tau;
     let drift = |s: L, t: L, p: &[(f64, f64)]| {
         let h = t.l() - s.l();
         let mut sum = integrate(s.l(), t.l(), |l| (k * (l - t.l())).exp() * lagrange(p, l));
-        if let [older, newer] = p {
+        if let ([older, newer], true) = (p, simple) {
             let slope = (newer.1 - older.1) / (newer.0 - older.0);
             let exact = (h * k - 1.0 + (-k * h).exp()) / (k * k);
             sum += slope * (0.5 * h * h - exact);
@@ -401,6 +407,29 @@ fn sa_solver(w: &World, x: f64, predictor: usize, corrector: usize, tau: f64) ->
         noise = if tau > 0.0 { std * w.z() } else { 0.0 };
         let kept = t.s / s.s * (-(k - 1.0) * h).exp();
         x = kept * base + drift(s, t, last(&seen, predictor)) + noise;
+    }
+    x
+}
+
+/// As the loop of stable-diffusion.cpp has it, in the data scale.
+fn dpm_2m_v2(w: &World, mut x: f64) -> f64 {
+    let mut old = None;
+    for (_, s, t) in w.steps() {
+        let m = net(x, s);
+        if t.clean() {
+            return m;
+        }
+        let h = t.l() - s.l();
+        let kept = t.s / s.s;
+        x = match old {
+            None => kept * x + t.a * (1.0 - (-h).exp()) * m,
+            Some((h_last, m_last)) => {
+                let r = f64::max(h_last, h) / f64::min(h_last, h);
+                let d = (1.0 + 1.0 / (2.0 * r)) * m - 1.0 / (2.0 * r) * m_last;
+                kept * x + t.a * (1.0 - (-(h_last + h) / 2.0).exp()) * d
+            }
+        };
+        old = Some((h, m));
     }
     x
 }
@@ -932,6 +961,11 @@ fn dpm_solver() {
 }
 
 #[test]
+fn dpm_2m_of_version_2() {
+    agree("2M v2", DpmSolver2MV2, dpm_2m_v2);
+}
+
+#[test]
 fn unified_predictor_corrector() {
     for order in 1..=4 {
         let new = || UniPc::new(order).unwrap();
@@ -968,7 +1002,12 @@ fn stochastic_exponential() {
     ] {
         for tau in [0.0, 0.6, 1.0] {
             let solver = SaSolver::new(p, c).unwrap().with_tau(tau).unwrap();
-            agree("SA-Solver", solver, move |w, x| sa_solver(w, x, p, c, tau));
+            agree("SA-Solver", solver, move |w, x| {
+                sa_solver(w, x, (p, c), tau, false)
+            });
+            agree("SA-Solver", solver.with_diffusers_rules(), move |w, x| {
+                sa_solver(w, x, (p, c), tau, true)
+            });
         }
     }
     for order in 1..=3 {

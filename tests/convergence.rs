@@ -11,8 +11,8 @@ use gaussian_diffusion::{
     schedule::{Cosine, Edm, RectifiedFlow, Shifted},
     solver::{
         Ancestral, Churn, Coordinates, Ddim, Ddpm, DpmSde, DpmSolver, ErSde, EulerMaruyama,
-        ExponentialAdams, FinalMean, Langevin, LinearMultistep, NodeBlocks, Pndm, RungeKutta,
-        SaSolver, SingleStep, UniPc,
+        ExponentialAdams, FinalMean, HeunPlusPlus, InFlowTime, Langevin, LinearMultistep,
+        NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep, UniPc,
     },
 };
 use ndarray::Array1;
@@ -135,6 +135,7 @@ fn flow_solvers() -> Vec<Box<dyn ReverseStep>> {
         }
     }
     for order in 1..=3 {
+        all.push(Box::new(LinearMultistep::deis_in_time(order).unwrap()));
         all.push(Box::new(DpmSolver::plus_plus(order).unwrap()));
         all.push(Box::new(
             DpmSolver::new(order, Coordinates::Noise)
@@ -180,6 +181,28 @@ fn flow_solvers() -> Vec<Box<dyn ReverseStep>> {
         all.push(Box::new(for_noise.with_tau(0.0).unwrap()));
     }
     all
+}
+
+/// Solvers that see a flow's time as sigma keep their order.
+#[test]
+fn orders_in_the_time_of_a_flow() {
+    let solvers: Vec<Box<dyn ReverseStep>> = vec![
+        Box::new(DpmSolver::plus_plus(2).unwrap()),
+        Box::new(RungeKutta::dpm2()),
+        Box::new(ExponentialAdams::new(3, Coordinates::Data).unwrap()),
+        Box::new(LinearMultistep::lms(3).unwrap()),
+        Box::new(HeunPlusPlus),
+    ];
+    for solver in solvers {
+        let solver = InFlowTime::new(solver);
+        for spacing in [Spacing::LogSnr, Spacing::Karras] {
+            for schedule in [Shifted::flow(1.0).unwrap(), Shifted::flow(3.0).unwrap()] {
+                let found = order(&schedule, &solver, spacing);
+                let stated = f64::from(solver.order());
+                assert!((found - stated).abs() < 0.25, "{}: {found}", solver.name());
+            }
+        }
+    }
 }
 
 #[test]
@@ -234,6 +257,7 @@ fn high_orders(order: usize) -> Vec<Box<dyn ReverseStep>> {
         all.push(Box::new(
             solver.with_coordinates(Coordinates::Noise).unwrap(),
         ));
+        all.push(Box::new(solver.with_second_evaluation()));
     }
     all
 }

@@ -4,6 +4,7 @@
 use gaussian_diffusion::{
     Denoiser, Error, Grid, Parameterization, Plan, Point, Prediction, Sampler, SeededNoise, Step,
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
+    likelihood::{self, PlannedFlow},
     noise::{NoiseSource, Scale},
     schedule::Discrete,
     solver::Ddim,
@@ -187,6 +188,10 @@ fn edits_leave_alone_what_they_do_not_change() {
             .unwrap()
     };
     let plain = sample(&mut |_: &mut Array2<bf16>, _: StepEnd| Ok(()));
+    // As if there were no edit, whose roundings would add up.
+    let (mut net, mut noise) = (Exact(Parameterization::Noise), SeededNoise::new(2));
+    let without = plan.sample(start.clone(), &mut net, &mut noise).unwrap();
+    assert_eq!(plain, without);
     let mut one = |x: &mut Array2<bf16>, at: StepEnd| {
         if at.step == 10 {
             x[[1, 2]] = bf16::from_f32(-0.25);
@@ -225,5 +230,37 @@ fn a_refused_answer_changes_nothing() {
         assert!(run.supply(Prediction::noise(other), &mut noise).is_err());
         assert_eq!(run.pending().unwrap().0, before);
         run.supply(answer, &mut noise).unwrap();
+    }
+}
+
+/// The density of a latent is that of what is kept: a network that sees no noise scales the data, by factors
+/// that halves do not hold.
+#[test]
+fn a_density_is_that_of_what_is_kept() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let grid = Grid::trailing(&schedule, 30).unwrap().inverted();
+    let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+    let x = Array2::from_shape_fn((2, 300), |(i, j)| {
+        bf16::from_f64((0.37 * j as f64).sin() + i as f64)
+    });
+    let mut net = likelihood::Exact(|x: &Array2<bf16>, _: Point<Step>| {
+        Ok::<_, Error>((Prediction::noise(x.mapv(|_| bf16::ZERO)), vec![0.0, 0.0]))
+    });
+    let found = PlannedFlow::of(&plan)
+        .unwrap()
+        .log_density(&x, &mut net)
+        .unwrap();
+    let end = plan.levels()[30];
+    let (scale, std) = (end.alpha(), end.alpha().hypot(end.sigma()));
+    for (found, x) in found.log_density.iter().zip(x.outer_iter()) {
+        let wanted: f64 = x
+            .iter()
+            .map(|x| {
+                let z = scale * x.get() / std;
+                -0.5 * (z * z + std::f64::consts::TAU.ln()) - std.ln() + scale.ln()
+            })
+            .sum();
+        let off = found.value.nats().get() - wanted;
+        assert!(off.abs() < 1e-5, "{off:e}");
     }
 }

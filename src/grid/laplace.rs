@@ -19,7 +19,7 @@ use crate::{Error, Sigma, time::check_steps};
 /// use gaussian_diffusion::{Sigma, grid::{LaplaceCurve, SigmaCurve}};
 /// let curve = LaplaceCurve::new(Sigma::new(14.6)?, Sigma::new(0.03)?, 0.0, 0.5)?;
 /// let sigmas = curve.sigmas(5)?;
-/// assert!((sigmas[1] - 1.4142).abs() < 1e-4 && sigmas[2] == 1.0);
+/// assert!((sigmas[1] - 0.50001_f64.powf(-0.5)).abs() < 1e-15 && sigmas[2] == 1.0);
 /// assert_eq!((sigmas[0], sigmas[4]), (14.6, 0.03));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```

@@ -16,6 +16,10 @@ use crate::{
 /// one; the rule is of data, mostly [`Combination::classifier_free`](super::Combination::classifier_free)
 /// with a scale of 0 to 1.
 ///
+/// Programs have other ways to take the displacement with solvers of more than one prediction:
+/// [`CfgPlusPlusStep`](crate::solver::CfgPlusPlusStep) has them, and the samplers named "dpmpp_2m_cfg_pp" and so
+/// on, which take this guidance and no other.
+///
 /// Source: CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models, Chung, Kim, Park,
 /// Nam, Ye, 2024.
 ///
@@ -29,6 +33,13 @@ use crate::{
 /// let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
 /// let answer = net.predict(&array![1.0], at)?;
 /// assert_eq!((answer.value, answer.shift), (array![1.0], Some(array![0.5])));
+///
+/// // ComfyUI's way for the two-step solver, by its name.
+/// use gaussian_diffusion::{Sampler, SeededNoise, schedule::Discrete};
+/// let plan = Sampler::from_name("dpmpp_2m_cfg_pp karras")?.plan(&Discrete::stable_diffusion()?, 20)?;
+/// let mut noise = SeededNoise::new(1);
+/// let start = plan.prior((4,), &mut noise)?;
+/// let x0 = plan.sample(start, &mut net, &mut noise)?;
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("CFG++", "cfg_pp"))]

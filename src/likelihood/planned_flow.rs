@@ -9,7 +9,7 @@ use super::{
     flow_density::{estimates, priors},
 };
 use crate::{
-    Error, Parameterization, Plan, SeededNoise,
+    Error, NoiseLevel, Parameterization, Plan, SeededNoise,
     error::Number,
     solver::{Coordinates, Update},
     state::{Real, State, item_len},
@@ -203,15 +203,19 @@ impl<'p, T: Copy + Debug> PlannedFlow<'p, T> {
             }
             run.supply(prediction, &mut noise)?;
         }
-        let state = run.into_state();
         let (start, end) = (self.plan.start(), self.plan.end());
-        let is_inverted = end.is_noisier_than(start);
-        let (noisy, level, sign) = match is_inverted {
-            true => (&state, end, -1.0),
-            false => (x, start, 1.0),
+        let std = |level: NoiseLevel| level.alpha().hypot(level.sigma());
+        let (own, sign) = match end.is_noisier_than(start) {
+            true => {
+                // As it is kept, before it is rounded.
+                let latent = run.state().iter().map(|x| x.get());
+                (priors(latent, std(end), items, length)?, -1.0)
+            }
+            false => {
+                let latent = x.iter().map(|x| x.get());
+                (priors(latent, std(start), items, length)?, 1.0)
+            }
         };
-        let std = level.alpha().hypot(level.sigma());
-        let own = priors(noisy.iter().map(|x| x.get()), std, items, length)?;
         let exact = network.probes().is_none();
         let gains = |i: usize| {
             gained
@@ -220,7 +224,7 @@ impl<'p, T: Copy + Debug> PlannedFlow<'p, T> {
         };
         Ok(PlannedLikelihood {
             log_density: estimates(&own, gains, exact)?,
-            state,
+            state: run.into_state(),
         })
     }
 }

@@ -16,6 +16,7 @@ pub(super) fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error
         let Some(Update {
             state,
             model,
+            shift,
             noise,
         }) = update
         else {
@@ -28,7 +29,7 @@ pub(super) fn check_stage(stage: &Stage, predictions: usize) -> Result<(), Error
                 format!("0 to {predictions}, those that are kept"),
             ));
         }
-        let mut numbers = model.iter().chain([state]);
+        let mut numbers = model.iter().chain([state]).chain(shift);
         if let Some(bad) = numbers.find(|number| !number.is_finite()) {
             return Err(Error::range(
                 "coefficient of an update",

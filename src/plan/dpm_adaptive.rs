@@ -218,7 +218,9 @@ impl DpmAdaptive {
         let mut report = DpmAdaptiveReport::default();
         let mut controller = Controller::new(self);
         let mut x = V::Keeping::keep(x, None).0;
+        // Over alpha, so that its size can be told beside one at another level.
         let mut before = x.clone();
+        before.combine(schedule.level_at(from)?.alpha().recip(), &[])?;
         let mut at = from;
         let (mut patience, mut last) = (0, None);
         // Half of the 1e-5 that DPM-Solver leaves out, which is in half log-SNR.
@@ -280,6 +282,7 @@ impl DpmAdaptive {
             patience += 1;
             let (start, target, below) = (tried.start, tried.target, tried.below);
             (before, x, at) = (tried.low, tried.high, tried.next);
+            before.combine(below.alpha().recip(), &[])?;
             if below != target {
                 x.combine(target.alpha() / below.alpha(), &[])?;
                 let std = self.noise * Markov.forward_std(target, below)?;
@@ -355,8 +358,10 @@ impl DpmAdaptive {
             low.combine(update.state, &terms)?;
         }
         let high = run.into_kept();
+        let mut before = before.clone();
+        before.combine(below.alpha(), &[])?;
         let absolute = self.absolute * below.alpha();
-        let errors = low.error_norms(&high, before, absolute, self.relative)?;
+        let errors = low.error_norms(&high, &before, absolute, self.relative)?;
         let error = errors.into_iter().fold(0.0, f64::max);
         Ok(Attempt {
             next,

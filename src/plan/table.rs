@@ -73,6 +73,10 @@ fn write_update(f: &mut fmt::Formatter<'_>, update: &Update, basis: &str) -> fmt
             write!(f, "[-{age}]")?;
         }
     }
+    if let Some(shift) = update.shift {
+        let sign = if shift < 0.0 { '-' } else { '+' };
+        write!(f, " {sign} {:.6} shift", shift.abs())?;
+    }
     match update.noise {
         UpdateNoise::Std(0.0) => Ok(()),
         UpdateNoise::Std(std) => write!(f, " + {std:.6} z"),

@@ -35,6 +35,12 @@ impl<V: State> Progress<V> {
         } = answer;
         let extras = [variance.as_ref(), shift.as_ref()];
         finite(extras.into_iter().flatten().all(State::is_finite), point)?;
+        if shift.is_none() && stage.places_shift() {
+            return Err(Error::Missing {
+                what: "the displacement of a prediction, as guidance::CfgPlusPlus gives it,",
+                needed_by: "a solver of the CFG++ family",
+            });
+        }
         let std = match &stage.commit {
             Some(commit) => deviation(commit.noise, variance, &self.state, point.step)?,
             None => None,
@@ -135,12 +141,14 @@ impl<V: State> Progress<V> {
         let seen = if self.at_trial { TRIAL } else { STATE };
         let mut states: SmallVec<[&mut V; 3]> = smallvec![value, &mut self.state];
         states.extend(self.trial.as_mut());
-        let kept: SmallVec<[&V; 6]> = self.history.iter().collect();
+        let kept: SmallVec<[&V; 8]> = self.history.iter().collect();
 
         let first_kept = states.len();
         let terms = |update: &Update, own: Option<(f64, usize)>| {
             let place = |i: usize| i.checked_sub(1).map_or(VALUE, |i| first_kept + i);
             let model = update.model.iter().take(kept.len() + 1).enumerate();
+            // Some that are kept are not used.
+            let model = model.filter(|(i, c)| *i == 0 || **c != 0.0);
             let model = model.map(|(i, c)| (*c, place(i)));
             own.into_iter().chain(model).collect::<SmallVec<[_; 6]>>()
         };

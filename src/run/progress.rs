@@ -4,7 +4,8 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 
 use super::answer::{PREDICTION, finite, keep, renoise};
 use crate::{
-    Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, state::State,
+    Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, solver::Update,
+    state::State,
 };
 
 /// How far a run has come.
@@ -180,8 +181,12 @@ impl<V: State> Progress<V> {
         result
     }
 
-    /// Adds a displacement of the data, if the stage that was answered has ended its step.
+    /// Adds a displacement of the data: as the stage that was answered says, or else if it has ended its
+    /// step.
     pub(super) fn shift<T>(&mut self, here: Here<'_, T>, shift: &V) -> Result<(), Error> {
+        if here.planned.stage.places_shift() {
+            return self.place_shift(here, shift);
+        }
         let point = &here.planned.point;
         let next = here.next.map(|next| &next.point);
         if next.is_some_and(|next| next.step == point.step) {
@@ -190,6 +195,21 @@ impl<V: State> Progress<V> {
         }
         let alpha = next.map_or(point.to.alpha(), |next| next.level.alpha());
         self.change(Some(here.planned), |x| x.combine(1.0, &[(alpha, shift)]))
+    }
+
+    fn place_shift<T>(&mut self, here: Here<'_, T>, shift: &V) -> Result<(), Error> {
+        let stage = &here.planned.stage;
+        let said = |update: Option<&Update>| update.and_then(|u| u.shift).unwrap_or(0.0);
+        let in_state = said(stage.commit.as_ref());
+        if let (Some(update), Some(trial)) = (&stage.trial, &mut self.trial) {
+            // The trial is made from the state.
+            let in_trial = update.state * in_state + said(Some(update));
+            trial.combine(1.0, &[(in_trial, shift)])?;
+        }
+        // The state has gone on to what is done before the next evaluation.
+        let renoise = here.next.and_then(|next| next.stage.renoise.as_ref());
+        let scale = renoise.map_or(1.0, |update| update.state);
+        self.state.combine(1.0, &[(in_state * scale, shift)])
     }
 
     /// Changes what is shown next, after this stage.

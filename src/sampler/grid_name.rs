@@ -82,6 +82,9 @@ pub enum GridName {
     /// [`Grid::leading`] with offset 1, ending at step 0: Latent Diffusion's, and of the WebUI's samplers
     /// on training steps.
     Timesteps,
+    /// `n` even steps from the last training step to the first, where they end: those of UniPC's authors, and
+    /// so of the WebUI's UniPC.
+    TimeUniform,
     /// [`Grid::trailing`], from no signal where the schedule ends so, as DDIM of diffusers.
     Trailing,
     /// [`Grid::linspace`], likewise.
@@ -124,6 +127,7 @@ impl Named for GridName {
         (Self::Smoothstep, &["Smoothstep"]),
         (Self::DdimUniform, &["DDIM Uniform", "ddim"]),
         (Self::Timesteps, &["Timesteps", "leading"]),
+        (Self::TimeUniform, &["Time Uniform"]),
         (Self::Trailing, &["Trailing", "turbo"]),
         (Self::Linspace, &["Linspace"]),
         (Self::Lcm, &["LCM"]),
@@ -202,6 +206,10 @@ impl GridName {
             Self::Timesteps => {
                 let first = steps.level(Step::new(0))?;
                 steps.own(&Grid::leading(&steps, n, 1)?.ending_at(first)?)
+            }
+            Self::TimeUniform => {
+                check_steps(n)?;
+                steps.own(&Grid::uniform_time(&steps, n + 1)?.without_final_step()?)
             }
             Self::Lcm => steps.own(&Grid::lcm(&steps, n, 50, 1.0)?),
             Self::Trailing | Self::Linspace => {

@@ -13,16 +13,12 @@ mod names;
 mod on_steps;
 mod restart;
 mod solver_name;
+mod solvers;
 
 use std::{fmt, str::FromStr};
 
-use crate::{
-    Clock, Error, Grid, NoiseSchedule, Plan,
-    grid::PolyExponential,
-    solver::{DpmAdaptive, SingleStep},
-};
-use names::{LONGEST, Named, has_key, key, near, unknown};
-use on_steps::OnSteps;
+use crate::{Clock, Error, Grid, NoiseSchedule, Plan, solver::DpmAdaptive};
+use names::{LONGEST, Named, SEPARATORS, key, near, unknown};
 
 pub use grid_name::GridName;
 pub use solver_name::SolverName;
@@ -31,12 +27,15 @@ pub use solver_name::SolverName;
 ///
 /// # Names
 ///
-/// The names are those of the WebUI, where a solver's name alone means the grid that version 1.8 gave it
-/// and "Karras" or "Exponential" after it another one; ComfyUI's and stable-diffusion.cpp's names mean
-/// the same. Any grid may follow any solver. Capitals do not matter, and neither does whether words are
-/// separated by spaces, `_` or `-`. "Automatic" is the grid of newer versions of the WebUI. Where the
-/// programs differ, each name means what its program does: "DPM++ 3M SDE" leaves out a level, and
-/// "dpmpp_3m_sde" does not; "UniPC" and "uni_pc" likewise.
+/// A name means what its program does, on every schedule that program has; the
+/// [table of names](crate::docs::names) says where programs differ, and who is right. The names are those of
+/// the WebUI, where a solver's name alone means the grid that version 1.8 gave it and "Karras" or
+/// "Exponential" after it another one, and those of ComfyUI and stable-diffusion.cpp. Any grid may follow any
+/// solver. Capitals do not matter, and words may be separated by spaces, `_` or `-`; of two names that are the
+/// same but for that, the one with `_` is ComfyUI's: "DPM fast" draws noise, and "dpm_fast" does not.
+/// "Automatic" is the grid of newer versions of the WebUI.
+///
+/// Names of the CFG++ family are for networks guided by [`CfgPlusPlus`](crate::guidance::CfgPlusPlus).
 ///
 /// ```
 /// use gaussian_diffusion::{Sampler, sampler::{GridName, SolverName}};
@@ -66,35 +65,6 @@ pub enum Kind {
     Adaptive,
 }
 
-/// What peers have and this crate does not, and the error that says so.
-const MISSING: &[(&str, &str)] = &[
-    ("sa_solver_pece", "the second evaluation of SA-Solver PECE"),
-    ("heunpp2", "the solver Heun++"),
-    ("dpm++2mv2", "the solver DPM++ 2M v2"),
-    ("res_multistep_ancestral", "the solver RES, ancestral"),
-    ("euler_cfg_pp", CFG_PP),
-    ("euler_ancestral_cfg_pp", CFG_PP),
-    ("euler_a_cfg_pp", CFG_PP),
-    ("dpmpp_2s_ancestral_cfg_pp", CFG_PP),
-    ("dpmpp_2m_cfg_pp", CFG_PP),
-    ("res_multistep_cfg_pp", CFG_PP),
-    ("res_multistep_ancestral_cfg_pp", CFG_PP),
-    ("gradient_estimation_cfg_pp", CFG_PP),
-    ("DDIM CFG++", CFG_PP),
-];
-const CFG_PP: &str = "the guidance CFG++";
-
-fn refuse_known_but_missing(name: &str) -> Result<(), Error> {
-    let wanted = key(name);
-    match MISSING.iter().find(|(name, _)| has_key(name, &wanted)) {
-        Some(&(_, what)) => Err(Error::Missing {
-            what,
-            needed_by: "a sampler of this name",
-        }),
-        None => Ok(()),
-    }
-}
-
 impl Sampler {
     /// Any solver on any grid.
     pub const fn new(solver: SolverName, grid: GridName) -> Self {
@@ -105,24 +75,22 @@ impl Sampler {
     ///
     /// # Errors
     ///
-    /// If the name is unknown, with the nearest ones; or if it is known and there is no such solver here.
+    /// If the name is unknown, with the nearest ones.
     pub fn from_name(name: &str) -> Result<Self, Error> {
-        let wanted = key(name);
-        if let Some(solver) = SolverName::with_key(&wanted) {
+        if let Some(solver) = SolverName::named(name) {
             return Ok(Self::new(solver, solver.default_grid()));
         }
-        refuse_known_but_missing(name)?;
-        let places = wanted.match_indices(' ').map(|(place, _)| place);
-        for place in places.take_while(|place| *place <= LONGEST) {
-            let (head, tail) = (&wanted[..place], &wanted[place + 1..]);
-            let Some(solver) = SolverName::with_key(head) else {
-                refuse_known_but_missing(head)?;
+        let written = name.trim_start_matches(SEPARATORS);
+        let places = written.match_indices(SEPARATORS);
+        for (place, separator) in places.take_while(|(place, _)| *place <= LONGEST) {
+            let (head, tail) = (&written[..place], &written[place + separator.len()..]);
+            let Some(solver) = SolverName::named(head) else {
                 continue;
             };
-            if tail == "automatic" {
+            if key(tail) == "automatic" {
                 return Ok(Self::new(solver, solver.automatic_grid()));
             }
-            if let Some(grid) = GridName::with_key(tail) {
+            if let Some(grid) = GridName::named(tail) {
                 return Ok(Self::new(solver, grid));
             }
         }
@@ -184,12 +152,13 @@ impl Sampler {
     /// Whether it has a plan.
     pub fn kind(self) -> Kind {
         match self.solver {
-            SolverName::DpmAdaptive => Kind::Adaptive,
+            SolverName::DpmAdaptive | SolverName::DpmAdaptiveOde => Kind::Adaptive,
             _ => Kind::Planned,
         }
     }
 
-    /// The solver of a sampler that has no plan, of order 3 and with eta 1, as the WebUI runs it.
+    /// The solver of a sampler that has no plan, of order 3: "DPM adaptive" with eta 1, as the WebUI runs it,
+    /// "dpm_adaptive" without noise, as ComfyUI does.
     ///
     /// # Errors
     ///
@@ -199,12 +168,14 @@ impl Sampler {
     /// use gaussian_diffusion::{Sampler, solver::DpmAdaptive};
     /// let solver = Sampler::from_name("DPM adaptive")?.adaptive()?;
     /// assert_eq!(solver, DpmAdaptive::new(3)?.with_eta(1.0, 1.0)?);
+    /// assert_eq!(Sampler::from_name("dpm_adaptive")?.adaptive()?, DpmAdaptive::new(3)?);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn adaptive(self) -> Result<DpmAdaptive, Error> {
-        match self.kind() {
-            Kind::Adaptive => DpmAdaptive::new(3)?.with_eta(1.0, 1.0),
-            Kind::Planned => Err(Error::Missing {
+        match self.solver {
+            SolverName::DpmAdaptive => DpmAdaptive::new(3)?.with_eta(1.0, 1.0),
+            SolverName::DpmAdaptiveOde => DpmAdaptive::new(3),
+            _ => Err(Error::Missing {
                 what: "a choice of steps by error",
                 needed_by: "an adaptive run",
             }),
@@ -220,37 +191,15 @@ impl Sampler {
     where
         S: NoiseSchedule<Time: Clock> + ?Sized,
     {
-        if self.solver == SolverName::DpmFast {
-            return self.between_ends(schedule, n);
-        }
-        if self.solver.discards_penultimate() {
-            crate::time::check_steps(n)?;
-            return self.grid.grid(schedule, n + 1)?.without_penultimate();
-        }
-        self.grid.grid(schedule, n)
-    }
-
-    /// The grid of DPM-Solver-fast with `n` evaluations, even in the logarithm of sigma: of its rule it takes
-    /// the ends.
-    fn between_ends<S>(self, schedule: &S, n: usize) -> Result<Grid<S::Time>, Error>
-    where
-        S: NoiseSchedule<Time: Clock> + ?Sized,
-    {
         crate::time::check_steps(n)?;
-        let whole = self.grid.grid(schedule, n.max(2))?;
-        let [first, .., last] = whole.nodes() else {
-            return Ok(whole);
+        let listed = n + usize::from(self.solver.discards_penultimate());
+        let listed = match self.solver {
+            // Of its rule it takes the ends.
+            SolverName::DpmFast | SolverName::DpmFastOde => listed.max(2),
+            _ => listed,
         };
-        let table = OnSteps::new(schedule)?;
-        let nodes = SingleStep::fast_steps(n) + 1;
-        let even = if table.is_flow() || first.level.is_noise() {
-            let (max, min) = (table.sigma(first.level)?, table.sigma(last.level)?);
-            table.along(nodes, &PolyExponential::new(max, min, 1.0)?)
-        } else {
-            let (from, to) = (first.level.log_snr(), last.level.log_snr());
-            Grid::uniform_log_snr_between(schedule, nodes, from, to)
-        };
-        even?.without_final_step()
+        let listed = self.grid.grid(schedule, listed)?;
+        self.solver.grid(schedule, listed, n)
     }
 
     /// The plan of a run of `n` steps.

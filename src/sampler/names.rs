@@ -30,10 +30,15 @@ pub(super) trait Named: Copy + PartialEq + 'static {
             .flat_map(|(choice, names)| names.iter().map(|name| (*choice, *name)))
     }
 
-    /// The choice that has this key as a name.
-    fn with_key(wanted: &str) -> Option<Self> {
-        Self::spellings()
-            .find(|(_, name)| has_key(name, wanted))
+    /// The choice that has this name. Of two names that differ in their underscores alone, the one with an
+    /// underscore is for what is written with one.
+    fn named(name: &str) -> Option<Self> {
+        let wanted = key(name);
+        let found = || Self::spellings().filter(|(_, spelling)| has_key(spelling, &wanted));
+        let written = name.contains('_');
+        found()
+            .find(|(_, spelling)| spelling.contains('_') == written)
+            .or_else(|| found().next())
             .map(|(choice, _)| choice)
     }
 }
@@ -43,12 +48,15 @@ pub(super) fn key(name: &str) -> String {
     words(&name.to_lowercase()).collect::<Vec<_>>().join(" ")
 }
 
+/// What separates the words of a name.
+pub(super) const SEPARATORS: [char; 3] = [' ', '_', '-'];
+
 fn words(name: &str) -> impl Iterator<Item = &str> {
-    name.split([' ', '_', '-']).filter(|word| !word.is_empty())
+    name.split(SEPARATORS).filter(|word| !word.is_empty())
 }
 
 /// Whether this is the key of one of the names here.
-pub(super) fn has_key(name: &str, wanted: &str) -> bool {
+fn has_key(name: &str, wanted: &str) -> bool {
     let mut rest = wanted.split(' ');
     words(name).all(|own| {
         rest.next()
@@ -87,7 +95,7 @@ pub(super) fn near<N: Named>(name: &str, at_end: bool) -> Vec<(N, &'static str)>
 }
 
 pub(super) fn parse<N: Named>(name: &str) -> Result<N, Error> {
-    N::with_key(&key(name)).ok_or_else(|| {
+    N::named(name).ok_or_else(|| {
         unknown(
             N::WHAT,
             name,

@@ -5,14 +5,13 @@ use std::{fmt, str::FromStr};
 use super::{
     GridName,
     names::{Named, parse},
-    on_steps::{OnSteps, coordinates_of},
 };
-use crate::{
-    Clock, Error, Grid, NoiseSchedule, ReverseStep, Step,
-    solver::{
-        Ancestral, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        ExponentialAdams, LinearMultistep, Pndm, RungeKutta, SaSolver, SingleStep, UniPc,
-    },
+use crate::Error;
+#[cfg(doc)]
+use crate::solver::{
+    Ancestral, CfgPlusPlusStep, Consistency, Ddim, Ddpm, Descent, DpmSde, DpmSolver, DpmSolver2MV2,
+    ErSde, ExponentialAdams, HeunPlusPlus, LinearMultistep, Pndm, RungeKutta, SaSolver, SingleStep,
+    UniPc,
 };
 
 /// A solver with the parameters that front ends give it, by their name for it.
@@ -66,7 +65,7 @@ pub enum SolverName {
     Ddim,
     /// [`Pndm::plms`] on training steps.
     Plms,
-    /// [`UniPc`] of order 3 and type bh1, lower in the last steps, on training steps.
+    /// [`UniPc`] of order 3 and type bh1, lower in the last steps, on even training steps.
     UniPc,
     /// [`DpmPlusPlus3MSde`](Self::DpmPlusPlus3MSde) with all levels, as ComfyUI has it.
     DpmPlusPlus3MSdeWhole,
@@ -84,7 +83,7 @@ pub enum SolverName {
     Ipndm,
     /// [`LinearMultistep::lms`] of order 4 by its other name.
     IpndmVariable,
-    /// [`ExponentialAdams::deis`] of order 3.
+    /// [`LinearMultistep::deis_in_time`] of order 3.
     Deis,
     /// [`ExponentialAdams`] of order 2 for the data.
     ResMultistep,
@@ -105,6 +104,36 @@ pub enum SolverName {
     /// [`SaSolver`] of orders 3 and 4 with tau 1 from 0.2 to 0.8 of the clock, lower in the last
     /// steps.
     SaSolver,
+    /// The same [with a second evaluation](SaSolver::with_second_evaluation).
+    SaSolverPece,
+    /// The formula of [`DpmPlusPlus2MSdeHeun`](Self::DpmPlusPlus2MSdeHeun) by its other name.
+    ResMultistepAncestral,
+    /// [`DpmFast`](Self::DpmFast) without noise, as ComfyUI has it.
+    DpmFastOde,
+    /// [`DpmAdaptive`](Self::DpmAdaptive) without noise, as ComfyUI has it.
+    DpmAdaptiveOde,
+    /// [`HeunPlusPlus`].
+    HeunPlusPlus,
+    /// [`DpmSolver2MV2`].
+    DpmPlusPlus2MV2,
+    /// [`Euler`](Self::Euler) as [`CfgPlusPlusStep::new`] takes it. These and those below are for
+    /// [`CfgPlusPlus`](crate::guidance::CfgPlusPlus), and fail with other guidance.
+    EulerCfgPlusPlus,
+    /// [`Ddim`](Self::Ddim) likewise. The WebUI's scale is 12.5 times that of the rule.
+    DdimCfgPlusPlus,
+    /// [`Ddim`] as [`Ancestral`] of eta 1 likewise, on flows too.
+    EulerAncestralCfgPlusPlus,
+    /// [`GradientEstimation`](Self::GradientEstimation) likewise.
+    GradientEstimationCfgPlusPlus,
+    /// [`DpmPlusPlus2M`](Self::DpmPlusPlus2M) as [`CfgPlusPlusStep::displacing_difference`] takes it.
+    DpmPlusPlus2MCfgPlusPlus,
+    /// [`SingleStep::plus_plus`] of order 2 as [`CfgPlusPlusStep::displacing_points`] takes it, as
+    /// [`Ancestral`] of eta 1.
+    DpmPlusPlus2SAncestralCfgPlusPlus,
+    /// [`ResMultistep`](Self::ResMultistep) as [`CfgPlusPlusStep::displacing_before`] takes it.
+    ResMultistepCfgPlusPlus,
+    /// [`ResMultistepAncestral`](Self::ResMultistepAncestral) likewise.
+    ResMultistepAncestralCfgPlusPlus,
 }
 
 impl Named for SolverName {
@@ -178,6 +207,32 @@ impl Named for SolverName {
         (Self::ExponentialHeun, &["exp_heun_2_x0"]),
         (Self::ExponentialHeunSde, &["exp_heun_2_x0_sde"]),
         (Self::SaSolver, &["sa_solver"]),
+        (Self::SaSolverPece, &["sa_solver_pece"]),
+        (Self::ResMultistepAncestral, &["res_multistep_ancestral"]),
+        (Self::DpmFastOde, &["dpm_fast"]),
+        (Self::DpmAdaptiveOde, &["dpm_adaptive"]),
+        (Self::HeunPlusPlus, &["heunpp2"]),
+        (Self::DpmPlusPlus2MV2, &["dpm++2mv2"]),
+        (Self::EulerCfgPlusPlus, &["euler_cfg_pp"]),
+        (Self::DdimCfgPlusPlus, &["DDIM CFG++"]),
+        (
+            Self::EulerAncestralCfgPlusPlus,
+            &["euler_ancestral_cfg_pp", "euler_a_cfg_pp"],
+        ),
+        (
+            Self::GradientEstimationCfgPlusPlus,
+            &["gradient_estimation_cfg_pp"],
+        ),
+        (Self::DpmPlusPlus2MCfgPlusPlus, &["dpmpp_2m_cfg_pp"]),
+        (
+            Self::DpmPlusPlus2SAncestralCfgPlusPlus,
+            &["dpmpp_2s_ancestral_cfg_pp"],
+        ),
+        (Self::ResMultistepCfgPlusPlus, &["res_multistep_cfg_pp"]),
+        (
+            Self::ResMultistepAncestralCfgPlusPlus,
+            &["res_multistep_ancestral_cfg_pp"],
+        ),
     ];
 }
 
@@ -201,7 +256,8 @@ impl SolverName {
     pub fn default_grid(self) -> GridName {
         match self {
             Self::Restart => GridName::Karras,
-            Self::Ddim | Self::Plms | Self::UniPc => GridName::Timesteps,
+            Self::Ddim | Self::Plms | Self::DdimCfgPlusPlus => GridName::Timesteps,
+            Self::UniPc => GridName::TimeUniform,
             Self::Lcm | Self::Tcd => GridName::Lcm,
             _ => GridName::Uniform,
         }
@@ -222,6 +278,28 @@ impl SolverName {
         }
     }
 
+    /// Whether it is of the CFG++ family: for networks guided by
+    /// [`CfgPlusPlus`](crate::guidance::CfgPlusPlus), and a run with any other fails.
+    ///
+    /// ```
+    /// use gaussian_diffusion::sampler::SolverName;
+    /// let names: Vec<_> = SolverName::all().filter(|name| name.needs_cfg_plus_plus()).collect();
+    /// assert_eq!((names.len(), names[0].name()), (8, "euler_cfg_pp"));
+    /// ```
+    pub fn needs_cfg_plus_plus(self) -> bool {
+        matches!(
+            self,
+            Self::EulerCfgPlusPlus
+                | Self::DdimCfgPlusPlus
+                | Self::EulerAncestralCfgPlusPlus
+                | Self::GradientEstimationCfgPlusPlus
+                | Self::DpmPlusPlus2MCfgPlusPlus
+                | Self::DpmPlusPlus2SAncestralCfgPlusPlus
+                | Self::ResMultistepCfgPlusPlus
+                | Self::ResMultistepAncestralCfgPlusPlus
+        )
+    }
+
     /// Whether the run leaves out the last level but one of its grid, which is made one step longer.
     #[doc(alias("discard_next_to_last_sigma"))]
     pub fn discards_penultimate(self) -> bool {
@@ -234,123 +312,6 @@ impl SolverName {
                 | Self::UniPcBh2
         )
     }
-
-    /// The solver for a run of `n` steps on this grid.
-    ///
-    /// # Errors
-    ///
-    /// If it chooses its own steps, needs training steps where the schedule has none, or `n` is 0.
-    pub fn solver<S>(
-        self,
-        schedule: &S,
-        grid: &Grid<S::Time>,
-        n: usize,
-    ) -> Result<Box<dyn ReverseStep>, Error>
-    where
-        S: NoiseSchedule<Time: Clock> + ?Sized,
-    {
-        let plus_plus = DpmSolver::plus_plus;
-        let single = SingleStep::plus_plus;
-        let unipc = || Ok::<_, Error>(UniPc::new(3)?.with_lower_final_orders());
-        Ok(match self {
-            Self::Euler | Self::Ddim => Box::new(Ddim::default()),
-            Self::EulerAncestral => Box::new(ancestral(schedule, Ddim::default())?),
-            Self::Lms | Self::IpndmVariable => Box::new(LinearMultistep::lms(4)?),
-            Self::Heun | Self::Restart => Box::new(RungeKutta::heun()),
-            Self::Dpm2 => Box::new(RungeKutta::dpm2()),
-            Self::Dpm2Ancestral => Box::new(ancestral(schedule, RungeKutta::dpm2())?),
-            Self::DpmPlusPlus2SAncestral => Box::new(ancestral(schedule, single(2)?)?),
-            Self::DpmPlusPlus2M => Box::new(plus_plus(2)?),
-            Self::DpmPlusPlusSde => Box::new(DpmSde::new(1.0)?),
-            Self::DpmPlusPlus2MSde => Box::new(plus_plus(2)?.with_tau(1.0)?),
-            Self::DpmPlusPlus2MSdeHeun => {
-                Box::new(plus_plus(2)?.with_exact_integrals().with_tau(1.0)?)
-            }
-            Self::DpmPlusPlus3MSde | Self::DpmPlusPlus3MSdeWhole => {
-                Box::new(plus_plus(3)?.with_exact_integrals().with_tau(1.0)?)
-            }
-            Self::DpmFast => Box::new(Ancestral::new(SingleStep::fast(n)?, 1.0)?.with_floor()),
-            Self::DpmAdaptive => {
-                return Err(Error::Missing {
-                    what: "a fixed number of steps",
-                    needed_by: "a plan of DPM adaptive",
-                });
-            }
-            Self::Plms => Box::new(Pndm::plms()),
-            Self::UniPc | Self::UniPcBh1 => Box::new(unipc()?.with_bh1()),
-            Self::UniPcBh2 => Box::new(unipc()?),
-            Self::Ddpm => Box::new(Ddpm::default()),
-            Self::Lcm => Box::new(Consistency::default()),
-            Self::Tcd => Box::new(trajectory_consistency(schedule, grid)?),
-            Self::Ipndm => Box::new(LinearMultistep::ipndm(4)?),
-            Self::Deis => Box::new(ExponentialAdams::deis(3)?),
-            Self::ResMultistep => Box::new(ExponentialAdams::new(2, Coordinates::Data)?),
-            Self::Res2S => Box::new(single(2)?.with_exact_integrals()),
-            Self::GradientEstimation => Box::new(LinearMultistep::gradient_estimation(2.0)?),
-            Self::ErSde => Box::new(ErSde::new(3)?),
-            Self::Seeds2 => Box::new(single(2)?.with_tau(1.0)?),
-            Self::Seeds3 => Box::new(single(3)?.with_tau(1.0)?),
-            Self::ExponentialHeun => {
-                Box::new(single(2)?.with_fraction(1.0)?.with_exact_integrals())
-            }
-            Self::ExponentialHeunSde => Box::new(
-                single(2)?
-                    .with_fraction(1.0)?
-                    .with_exact_integrals()
-                    .with_tau(1.0)?,
-            ),
-            Self::SaSolver => {
-                let (from, to) = schedule.ends();
-                let snr = |share| {
-                    let level = schedule.level(from.toward(to, share))?;
-                    Ok::<_, Error>(level.log_snr())
-                };
-                let solver = SaSolver::new(3, 4)?
-                    .with_tau(1.0)?
-                    .with_lower_final_orders();
-                Box::new(solver.with_noise_between(snr(0.2)?, snr(0.8)?)?)
-            }
-        })
-    }
-}
-
-/// Of eta 1, with the step of rectified flows on a flow: there the posterior's has another law on the way.
-fn ancestral<S, R>(schedule: &S, inner: R) -> Result<Ancestral<R>, Error>
-where
-    S: NoiseSchedule<Time: Clock> + ?Sized,
-    R: ReverseStep,
-{
-    let descent = match coordinates_of(schedule)? {
-        Coordinates::Flow => Descent::Flow(1.0),
-        _ => Descent::Posterior(1.0),
-    };
-    Ancestral::with_descent(inner, descent)
-}
-
-/// Down to the step `floor(0.7 t)` below each target `t`.
-fn trajectory_consistency<S>(schedule: &S, grid: &Grid<S::Time>) -> Result<Ancestral<Ddim>, Error>
-where
-    S: NoiseSchedule<Time: Clock> + ?Sized,
-{
-    let steps = OnSteps::new(schedule)?;
-    let mut below = Vec::with_capacity(grid.len());
-    for target in grid.levels().skip(1) {
-        below.push(match target.is_clean() {
-            true => target,
-            false => {
-                let t = steps.time_at(target.log_snr())?;
-                // A step found from its level may miss its whole number by a rounding.
-                let lower = steps.level(Step::new((0.7 * t.get() + 1e-9) as usize))?;
-                // Below the first step there is none.
-                if target.is_noisier_than(lower) {
-                    lower
-                } else {
-                    target
-                }
-            }
-        });
-    }
-    Ancestral::with_descent(Ddim::default(), Descent::Levels(below))
 }
 
 impl fmt::Display for SolverName {
@@ -363,7 +324,6 @@ impl FromStr for SolverName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        super::refuse_known_but_missing(name)?;
         parse(name)
     }
 }

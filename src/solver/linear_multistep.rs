@@ -1,14 +1,17 @@
 //! Linear multi-step methods.
 
-use super::{At, Coordinates, Path, ReverseStep, Stage, Update, interpolation::weights};
+use super::{
+    At, Coordinates, Path, ReverseStep, Stage, Update,
+    interpolation::{integral, weights},
+};
 use crate::{Error, NoiseLevel, Parameterization};
 
 /// Adams-Bashforth methods: the polynomial through the last slopes, integrated over the step.
 ///
 /// In [`Coordinates`] with clock `u`: `y_s = y_t + integral of p(u) du`, where `p` goes through the
-/// last `order` slopes, at the clock's readings (LMS of k-diffusion, the variable-step form of iPNDM)
-/// or as if the steps had been equal (iPNDM: `3/2, -1/2`; `23, -16, 5` over 12; `55, -59, 37, -9` over
-/// 24). The integrals are exact.
+/// last `order` slopes, at the clock's readings (LMS of k-diffusion, the variable-step form of iPNDM), in
+/// another time (DEIS), or as if the steps had been equal (iPNDM: `3/2, -1/2`; `23, -16, 5` over 12;
+/// `55, -59, 37, -9` over 24). The integrals are exact.
 ///
 /// $$y_s=y_t+\int_{u_t}^{u_s}p(u)\thinspace\mathrm du,\qquad p(u_i)=d_i$$
 ///
@@ -42,6 +45,7 @@ pub struct LinearMultistep {
     coordinates: Coordinates,
     rule: Rule,
     analytic_start: bool,
+    euler_to_data: bool,
 }
 
 /// How the slopes are weighted.
@@ -49,6 +53,8 @@ pub struct LinearMultistep {
 enum Rule {
     /// By the integrals of the polynomial through them, where they are.
     Readings,
+    /// The same with a polynomial in the time of a variance-preserving process.
+    VpTime,
     /// As if they were as far apart as the step is long.
     Even,
     /// The newest this many times, and the one before it what is missing to 1.
@@ -68,6 +74,7 @@ impl LinearMultistep {
             coordinates: Coordinates::Noise,
             rule: Rule::Readings,
             analytic_start: false,
+            euler_to_data: false,
         })
     }
 
@@ -79,6 +86,25 @@ impl LinearMultistep {
     pub fn ipndm(order: usize) -> Result<Self, Error> {
         Ok(Self {
             rule: Rule::Even,
+            ..Self::lms(order)?
+        })
+    }
+
+    /// DEIS with its polynomial in time (tAB-DEIS): that of the variance-preserving process whose
+    /// `sigma / alpha` is 0.002 at time 0.001 and 80 at time 1, `ln(1 + u^2) = b t^2 / 2 + a t`.
+    ///
+    /// [`ExponentialAdams::deis`](super::ExponentialAdams::deis) has it in `ln u`, as diffusers does.
+    ///
+    /// Sources: Fast Sampling of Diffusion Models with Exponential Integrator, Zhang, Chen, 2023; the code
+    /// of diff-sampler, Zhou, Chen, 2023, for the process.
+    ///
+    /// # Errors
+    ///
+    /// If the order is not 1 to 8.
+    #[doc(alias("tAB-DEIS", "deis"))]
+    pub fn deis_in_time(order: usize) -> Result<Self, Error> {
+        Ok(Self {
+            rule: Rule::VpTime,
             ..Self::lms(order)?
         })
     }
@@ -120,12 +146,49 @@ impl LinearMultistep {
         self.analytic_start = true;
         self
     }
+
+    /// Makes a step to the data Euler's, which is the x0-prediction, as ComfyUI does.
+    #[must_use]
+    pub const fn with_euler_to_data(mut self) -> Self {
+        self.euler_to_data = true;
+        self
+    }
 }
 
 /// Weights, in units of the step, of slopes as far apart as the step is long.
 pub(super) fn even_weights(order: usize) -> Vec<f64> {
     let places: Vec<_> = (0..order).map(|i| -(i as f64)).collect();
     weights(&places, &power_moments(order))
+}
+
+/// The time at which the process of [`LinearMultistep::deis_in_time`] has this ratio.
+fn vp_time(ratio: f64) -> f64 {
+    const CLEANEST: (f64, f64) = (1e-3, 0.002);
+    const NOISIEST: (f64, f64) = (1.0, 80.0);
+    // b t^2 / 2 + a t at both.
+    let [(t, low), (_, high)] = [CLEANEST, NOISIEST].map(|(t, u)| (t, (u * u).ln_1p()));
+    let b = 2.0 * (low / t - high) / (t - 1.0);
+    let a = high - 0.5 * b;
+    ((a * a + 2.0 * b * (ratio * ratio).ln_1p()).sqrt() - a) / b
+}
+
+/// The places of the levels and the integrals over the step, in that time from 0 at its start to 1.
+fn in_vp_time(c: Coordinates, to: NoiseLevel, visited: &[NoiseLevel]) -> (Vec<f64>, Vec<f64>) {
+    let clock = |level: &NoiseLevel| c.clock(*level);
+    let (start, end) = (visited.first().map_or(1.0, clock), clock(&to));
+    let (from, whole) = (vp_time(start), vp_time(end) - vp_time(start));
+    let place = |ratio: f64| (vp_time(ratio) - from) / whole;
+    let places = visited.iter().map(|level| place(clock(level))).collect();
+    // The time bends at small ratios: along their logarithm.
+    let log_way = (end / start).ln();
+    let pieces = log_way.abs().ceil() as usize;
+    let moment = |k: usize| {
+        integral(pieces, |part| {
+            let ratio = start * (log_way * part).exp();
+            ratio * log_way / (end - start) * place(ratio).powi(k as i32)
+        })
+    };
+    (places, (0..visited.len()).map(moment).collect())
 }
 
 /// The integrals of `1, r, r^2, ..` over 0..1.
@@ -147,12 +210,18 @@ impl ReverseStep for LinearMultistep {
         let whole = c.distance(from, to);
         // The slope that an analytic start keeps is the state there, which has a place in `Flow` alone.
         let known = |level: &NoiseLevel| match (self.analytic_start && level.is_noise(), c) {
-            (true, Coordinates::Noise) => self.rule != Rule::Readings,
+            (true, Coordinates::Noise) => !matches!(self.rule, Rule::Readings | Rule::VpTime),
             (true, Coordinates::Data) => false,
             _ => c.reaches(*level),
         };
         let visited: Vec<_> = path.visited().take_while(known).take(self.order).collect();
         let weights = match (self.rule, visited.len()) {
+            _ if self.euler_to_data && to.is_clean() => vec![1.0],
+            (Rule::VpTime, known) if known > 1 && !to.is_clean() => {
+                let (places, moments) = in_vp_time(c, to, &visited);
+                weights(&places, &moments)
+            }
+            (Rule::VpTime, _) => vec![1.0],
             (Rule::Even, known) => even_weights(known),
             (Rule::Gradient(gamma), 2) if !to.is_clean() => vec![gamma, 1.0 - gamma],
             (Rule::Gradient(_), _) => vec![1.0],
@@ -171,6 +240,7 @@ impl ReverseStep for LinearMultistep {
     fn name(&self) -> &str {
         match self.rule {
             Rule::Readings => "LMS",
+            Rule::VpTime => "DEIS in time",
             Rule::Even => "iPNDM",
             Rule::Gradient(_) => "gradient estimation",
         }
@@ -182,7 +252,7 @@ impl ReverseStep for LinearMultistep {
 
     fn order(&self) -> u32 {
         match self.rule {
-            Rule::Readings => self.order as u32,
+            Rule::Readings | Rule::VpTime => self.order as u32,
             Rule::Even => self.order.min(2) as u32,
             Rule::Gradient(_) => 1,
         }

@@ -10,25 +10,30 @@
 //! | DDIM, Euler | [`Ddim`] | 1 | for `eta > 0` |
 //! | Euler a, DPM2 a, DPM++ 2S a | [`Ancestral`] around [`Ddim`], [`RungeKutta::dpm2`], [`SingleStep::plus_plus`] | as the inner | yes |
 //! | Heun, midpoint, DPM2 | [`RungeKutta`] | 2 | no |
+//! | Heun++ | [`HeunPlusPlus`] | 3 | no |
 //! | churn of EDM | [`Churn`] around any single-step one | as the inner | yes |
-//! | LMS, iPNDM, gradient estimation | [`LinearMultistep`] | 1 | no |
+//! | LMS, iPNDM, DEIS in time, gradient estimation | [`LinearMultistep`] | 1 | no |
 //! | PNDM, PLMS | [`Pndm`] | 1 | no |
 //! | DPM++ 2M, 3M, their SDE forms; DPM-Solver multi-step | [`DpmSolver`] | 1 | for `tau > 0` |
+//! | DPM++ 2M v2 | [`DpmSolver2MV2`] | 1 | no |
 //! | DPM++ 2S, DPM-Solver-2, -3, fast; SEEDS; RES | [`SingleStep`] | its order | for `tau > 0` |
 //! | single-step DPM-Solver as diffusers counts | [`NodeBlocks`] | 1 | for `tau > 0` |
 //! | DPM++ SDE | [`DpmSde`] | 2 | yes |
 //! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
 //! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
-//! | SA-Solver | [`SaSolver`] | 1 | for `tau > 0` |
+//! | SA-Solver, and PECE | [`SaSolver`] | 1, and 2 | for `tau > 0` |
 //! | ER-SDE | [`ErSde`] | 1 | yes |
 //! | reverse diffusion | [`EulerMaruyama`] | 1 | yes |
 //! | the mean of the last step | [`FinalMean`] around any | as the inner | as the inner |
 //! | predictor-corrector | [`Langevin`] around any | one more a correction | yes |
 //! | Restart | [`Plan::restarting`](crate::Plan::restarting) | as the inner | yes |
 //! | LCM, consistency models | [`Consistency`] | 1 | yes |
+//! | the CFG++ family | [`CfgPlusPlusStep`] around any | as the inner | as the inner |
+//! | solvers of k-diffusion on flows, as programs run them | [`InFlowTime`] around any | as the inner | no |
 
 mod ancestral;
+mod cfg_plus_plus_step;
 mod churn;
 mod consistency;
 mod coordinates;
@@ -36,12 +41,15 @@ mod ddim;
 mod ddpm;
 mod dpm_sde;
 mod dpm_solver;
+mod dpm_solver_2m_v2;
 mod ending;
 mod er_sde;
 mod euler_maruyama;
 mod exponential;
 mod exponential_adams;
 mod final_mean;
+mod heun_plus_plus;
+mod in_flow_time;
 mod interpolation;
 mod langevin;
 mod linear_multistep;
@@ -58,6 +66,7 @@ use crate::{Error, LogSnr, NoiseLevel};
 // It plans while it runs, and so lives where plans do.
 pub use crate::plan::dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
 pub use ancestral::{Ancestral, Descent};
+pub use cfg_plus_plus_step::CfgPlusPlusStep;
 pub use churn::Churn;
 pub use consistency::Consistency;
 pub use coordinates::Coordinates;
@@ -65,10 +74,13 @@ pub use ddim::Ddim;
 pub use ddpm::Ddpm;
 pub use dpm_sde::DpmSde;
 pub use dpm_solver::DpmSolver;
+pub use dpm_solver_2m_v2::DpmSolver2MV2;
 pub use er_sde::ErSde;
 pub use euler_maruyama::EulerMaruyama;
 pub use exponential_adams::ExponentialAdams;
 pub use final_mean::FinalMean;
+pub use heun_plus_plus::HeunPlusPlus;
+pub use in_flow_time::InFlowTime;
 pub use langevin::Langevin;
 pub use linear_multistep::LinearMultistep;
 pub use node_blocks::NodeBlocks;
@@ -176,6 +188,8 @@ pub struct Path<'a> {
     ends: (NoiseLevel, NoiseLevel),
     index: usize,
     level_at: LevelAt<'a>,
+    /// What is made of a level before a solver sees it; `ends` are so already.
+    seen: fn(NoiseLevel) -> NoiseLevel,
 }
 
 impl std::fmt::Debug for Path<'_> {
@@ -200,7 +214,22 @@ impl<'a> Path<'a> {
             ends,
             index,
             level_at,
+            seen: |level| level,
         })
+    }
+
+    /// The same step as a solver sees it that takes levels for others.
+    fn seen_as<'b>(&self, seen: fn(NoiseLevel) -> NoiseLevel, level_at: LevelAt<'b>) -> Path<'b>
+    where
+        'a: 'b,
+    {
+        let ends = (seen(self.ends.0), seen(self.ends.1));
+        Path {
+            ends,
+            level_at,
+            seen,
+            ..*self
+        }
     }
 
     /// The level the step leaves.
@@ -223,23 +252,23 @@ impl<'a> Path<'a> {
         self.levels.len() - 1
     }
 
-    /// All levels of the run, its end included.
-    pub fn levels(&self) -> &'a [NoiseLevel] {
-        self.levels
+    /// The level of this position in the run, whose end has the last one.
+    pub fn level(&self, index: usize) -> Option<NoiseLevel> {
+        self.levels.get(index).map(|&level| (self.seen)(level))
     }
 
     /// The levels this step and the steps before it left, the newest first: where the predictions of
     /// a rule with one evaluation a step were made.
     pub fn visited(&self) -> impl Iterator<Item = NoiseLevel> + use<'a> {
-        let before = self.levels.get(..self.index).unwrap_or_default();
+        let (before, seen) = (self.levels.get(..self.index).unwrap_or_default(), self.seen);
         [self.from()]
             .into_iter()
-            .chain(before.iter().rev().copied())
+            .chain(before.iter().rev().map(move |&level| seen(level)))
     }
 
     /// The level at which the run ends.
     pub fn end(&self) -> NoiseLevel {
-        self.levels.last().copied().unwrap_or(self.ends.1)
+        self.level(self.steps()).unwrap_or(self.ends.1)
     }
 
     /// The step from another level to the same one.
@@ -259,7 +288,7 @@ impl<'a> Path<'a> {
     /// The levels of the step before this one.
     pub fn previous(&self) -> Option<(NoiseLevel, NoiseLevel)> {
         let before = self.index.checked_sub(1)?;
-        Some((*self.levels.get(before)?, self.from()))
+        Some((self.level(before)?, self.from()))
     }
 
     /// Whether noise grows along the run.

@@ -123,7 +123,7 @@ impl NodeBlocks {
     fn places(self, path: &Path<'_>) -> Vec<usize> {
         let (own, order) = (self.ending.steps(path), self.order);
         let steps = self.before.saturating_add(own);
-        let alone = usize::from(path.levels().first().is_some_and(|&level| !inner(level)));
+        let alone = usize::from(path.level(0).is_some_and(|level| !inner(level)));
         let mut places = vec![1; alone];
         let first = self.before.saturating_add(alone);
         places.extend((first..steps).map(|i| (i - alone) % order + 1));

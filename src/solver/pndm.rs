@@ -73,7 +73,7 @@ impl Pndm {
     /// The stages of half a Runge-Kutta step: three slopes, or the fourth.
     fn warm_up(path: &Path<'_>, is_second_half: bool) -> Vec<Stage> {
         let basis = Coordinates::Noise.basis();
-        let level = |i: usize| path.levels().get(i).copied().unwrap_or(path.to());
+        let level = |i: usize| path.level(i).unwrap_or(path.to());
         let index = path.index();
         if is_second_half {
             let commit = update(
@@ -117,7 +117,7 @@ impl ReverseStep for Pndm {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
         // There is no slope where there is no signal: the method starts a step later.
-        let skipped = usize::from(path.levels().first().is_some_and(|level| level.is_noise()));
+        let skipped = usize::from(path.level(0).is_some_and(NoiseLevel::is_noise));
         let steps_of_start = skipped + if self.warm_up { WARM_UP } else { 1 };
         // A warm-up that is the whole run asks at its end.
         let is_start = self.warm_up && path.steps() == steps_of_start;

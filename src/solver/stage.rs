@@ -2,7 +2,9 @@
 
 use crate::{LogSnr, NoiseLevel, Parameterization, PosteriorCoefficients, UpdateNoise};
 
-/// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + noise * z`.
+/// One update: `x <- state * x + sum of model[i] * prediction[newest - i] + shift * d + noise * z`, where
+/// `d` is the displacement of the data in the newest prediction
+/// ([`Prediction::shift`](crate::Prediction::shift)), if it has one.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -11,6 +13,13 @@ pub struct Update {
     pub state: f64,
     /// Coefficients of the predictions, the newest first.
     pub model: Vec<f64>,
+    /// Coefficient of the displacement. Where no update of a stage has one, and it ends a step, the
+    /// displacement counts `alpha` times; where one has, the prediction must have a displacement.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub shift: Option<f64>,
     /// Deviation of the noise that is added.
     pub noise: UpdateNoise,
 }
@@ -21,6 +30,7 @@ impl Update {
         Self {
             state,
             model: Vec::new(),
+            shift: None,
             noise: UpdateNoise::NONE,
         }
     }
@@ -29,6 +39,13 @@ impl Update {
     #[must_use]
     pub fn with_model(mut self, model: impl Into<Vec<f64>>) -> Self {
         self.model = model.into();
+        self
+    }
+
+    /// The same with the displacement of the data that comes with the newest prediction.
+    #[must_use]
+    pub fn with_shift(mut self, shift: f64) -> Self {
+        self.shift = Some(shift);
         self
     }
 
@@ -52,6 +69,10 @@ impl Update {
         for (own, c) in self.model.iter_mut().zip(&next.model) {
             *own += c;
         }
+        self.shift = match (self.shift, next.shift) {
+            (None, None) => None,
+            (first, second) => Some(first.unwrap_or(0.0) * next.state + second.unwrap_or(0.0)),
+        };
         if let (UpdateNoise::Std(first), UpdateNoise::Std(second)) = (self.noise, next.noise) {
             self.noise = UpdateNoise::Std((first * next.state).hypot(second));
         }
@@ -108,6 +129,12 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Whether its updates say what the displacement of the data counts.
+    pub(crate) fn places_shift(&self) -> bool {
+        let updates = [self.commit.as_ref(), self.trial.as_ref()];
+        updates.into_iter().flatten().any(|u| u.shift.is_some())
+    }
+
     /// An evaluation of which nothing is made yet.
     pub fn new(at: At, basis: Parameterization) -> Self {
         Self {

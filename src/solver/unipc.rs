@@ -119,8 +119,9 @@ impl UniPc {
     /// The order of the predictor of a step.
     fn order_of(&self, path: &Path<'_>, index: usize) -> usize {
         let most = self.ending.order(path, index, self.order);
-        let known = |i: &usize| path.levels().get(*i).copied().is_some_and(inner);
-        most.min((0..=index).rev().take_while(known).count())
+        let known = |i: &usize| path.level(*i).is_some_and(inner);
+        let visited = (0..=index).rev().take(most);
+        visited.take_while(known).count()
     }
 
     fn update(
@@ -142,7 +143,7 @@ impl UniPc {
 
     /// Whether the result of a step is corrected by the evaluation after it.
     fn corrects(&self, path: &Path<'_>, index: usize) -> bool {
-        let is_inner = |i: usize| path.levels().get(i).copied().is_some_and(inner);
+        let is_inner = |i: usize| path.level(i).is_some_and(inner);
         !self.ending.is_last(path, index)
             && !self.uncorrected.contains(&index)
             && is_inner(index)
@@ -151,11 +152,11 @@ impl UniPc {
 
     /// The correction of the step of this index, once the network has been asked where it ends.
     fn corrector(&self, path: &Path<'_>, index: usize) -> Option<Update> {
-        let levels = path.levels().get(..index + 2)?;
-        let (&to, &from) = (levels.last()?, levels.get(index)?);
+        let (from, to) = (path.level(index)?, path.level(index + 1)?);
         self.corrects(path, index).then(|| {
             let order = self.order_of(path, index);
-            let nodes: Vec<_> = levels.iter().rev().copied().take(order + 1).collect();
+            let reached = (0..index + 2).rev().take(order + 1);
+            let nodes: Vec<_> = reached.filter_map(|i| path.level(i)).collect();
             self.update(from, to, &nodes, order == 1)
         })
     }

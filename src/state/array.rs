@@ -159,11 +159,11 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
         .iter()
         .map(|array| array.as_standard_layout().into_owned())
         .collect();
-    let copies: SmallVec<[_; 6]> = fixed
+    let copies: SmallVec<[_; 8]> = fixed
         .iter()
         .map(|array| array.as_standard_layout().into_owned())
         .collect();
-    let fixed: SmallVec<[_; 6]> = copies.iter().collect();
+    let fixed: SmallVec<[_; 8]> = copies.iter().collect();
     let finite = {
         let mut changing: SmallVec<[_; 3]> = owned.iter_mut().collect();
         contiguous(&mut changing, &fixed, assignments, watched, noise)

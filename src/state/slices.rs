@@ -74,7 +74,7 @@ impl<W: Wide> NoiseBlocks<W> for Silent {
 /// The elements of the arrays of a sweep, from one place to another.
 pub(crate) struct Slices<'a, A> {
     pub(crate) changing: SmallVec<[&'a mut [A]; 3]>,
-    pub(crate) fixed: SmallVec<[&'a [A]; 6]>,
+    pub(crate) fixed: SmallVec<[&'a [A]; 8]>,
     /// The place of the first of them.
     pub(crate) first: usize,
 }

@@ -5,8 +5,8 @@ use gaussian_diffusion::{
     ReverseStep,
     solver::{
         Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        EulerMaruyama, ExponentialAdams, Langevin, LinearMultistep, NodeBlocks, Pndm, RungeKutta,
-        SaSolver, SingleStep, UniPc,
+        EulerMaruyama, ExponentialAdams, HeunPlusPlus, Langevin, LinearMultistep, NodeBlocks, Pndm,
+        RungeKutta, SaSolver, SingleStep, UniPc,
     },
 };
 
@@ -18,6 +18,7 @@ pub fn single_steps() -> Vec<Solver> {
         Box::new(Ddim::default()),
         Box::new(RungeKutta::dpm2()),
         Box::new(SingleStep::fast(20).unwrap()),
+        Box::new(HeunPlusPlus),
     ];
     for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
         all.push(Box::new(RungeKutta::heun().with_coordinates(c)));
@@ -48,6 +49,15 @@ pub fn multi_steps() -> Vec<Solver> {
         Box::new(SaSolver::new(1, 1).unwrap().with_tau(0.0).unwrap()),
         Box::new(SaSolver::new(3, 0).unwrap().with_tau(0.0).unwrap()),
         Box::new(SaSolver::new(3, 4).unwrap().with_tau(0.0).unwrap()),
+        Box::new(
+            SaSolver::new(3, 4)
+                .unwrap()
+                .with_tau(0.0)
+                .unwrap()
+                .with_second_evaluation(),
+        ),
+        Box::new(LinearMultistep::lms(4).unwrap().with_euler_to_data()),
+        Box::new(LinearMultistep::deis_in_time(3).unwrap()),
     ];
     for order in 2..=3 {
         for c in [Coordinates::Noise, Coordinates::Flow, Coordinates::Data] {
@@ -100,6 +110,13 @@ pub fn stochastic_multi_steps() -> Vec<Solver> {
         Box::new(SaSolver::new(1, 1).unwrap()),
         Box::new(SaSolver::new(2, 0).unwrap()),
         Box::new(SaSolver::new(3, 3).unwrap()),
+        Box::new(SaSolver::new(3, 4).unwrap().with_second_evaluation()),
+        Box::new(
+            SaSolver::new(3, 4)
+                .unwrap()
+                .with_lower_final_orders()
+                .with_diffusers_rules(),
+        ),
     ]
 }
 

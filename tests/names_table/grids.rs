@@ -9,23 +9,40 @@ use gaussian_diffusion::{
 };
 use serde_json::Value;
 
-use super::{COMFYUI, CPP, Compared, Entry, WEBUI, differs, same};
+use super::{COMFYUI, CPP, Compared, DIFFUSERS, Entry, WEBUI, differs, same};
 
-const ONCE: &str = "the end of the flow is shifted once, not twice; right";
-const LOG: &str =
-    "sigma between two steps is linear in its logarithm, up to 5e-5; right is the flow's own";
+const ONCE: &str = "the end of the flow is shifted once; right";
+const LOG: &str = "sigma between two steps is linear in its logarithm; right is the flow's own";
+
+const TWICE: &str = "the end of the flow is shifted twice; right is once";
+const PRINTED: &str = "the first sigma as printed; here that of the schedule";
+const DIGITS: &str = "figures with more digits than the authors print";
 
 pub(crate) const ENTRIES: &[Entry] = &[
     differs(WEBUI, "Uniform", "Uniform", LOG),
     same(CPP, "discrete", "Uniform"),
-    differs(WEBUI, "Normal", "Normal", "as its Uniform"),
+    differs(
+        DIFFUSERS,
+        "linspace, not rounded",
+        "Uniform",
+        "sigma between two steps is linear; right is its logarithm",
+    ),
+    differs(
+        WEBUI,
+        "Normal",
+        "Normal",
+        "as its Uniform, so that the end of a shifted flow is shifted once; right",
+    ),
     same(COMFYUI, "normal", "Normal"),
+    same(DIFFUSERS, "FlowMatchEulerDiscreteScheduler", "Normal"),
     same(WEBUI, "Karras", "Karras"),
     same(COMFYUI, "karras", "Karras"),
     same(CPP, "karras", "Karras"),
+    differs(DIFFUSERS, "use_karras_sigmas", "Karras", TWICE),
     same(WEBUI, "Exponential", "Exponential"),
     same(COMFYUI, "exponential", "Exponential"),
     same(CPP, "exponential", "Exponential"),
+    differs(DIFFUSERS, "use_exponential_sigmas", "Exponential", TWICE),
     differs(WEBUI, "SGM Uniform", "SGM Uniform", ONCE),
     same(COMFYUI, "sgm_uniform", "SGM Uniform"),
     differs(CPP, "sgm_uniform", "SGM Uniform", ONCE),
@@ -43,7 +60,20 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "Align Your Steps",
         "`n` sigmas down to 0.029 and a step from there; the authors put the data for it",
     ),
+    differs(COMFYUI, "AlignYourSteps SD1", "Align Your Steps", DIGITS),
+    differs(CPP, "ays", "Align Your Steps", DIGITS),
+    differs(
+        COMFYUI,
+        "AlignYourSteps SDXL",
+        "Align Your Steps XL",
+        DIGITS,
+    ),
+    same(COMFYUI, "AlignYourSteps SVD", "Align Your Steps Video"),
+    differs(COMFYUI, "GITS", "GITS", PRINTED),
+    differs(CPP, "gits", "GITS", PRINTED),
+    same(COMFYUI, "VP", "VP"),
     same(WEBUI, "Beta", "Beta Sigmas"),
+    differs(DIFFUSERS, "use_beta_sigmas", "Beta Sigmas", TWICE),
     same(COMFYUI, "linear_quadratic", "Linear Quadratic"),
     same(COMFYUI, "bong_tangent", "Bong Tangent"),
     differs(
@@ -69,11 +99,35 @@ pub(crate) const ENTRIES: &[Entry] = &[
     same(CPP, "smoothstep", "Smoothstep"),
     same(WEBUI, "DDIM", "DDIM Uniform"),
     same(COMFYUI, "ddim_uniform", "DDIM Uniform"),
+    differs(
+        WEBUI,
+        "steps of DDIM and PLMS",
+        "Timesteps",
+        "ends at step 1, with one step less where 1000 steps divide by the number; right is Latent Diffusion's list",
+    ),
+    differs(
+        WEBUI,
+        "steps of UniPC",
+        "Time Uniform",
+        "between two steps the logarithm of alpha is linear, as its authors have it; here the log-SNR, as elsewhere",
+    ),
+    same(DIFFUSERS, "leading", "Timesteps"),
+    same(DIFFUSERS, "trailing", "Trailing"),
+    differs(
+        DIFFUSERS,
+        "linspace",
+        "Linspace",
+        "one step alone is at step 0; right is from the last",
+    ),
     same(CPP, "lcm", "LCM"),
+    same(DIFFUSERS, "LCMScheduler", "LCM"),
     same(CPP, "flux", "FLUX"),
+    same(DIFFUSERS, "FLUX.1", "FLUX"),
     same(CPP, "flux2", "FLUX2"),
+    same(DIFFUSERS, "FLUX.2", "FLUX2"),
     same(COMFYUI, "ltx2", "LTX2"),
     same(CPP, "ltx2", "LTX2"),
+    same(DIFFUSERS, "LTX", "LTX2"),
 ];
 
 static ROWS: LazyLock<Vec<Value>> = LazyLock::new(|| {

@@ -6,10 +6,11 @@
 //! names_table` writes the page anew.
 
 mod grids;
+mod solvers;
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
-use gaussian_diffusion::sampler::GridName;
+use gaussian_diffusion::sampler::{GridName, SolverName};
 
 pub(crate) const WEBUI: &str = "WebUI";
 pub(crate) const COMFYUI: &str = "ComfyUI";
@@ -86,12 +87,15 @@ fn cells(
         let everywhere = found.iter().all(|one| models.contains(&one.model.as_str()));
         let mut text = format!("`{}`", entry.theirs);
         if !entry.note.is_empty() {
-            let place = if everywhere {
-                String::new()
-            } else {
-                format!(" on {}", models.join(", "))
-            };
-            write!(text, "; differs{place}: {}", entry.note).unwrap();
+            text.push_str("; differs");
+            if !everywhere {
+                write!(text, " on {}", models.join(", ")).unwrap();
+            }
+            let most = far.iter().map(|one| one.off).fold(0.0, f64::max);
+            if most.is_finite() {
+                write!(text, " by {most:.0e}").unwrap();
+            }
+            write!(text, ": {}", entry.note).unwrap();
         }
         let column = PROGRAMS
             .iter()
@@ -145,9 +149,11 @@ fn filled(page: &str, tables: &[(&str, String)]) -> String {
 fn the_page_says_what_the_programs_compute() {
     let grids = cells(grids::ENTRIES, grids::compare);
     let grids = table(GridName::all().map(|name| name.to_string()), &grids);
+    let solvers = cells(solvers::ENTRIES, solvers::compare);
+    let solvers = table(SolverName::all().map(|name| name.to_string()), &solvers);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/names.md");
     let page = fs::read_to_string(&path).unwrap();
-    let made = filled(&page, &[("grids", grids)]);
+    let made = filled(&page, &[("grids", grids), ("solvers", solvers)]);
     if std::env::var_os("NAMES_TABLE").is_some_and(|value| value == "write") {
         fs::write(&path, &made).unwrap();
         return;
@@ -158,14 +164,25 @@ fn the_page_says_what_the_programs_compute() {
     );
 }
 
-/// Figures that no entry is for would go unsaid.
+/// Figures that no entry is for, and names here that no program has, would go unsaid.
 #[test]
 fn every_figure_has_an_entry() {
-    let mut missing = grids::figures();
-    missing.retain(|(program, theirs)| {
-        !grids::ENTRIES
-            .iter()
-            .any(|one| one.program == program && one.theirs == theirs)
-    });
-    assert_eq!(missing, []);
+    for (entries, mut figures) in [
+        (grids::ENTRIES, grids::figures()),
+        (solvers::ENTRIES, solvers::figures()),
+    ] {
+        figures.retain(|(program, theirs)| {
+            !entries
+                .iter()
+                .any(|one| one.program == program && one.theirs == theirs)
+        });
+        assert_eq!(figures, []);
+    }
+    let has = |entries: &[Entry], name: &str| entries.iter().any(|one| one.ours == name);
+    for name in GridName::all() {
+        assert!(has(grids::ENTRIES, name.name()), "{name}");
+    }
+    for name in SolverName::all() {
+        assert!(has(solvers::ENTRIES, name.name()), "{name}");
+    }
 }

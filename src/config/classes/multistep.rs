@@ -200,7 +200,7 @@ pub(super) const SA_SOLVER: Class = Class {
         let keys = ask.keys;
         let predictor = keys.count_in("predictor_order", 1..=8)?;
         let corrector = keys.count_in("corrector_order", 0..=8)?;
-        let mut solver = SaSolver::new(predictor, corrector)?;
+        let mut solver = SaSolver::new(predictor, corrector)?.with_diffusers_rules();
         if keys.word("algorithm_type", ALGORITHMS)? {
             solver = solver.with_coordinates(Coordinates::Noise)?;
         }
