@@ -196,7 +196,8 @@ impl<V: State> Prediction<V> {
 /// # Laws
 ///
 /// Checked by `laws::denoiser` (feature `laws`): the answer has the shape of the question, determines
-/// the data, and an item's answer does not depend on the other items.
+/// the data, and an item's answer does not depend on the other items. By `laws::repeated_run`: a run gives the
+/// same bits again, and so does one that was stored on the way.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, Error, Point, Prediction, Step};

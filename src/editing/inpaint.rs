@@ -49,13 +49,26 @@ use crate::{
 /// ```
 #[doc(alias("inpainting", "RePaint", "blended latents", "differential diffusion"))]
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "super::stored::StoredInpaint<A, D, N>",
+        bound(
+            serialize = "A: serde::Serialize, D: serde::Serialize, N: serde::Serialize",
+            deserialize = "A: Real + serde::Deserialize<'de>, D: serde::Deserialize<'de>, \
+                           N: serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct Inpaint<A, D: Dimension, N> {
-    known: Known<A, D>,
-    noise: N,
-    hold: bool,
+    pub(super) known: Known<A, D>,
+    pub(super) noise: N,
+    pub(super) hold: bool,
     /// The noise of the start of the run, and the newest.
-    first: Option<Array<A, D>>,
-    fresh: Option<Array<A, D>>,
+    pub(super) first: Option<Array<A, D>>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) fresh: Option<Array<A, D>>,
 }
 
 impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {

@@ -30,6 +30,17 @@ use crate::{
 /// ```
 #[doc(alias("mask"))]
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "super::stored::StoredKnown<A, D>",
+        bound(
+            serialize = "A: serde::Serialize, D: serde::Serialize",
+            deserialize = "A: Real + serde::Deserialize<'de>, D: serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct Known<A, D: Dimension> {
     values: Array<A, D>,
     weights: Array<A, D>,

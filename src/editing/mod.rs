@@ -14,6 +14,8 @@ mod inversion;
 mod known;
 mod slerp;
 mod start;
+#[cfg(feature = "serde")]
+mod stored;
 
 pub use crate::edit::{Edit, StepEnd};
 pub use inpaint::Inpaint;

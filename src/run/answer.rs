@@ -87,7 +87,7 @@ impl<V: State> Progress<V> {
         let is_finite = sweep(states, fixed, &[assignment], scale, planned, noise)
             .map_err(|error| error.turned().naming(PREDICTION))?;
         finite(is_finite, &planned.point)?;
-        self.draws = self.draws.wrapping_add(u64::from(scale.is_some()));
+        count(&mut self.draws, scale.is_some());
         renoise(&mut value, here.next, &mut self.draws, noise)?;
         Ok(Some(mem::replace(&mut self.state, value)))
     }
@@ -176,11 +176,11 @@ impl<V: State> Progress<V> {
         };
         let is_finite =
             sweep(&mut states, &kept, &first, scales[0], planned, noise).map_err(misshapen)?;
-        self.draws = self.draws.wrapping_add(u64::from(noisy[0]));
+        count(&mut self.draws, noisy[0]);
         finite(is_finite, &planned.point)?;
         if !second.is_empty() {
             sweep(&mut states, &kept, &second, scales[1], planned, noise).map_err(misshapen)?;
-            self.draws = self.draws.wrapping_add(1);
+            count(&mut self.draws, true);
         }
         Ok(())
     }
@@ -209,6 +209,11 @@ pub(super) fn keep<V: State>(place: &mut Option<V>, state: &V) -> Result<(), Err
     }
 }
 
+/// Counts a draw. A stored run may have any number of them.
+fn count(draws: &mut u64, drawn: bool) {
+    *draws = draws.wrapping_add(u64::from(drawn));
+}
+
 /// The noise before the evaluation of a stage.
 pub(super) fn renoise<V, T, N>(
     state: &mut V,
@@ -230,7 +235,7 @@ where
             && before.noise.draws()
         {
             noise.add(state, Scale::Same(std), None)?;
-            *draws = draws.wrapping_add(1);
+            count(draws, true);
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ pub(super) struct Progress<V> {
     /// Whether an answer was lost on the way, and the state with it.
     pub(super) lost: bool,
     /// State and trial before an answer that may yet fail.
-    pub(super) before: [Option<V>; 2],
+    before: [Option<V>; 2],
 }
 
 /// Where an answer is taken.
@@ -52,14 +52,14 @@ impl<V: State> Progress<V> {
         T: Copy + Debug,
         N: NoiseSource<V> + ?Sized,
     {
-        let mut progress = Self::at_start(plan.most_kept(), state)?;
+        let mut progress = Self::at_start(plan, state)?;
         let first = plan.stages().first();
         renoise(&mut progress.state, first, &mut progress.draws, noise)?;
         Ok(progress)
     }
 
     /// Before any noise.
-    pub(super) fn at_start(memory: usize, state: V) -> Result<Self, Error> {
+    pub(super) fn at_start<T: Copy + Debug>(plan: &Plan<T>, state: V) -> Result<Self, Error> {
         if !state.is_finite() {
             return Err(Error::NotFinite {
                 what: "the start of the run",
@@ -70,7 +70,7 @@ impl<V: State> Progress<V> {
             state,
             trial: None,
             at_trial: false,
-            history: VecDeque::with_capacity(memory + 1),
+            history: VecDeque::with_capacity(plan.most_kept() + 1),
             done: 0,
             draws: 0,
             lost: false,

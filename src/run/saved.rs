@@ -1,6 +1,6 @@
 //! A run that is put away and taken up again.
 
-use std::{collections::VecDeque, fmt::Debug, marker::PhantomData, sync::Arc};
+use std::{fmt::Debug, marker::PhantomData, sync::Arc};
 
 use super::{Run, lent::Lent, progress::Progress};
 use crate::{
@@ -256,15 +256,11 @@ impl<T: Copy + Debug> Plan<T> {
                 return Err(Error::NotFinite { what, step });
             }
         }
-        let mut history = VecDeque::with_capacity(self.most_kept() + 1);
-        history.extend(saved.predictions);
-        Ok(Progress {
-            at_trial: has_trial,
-            trial: saved.trial,
-            history,
-            done,
-            draws: saved.draws,
-            ..Progress::at_start(self.most_kept(), saved.state)?
-        })
+        let mut progress = Progress::at_start(self, saved.state)?;
+        progress.history.extend(saved.predictions);
+        progress.at_trial = saved.trial.is_some();
+        progress.trial = saved.trial;
+        (progress.done, progress.draws) = (done, saved.draws);
+        Ok(progress)
     }
 }

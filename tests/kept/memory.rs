@@ -3,21 +3,23 @@
 use std::{cell::Cell, ops::ControlFlow, rc::Rc};
 
 use gaussian_diffusion::{
-    Denoiser, Error, Grid, Markov, NonMarkovian, Plan, Point, Prediction, ReverseStep, SeededNoise,
-    State, Step,
+    Denoiser, Error, Grid, LogSnr, Markov, NonMarkovian, Plan, Point, Prediction, ReverseStep,
+    SeededNoise, State, Step,
     denoiser::{Clip, Corrected, Correction, SelfConditioned, WithVjp},
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
     guidance::{
         CfgPlusPlus, Classifier, Combination, Dps, GaussianPosterior, GuidanceInterval, Guided,
         Measurement, Predictions, Projected, Rescaled, Rule, Strength, Together, Within,
     },
-    laws, predicts,
+    laws,
+    likelihood::ProbabilityFlow,
+    predicts,
     schedule::Discrete,
-    solver::{Ddim, DpmSolver, RungeKutta},
+    solver::{Ddim, DpmAdaptive, DpmSolver, RungeKutta},
 };
 use ndarray::{Array1, Array2, array};
 
-use crate::{Batch, bits, conditioned, start};
+use crate::{Batch, bits, start};
 
 fn plan(solver: &dyn ReverseStep) -> Plan<Step> {
     let schedule = Discrete::stable_diffusion().unwrap();
@@ -34,8 +36,51 @@ fn plans() -> Vec<Plan<Step>> {
     ]
 }
 
-/// The law with every plan; and the same of a loop that tells the network nothing, for whatever the
-/// outermost adapter passes on.
+thread_local! {
+    /// Whether the networks of this test forget where they are asked the first question, or only when they
+    /// are told to.
+    static SEES: Cell<bool> = const { Cell::new(true) };
+}
+
+/// With networks of both kinds.
+fn both(test: impl Fn()) {
+    for sees in [true, false] {
+        SEES.set(sees);
+        test();
+    }
+}
+
+/// A network that is shown its last prediction.
+fn conditioned(bias: f64) -> Box<dyn Denoiser<Batch, Step>> {
+    match SEES.get() {
+        true => Box::new(crate::conditioned(bias)),
+        false => Box::new(Obeys { bias, last: None }),
+    }
+}
+
+/// The same, of a user who trusts in being told that a run begins.
+struct Obeys {
+    bias: f64,
+    last: Option<Batch>,
+}
+
+impl Denoiser<Batch, Step> for Obeys {
+    fn predict(&mut self, x: &Batch, _: Point<Step>) -> Result<Prediction<Batch>, Error> {
+        let mut data = x.mapv(|x| 0.3 * x.tanh() + self.bias);
+        if let Some(last) = self.last.take().filter(|last| last.dim() == x.dim()) {
+            data += &(0.5 * last);
+        }
+        self.last = Some(data.clone());
+        Ok(Prediction::x0(data))
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Batch>)) {
+        visit(&mut self.last);
+    }
+}
+
+/// The law with every plan; and the same of a loop that tells the network nothing, where what it asks first
+/// is seen.
 fn check<N: Denoiser<Batch, Step>>(name: &str, net: N) {
     check_with(name, net, &plans());
 }
@@ -44,6 +89,9 @@ fn check_with<N: Denoiser<Batch, Step>>(name: &str, mut net: N, plans: &[Plan<St
     for plan in plans {
         if let Err(violation) = laws::repeated_run(plan, &start(2), &mut net) {
             panic!("{name}, {}: {violation}", plan.name());
+        }
+        if !SEES.get() {
+            continue;
         }
         let mut runs = Vec::new();
         for _ in 0..3 {
@@ -90,6 +138,10 @@ impl<V: State> Rule<V> for Mean {
 
 #[test]
 fn rules() {
+    both(each_rules);
+}
+
+fn each_rules() {
     // Shown at some steps only: 1 asks for no second prediction.
     let some = vec![1.0, 1.0, 3.0, 1.0, 2.0, 1.0];
     check("momentum", Guided::new(pair(), momentum(3.0)));
@@ -124,6 +176,10 @@ fn rules() {
 
 #[test]
 fn predictors() {
+    both(each_predictors);
+}
+
+fn each_predictors() {
     // The second network is asked at some steps only, and the first not at others.
     let some = vec![1.0, 1.0, 0.0, 3.0, 1.0, 0.0];
     let free = |scales: Vec<f64>| Combination::classifier_free(scales).unwrap();
@@ -163,6 +219,10 @@ fn predictors() {
 
 #[test]
 fn adapters() {
+    both(each_adapters);
+}
+
+fn each_adapters() {
     check("self-conditioned", conditioned(0.2));
     let boxed: Box<dyn Denoiser<Batch, Step>> = Box::new(conditioned(0.2));
     check("boxed", boxed);
@@ -197,7 +257,7 @@ fn adapters() {
     // A closure passes on what it is asked, and nothing more.
     let mut inner = Guided::new(pair(), Within::new(momentum(3.0), late()));
     let mut net = predicts::with(|x: &Batch, at: Point<Step>| inner.predict(x, at));
-    for plan in plans() {
+    for plan in plans().iter().filter(|_| SEES.get()) {
         let mut run = || {
             bits(
                 &plan
@@ -230,6 +290,10 @@ impl Correction<Batch, Step> for Smooth {
 
 #[test]
 fn corrections() {
+    both(each_corrections);
+}
+
+fn each_corrections() {
     let net = || Corrected::new(conditioned(0.1), Smooth { before: None });
     check("a user's correction", net());
     let keeping = net().keeping_noise(NonMarkovian::new(0.5).unwrap());
@@ -403,4 +467,46 @@ fn edits_forget() {
     };
     // The second run draws its own.
     assert_ne!(held(&mut edit), held(&mut edit));
+}
+
+/// Adaptive runs begin too; flows ask questions that are each the first.
+#[test]
+fn runs_without_a_plan_begin() {
+    SEES.set(false);
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let mut net = conditioned(0.2);
+    let adaptive = DpmAdaptive::new(3)
+        .unwrap()
+        .with_tolerances(0.1, 0.1)
+        .unwrap();
+    let run = |net: &mut dyn Denoiser<Batch, Step>| {
+        let snr = |snr| LogSnr::new(snr).unwrap();
+        let (from, to) = (snr(-5.0), snr(4.0));
+        let mut noise = SeededNoise::new(0);
+        let done = adaptive.sample(&schedule, from, to, start(2), net, &mut noise);
+        bits(&done.unwrap().0)
+    };
+    let first = run(&mut net);
+    assert_eq!(run(&mut net), first);
+    // Left in the middle by an error, at a place that says nothing of a beginning.
+    let mut asked = 0;
+    let mut fails = predicts::with(|x: &Batch, at: Point<Step>| {
+        asked += 1;
+        match asked {
+            6 => Err(Error::network(std::fmt::Error)),
+            _ => net.predict(x, at),
+        }
+    });
+    let (from, to) = (LogSnr::new(-5.0).unwrap(), LogSnr::new(4.0).unwrap());
+    let mut noise = SeededNoise::new(0);
+    adaptive
+        .sample(&schedule, from, to, start(2), &mut fails, &mut noise)
+        .unwrap_err();
+    assert_eq!(run(&mut net), first);
+
+    let flow = ProbabilityFlow::between(&schedule, Step::new(900), Step::new(10)).unwrap();
+    let flow = flow.with_tolerance(1e-2).unwrap();
+    let mut net = Inversion::new(crate::conditioned::<f64>(0.2));
+    let code = |net: &mut Inversion<_>| bits(&flow.encode(&start(2), net).unwrap().value);
+    assert_eq!(code(&mut net), code(&mut net));
 }

@@ -5,16 +5,20 @@ use std::{env, fs, path::Path, process::Command};
 use gaussian_diffusion::{
     Clock, Denoiser, Error, NoiseSchedule, Plan, Point, Prediction, Sampler, SavedRun, SeededNoise,
     Step,
+    editing::{Inpaint, Known},
     guidance::{GuidanceInterval, Guided, Projected, Within},
     noise::{BrownianPath, Interval, NoiseSource, Scale, TorchCpu, TorchCuda},
     predicts,
     schedule::Discrete,
     state::{Assignment, Real},
 };
-use ndarray::Array2;
+use ndarray::{Array2, Ix2, array};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Batch, bits, conditioned, start, stopped::named};
+use crate::{
+    Batch, bits, conditioned, start,
+    stopped::{named, planned},
+};
 
 /// Any source of the crate.
 #[allow(clippy::large_enum_variant)]
@@ -129,13 +133,7 @@ fn jobs<A: Real>() -> (Vec<Job<A>>, Vec<Vec<u64>>) {
 }
 
 fn finish<A: Real>(job: Job<A>) -> Vec<u64> {
-    let schedule = Discrete::stable_diffusion().unwrap();
-    let plan = job
-        .sampler
-        .parse::<Sampler>()
-        .unwrap()
-        .plan(&schedule, 6)
-        .unwrap();
+    let plan = planned(job.sampler.parse().unwrap()).unwrap();
     let (mut net, mut noise) = (network::<A>(), job.noise);
     net.set_memory(job.memory).unwrap();
     let run = plan.resume(job.run).unwrap();
@@ -524,4 +522,77 @@ fn plans_of_every_clock_have_fingerprints() {
     for (i, one) in all.iter().enumerate() {
         assert!(all[..i].iter().all(|other| other != one), "{all:?}");
     }
+}
+
+/// A job that keeps known parts, by hand: its edit is stored with it, the noise that it holds included.
+#[test]
+fn edits_that_remember_are_stored() {
+    type Keeps = Inpaint<f64, Ix2, SeededNoise>;
+    let plan = plan("DPM++ 2M");
+    let known = Known::new(start(2), array![[1.0, 0.5, 0.0], [0.3, 1.0, 0.0]]).unwrap();
+    let fresh = Inpaint::new(known, SeededNoise::new(4));
+    let mut net = predicts::noise(|x: &Batch, _: Point<Step>| 0.2 * x);
+    for inpaint in [fresh.clone(), fresh.with_held_noise()] {
+        let mut edit = inpaint.clone();
+        let mut noise = SeededNoise::new(1);
+        let whole = plan
+            .sample_edited(start(2), &mut net, &mut edit, &mut noise)
+            .unwrap();
+        let (mut edit, mut noise) = (inpaint, SeededNoise::new(1));
+        let mut run = plan.start_from(start(2), &mut noise).unwrap();
+        run.edit(&mut edit).unwrap();
+        while let Some((x, at)) = run.pending() {
+            let answer = net.predict(x, at).unwrap();
+            run.supply(answer, &mut noise).unwrap();
+            run.edit(&mut edit).unwrap();
+            let text = serde_json::to_string(&(run.save().unwrap(), &edit, &noise)).unwrap();
+            let read: (SavedRun<Batch>, Keeps, SeededNoise) = serde_json::from_str(&text).unwrap();
+            (run, edit, noise) = (plan.resume(read.0).unwrap(), read.1, read.2);
+        }
+        assert_eq!(bits(&run.into_state()), bits(&whole));
+    }
+    let known = |values: Batch, weights: Batch| {
+        let text = serde_json::json!({"values": values, "weights": weights}).to_string();
+        serde_json::from_str::<Known<f64, Ix2>>(&text)
+            .unwrap_err()
+            .to_string()
+    };
+    let error = known(start(1), array![[0.0, 2.0, 0.0]]);
+    assert!(
+        error.starts_with("weights of the mask[1] is 2, allowed: 0 to 1"),
+        "{error}"
+    );
+    let mut stored = serde_json::to_value(Inpaint::new(
+        Known::new(start::<f64>(1), start(1)).unwrap(),
+        SeededNoise::new(4),
+    ))
+    .unwrap();
+    stored["first"] = serde_json::to_value(start::<f64>(2)).unwrap();
+    let error = serde_json::from_value::<Keeps>(stored)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("known data has shape [1, 3], expected [2, 3]"),
+        "{error}"
+    );
+}
+
+/// What a file says of a memory, of draws and of places costs nothing.
+#[test]
+fn stored_numbers_of_any_size() {
+    let plan = plan("DPM++ 2M SDE");
+    let mut stored = serde_json::to_value(&plan).unwrap();
+    stored["memory"] = u64::MAX.into();
+    let long: Plan<Step> = serde_json::from_value(stored.clone()).unwrap();
+    let run = changed(&cut(&long, 3), "draws", u64::MAX.into());
+    let mut noise = SeededNoise::new(0).with_first_draw(u64::MAX);
+    let run = long.resume(run).unwrap();
+    run.sample(&mut network::<f64>(), &mut noise).unwrap();
+    stored["stages"][2]["point"]["evaluation"] = 7.into();
+    let error = serde_json::from_value::<Plan<Step>>(stored)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(error, "evaluations[2] is 7, allowed: 2, its place");
+    let run = changed(&cut(&plan, 3), "evaluations_done", u64::MAX.into());
+    assert!(plan.resume(run).is_err());
 }

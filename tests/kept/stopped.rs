@@ -6,16 +6,26 @@ use gaussian_diffusion::{
     Denoiser, Error, Grid, Plan, Point, ReverseStep, Run, Sampler, SeededNoise, Step,
     plan::Observation,
     predicts,
+    sampler::SolverName,
     schedule::{Discrete, Edm},
     solver::{Ancestral, Churn, Ddim, RungeKutta},
 };
 
 use crate::{Batch, bits, conditioned, start};
 
+/// The plan of a sampler: of a few steps, but of as many as restarts need.
+pub(crate) fn planned(sampler: Sampler) -> Option<Plan<Step>> {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let steps = match sampler.solver() {
+        SolverName::Restart => 20,
+        _ => 6,
+    };
+    sampler.plan(&schedule, steps).ok()
+}
+
 /// Every sampler that has a plan, by its name.
 pub(crate) fn named() -> impl Iterator<Item = (Sampler, Plan<Step>)> {
-    let schedule = Discrete::stable_diffusion().unwrap();
-    Sampler::all().filter_map(move |sampler| Some((sampler, sampler.plan(&schedule, 6).ok()?)))
+    Sampler::all().filter_map(|sampler| Some((sampler, planned(sampler)?)))
 }
 
 fn net<T>() -> impl Denoiser<Batch, T> {
