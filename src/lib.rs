@@ -102,6 +102,7 @@ pub mod docs {
         pub mod elsewhere {}
     }
     #[doc = include_str!("../docs/images/why.md")]
+    #[doc = include_str!("../docs/images/why_fields.md")]
     #[doc = include_str!("../docs/images/why_pixels.md")]
     #[doc = include_str!("../docs/why.md")]
     pub mod why {}

@@ -9,7 +9,7 @@ use gaussian_diffusion::{
 
 use super::{
     chart::Outcome,
-    panels::{SIDE, rows},
+    panels::{Row, SIDE, rows},
     plane::{density_panel, points_panel},
 };
 
@@ -43,7 +43,10 @@ pub fn picture() -> Outcome<String> {
     }
     rows(
         "Guidance: away from the others, and less varied",
-        &above,
-        &[("", panels)],
+        vec![Row {
+            name: "",
+            above,
+            panels,
+        }],
     )
 }

@@ -6,6 +6,7 @@
 
 mod chart;
 mod errors;
+mod fields;
 mod grids;
 mod guidance;
 mod levels;
@@ -64,7 +65,7 @@ fn default_folder() -> PathBuf {
 /// A picture by its name.
 type Picture = (&'static str, fn() -> Outcome<String>);
 
-const PICTURES: [Picture; 11] = [
+const PICTURES: [Picture; 12] = [
     ("schedules", levels::scales),
     ("log_snr", levels::log_snr),
     ("grids", grids::picture),
@@ -76,6 +77,7 @@ const PICTURES: [Picture; 11] = [
     ("weights", weights::picture),
     ("why", why::losses),
     ("why_pixels", why::evaluations),
+    ("why_fields", fields::picture),
 ];
 
 /// The files of a picture: itself, and what defines it for a page that has no other file.

@@ -10,7 +10,7 @@ use ndarray::Array2;
 
 use super::{
     chart::Outcome,
-    panels::{SIDE, rows},
+    panels::{Row, SIDE, rows},
     plane::{density_panel, petals, points_panel, states},
 };
 
@@ -49,10 +49,13 @@ pub fn picture() -> Outcome<String> {
         }
     }
     let names = ["density", "forward", "DDPM", "DDIM"];
-    let panels: Vec<_> = names.into_iter().zip(panels).collect();
+    let row = |(name, panels)| Row {
+        name,
+        above: std::mem::take(&mut above),
+        panels,
+    };
     rows(
         "Data to noise (forward), and back again (DDPM, DDIM)",
-        &above,
-        &panels,
+        names.into_iter().zip(panels).map(row).collect(),
     )
 }

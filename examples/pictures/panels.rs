@@ -5,7 +5,7 @@ use ndarray::Array2;
 use plotters::style::text_anchor::HPos;
 
 use super::{
-    chart::{Area, FINE, Outcome, WIDTH, card, write},
+    chart::{Area, CARD, FINE, Outcome, WIDTH, card, write},
     plane::{Panel, colour},
 };
 
@@ -14,71 +14,75 @@ pub const SIDE: usize = 120;
 const GAP: usize = 3;
 /// Brightnesses that are told apart: few make small files.
 const SHADES: u8 = 24;
-/// Shown pixels above and left of the panels, and around the card.
-const TOP: f64 = 66.0;
+/// Shown pixels of the title, of the words above a row, and left of the rows; and around the card.
+const TITLE: f64 = 42.0;
+const ABOVE: f64 = 24.0;
 const LEFT: f64 = 84.0;
 const EDGE: f64 = 10.0;
 
-/// Rows of panels with the title, what stands above each column, and left of each row.
-pub fn rows(title: &str, above: &[String], rows: &[(&str, Vec<Panel>)]) -> Outcome<String> {
+/// Panels beside each other, with what stands above each, if anything does, and left of them.
+pub struct Row {
+    pub name: &'static str,
+    pub above: Vec<String>,
+    pub panels: Vec<Panel>,
+}
+
+pub fn rows(title: &str, rows: Vec<Row>) -> Outcome<String> {
     // Rows without a name need no room for it.
-    let named = rows.iter().any(|(name, _)| !name.is_empty());
+    let named = rows.iter().any(|row| !row.name.is_empty());
     let left = if named { LEFT } else { EDGE };
-    let columns = above.len();
-    let place = |i: usize| i * (SIDE + GAP);
-    let (width, height) = (place(columns) - GAP, place(rows.len()) - GAP);
+    let columns = rows.iter().map(|row| row.panels.len()).max().unwrap_or(1);
+    let width = columns * (SIDE + GAP) - GAP;
     // The pixels are shown at this size.
     let shown = (f64::from(WIDTH) - left - EDGE) / width as f64;
-    let full = TOP + height as f64 * shown + EDGE;
-    let middle = |i: usize| (place(i) as f64 + SIDE as f64 / 2.0) * shown;
-    let svg = card(full.ceil() as u32, |area: &Area<'_>| {
-        write(
-            area,
-            title,
-            17.0,
-            HPos::Center,
-            (f64::from(WIDTH) / 2.0, 22.0),
-        )?;
-        for (j, text) in above.iter().enumerate() {
-            write(
-                area,
-                text,
-                14.0,
-                HPos::Center,
-                (left + middle(j), TOP - 14.0),
-            )?;
-        }
-        for (i, (text, _)) in rows.iter().enumerate() {
-            write(
-                area,
-                text,
-                14.0,
-                HPos::Center,
-                (left / 2.0, TOP + middle(i)),
-            )?;
+    let side = SIDE as f64 * shown;
+    let mut tops = Vec::new();
+    let mut bottom = TITLE;
+    for row in &rows {
+        bottom += if row.above.is_empty() { 0.0 } else { ABOVE };
+        tops.push(bottom);
+        bottom += side + GAP as f64 * shown;
+    }
+    let svg = card((bottom + EDGE).ceil() as u32, |area: &Area<'_>| {
+        let words = |text: &str, size, at| write(area, text, size, HPos::Center, at);
+        words(title, 17.0, (f64::from(WIDTH) / 2.0, TITLE / 2.0))?;
+        for (row, top) in rows.iter().zip(&tops) {
+            if named {
+                words(row.name, 14.0, (left / 2.0, top + side / 2.0))?;
+            }
+            for (j, text) in row.above.iter().enumerate() {
+                let middle = left + side / 2.0 + (j * (SIDE + GAP)) as f64 * shown;
+                words(text, 14.0, (middle, top - ABOVE / 2.0))?;
+            }
         }
         Ok(())
     })?;
+    let mut images = String::new();
+    for (row, top) in rows.iter().zip(&tops) {
+        images += &image(&row.panels, left, *top, shown)?;
+    }
+    Ok(svg.replacen("</svg>", &(images + "</svg>"), 1))
+}
 
-    let mut shades = Array2::from_elem((height, width), SHADES);
-    for (i, (_, row)) in rows.iter().enumerate() {
-        for (j, panel) in row.iter().enumerate() {
-            for ((y, x), value) in panel.indexed_iter() {
-                let shade = (value.clamp(0.0, 1.0) * f64::from(SHADES - 1)).round();
-                shades[[place(i) + y, place(j) + x]] = shade as u8;
-            }
+/// The panels of a row as one picture.
+fn image(panels: &[Panel], left: f64, top: f64, shown: f64) -> Outcome<String> {
+    let width = panels.len() * (SIDE + GAP) - GAP;
+    let mut shades = Array2::from_elem((SIDE, width), SHADES);
+    for (j, panel) in panels.iter().enumerate() {
+        for ((y, x), value) in panel.indexed_iter() {
+            let shade = (value.clamp(0.0, 1.0) * f64::from(SHADES - 1)).round();
+            shades[[y, j * (SIDE + GAP) + x]] = shade as u8;
         }
     }
     let fine = |x: f64| (x * f64::from(FINE)).round();
-    let image = format!(
-        "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" href=\"data:image/png;base64,{}\"/>\n</svg>",
+    Ok(format!(
+        "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" href=\"data:image/png;base64,{}\"/>\n",
         fine(left),
-        fine(TOP),
+        fine(top),
         fine(width as f64 * shown),
-        fine(height as f64 * shown),
+        fine(SIDE as f64 * shown),
         BASE64_STANDARD.encode(png_of(&shades)?)
-    );
-    Ok(svg.replacen("</svg>", &image, 1))
+    ))
 }
 
 fn png_of(shades: &Array2<u8>) -> Outcome<Vec<u8>> {
@@ -92,8 +96,7 @@ fn png_of(shades: &Array2<u8>) -> Outcome<Vec<u8>> {
     let mut palette: Vec<u8> = (0..SHADES)
         .flat_map(|shade| colour(f64::from(shade) / f64::from(SHADES - 1)))
         .collect();
-    let card = super::chart::CARD;
-    palette.extend([card.0, card.1, card.2]);
+    palette.extend([CARD.0, CARD.1, CARD.2]);
     encoder.set_palette(palette);
     let pixels: Vec<u8> = shades.iter().copied().collect();
     encoder.write_header()?.write_image_data(&pixels)?;

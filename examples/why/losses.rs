@@ -56,6 +56,10 @@ impl Autoregression {
         Some(Self { factor })
     }
 
+    pub fn factor(&self) -> &DMatrix<f64> {
+        &self.factor
+    }
+
     /// The loss if `size` pixels at a time are drawn independently, given those before them.
     ///
     /// Given those before, `z` of a group is `N(0, I)` under `p`, and its pixels are `L z` with the
