@@ -361,14 +361,18 @@ mod tests {
 
     #[test]
     fn numbers_of_many_digits_have_an_exponent() {
-        let allowed = format!("above {} and up to {}, step 3.5", 1e-300, 1e300);
+        let allowed = format!(
+            "above {} and up to {}, step 3.5",
+            Number(1e-300),
+            Number(1e300)
+        );
         assert_eq!(
             Error::range("x", -2.5e200, allowed.clone()).to_string(),
             "x is -2.5e200, allowed: above 1e-300 and up to 1e300, step 3.5"
         );
         assert_eq!(
-            Error::element("x", 3, 1e-9, allowed).to_string(),
-            "x[3] is 1e-9, allowed: above 1e-300 and up to 1e300, step 3.5"
+            Error::element("x", 3, 1e-13, allowed).to_string(),
+            "x[3] is 1e-13, allowed: above 1e-300 and up to 1e300, step 3.5"
         );
         let error = Error::range("x", 16_777_217.0, "0.1 to 16777216");
         assert_eq!(error.to_string(), "x is 16777217, allowed: 0.1 to 16777216");

@@ -393,7 +393,7 @@ fn what_a_flow_refuses() {
     let mut noise = SeededNoise::new(0);
     assert_eq!(
         text(Hutchinson::gaussian(&x, 0, &mut noise, with_products).unwrap_err()),
-        "number of probes is 0, allowed: 1 or more"
+        "number of probes is 0, allowed: 1 to 16777216"
     );
     let few = |x: &Array2<f64>, _: Point<Time>, _: &[Array2<f64>]| {
         Ok::<_, Error>((Prediction::x0(x.clone()), vec![x.clone()]))

@@ -46,6 +46,15 @@ where
         let Ok(plan) = sampler.plan(schedule, 8) else {
             continue;
         };
+        // Of a point, guided data and free data are the same.
+        let displaces = sampler.solver().needs_cfg_plus_plus();
+        let exact = |x: &Array2<f32>, at: Point<S::Time>| {
+            let answer = Denoiser::<Array2<f32>, S::Time>::predict(&mut point.clone(), x, at)?;
+            Ok(match displaces {
+                true => answer.with_shift(Array2::zeros(x.dim())),
+                false => answer,
+            })
+        };
         let data = Array2::from_elem((ITEMS, WEIGHTS.len()), -1.0);
         let start = plan.noised(&data, &mut SeededNoise::new(1)).unwrap();
         let inpaint = |seed| Inpaint::new(known(), SeededNoise::new(seed));
@@ -64,7 +73,12 @@ where
             };
             let mut noise = SeededNoise::new(9);
             let end = plan
-                .sample_edited(start.clone(), &mut point.clone(), &mut watched, &mut noise)
+                .sample_edited(
+                    start.clone(),
+                    &mut predicts::with(exact),
+                    &mut watched,
+                    &mut noise,
+                )
                 .unwrap();
             if plan.levels()[plan.steps()].is_clean() {
                 assert!(end.column(WEIGHTS.len() - 1).iter().all(|x| *x == 2.0));
@@ -72,7 +86,7 @@ where
         }
         let net = predicts::with(|x: &Array2<f32>, at: Point<S::Time>| {
             check(x, at.level, WEIGHTS.len(), &(&sampler, at.step));
-            Denoiser::<Array2<f32>, S::Time>::predict(&mut point.clone(), x, at)
+            exact(x, at)
         });
         let mut net = Denoiser::<Array2<f32>, S::Time>::corrected(net, known());
         let end = plan

@@ -539,7 +539,7 @@ fn samplers_refuse_what_is_out_of_range() {
     }
     assert_eq!(
         message(UniformStep::new(0)),
-        "number of steps is 0, allowed: 1 or more"
+        "number of steps is 0, allowed: 1 to 16777216"
     );
     assert_eq!(
         message(UniformTime::new(time(0.5), time(0.5))),
@@ -572,7 +572,7 @@ fn samplers_refuse_what_is_out_of_range() {
     let two = || LossSecondMoment::new(2).unwrap();
     assert_eq!(
         message(LossSecondMoment::new(0)),
-        "number of steps is 0, allowed: 1 or more"
+        "number of steps is 0, allowed: 1 to 16777216"
     );
     assert_eq!(
         message(two().with_losses_kept(0)),

@@ -56,6 +56,8 @@ impl Autoregression {
         Some(Self { factor })
     }
 
+    /// The Cholesky factor of the covariance in this order; the pictures draw fields with it.
+    #[allow(dead_code)]
     pub fn factor(&self) -> &DMatrix<f64> {
         &self.factor
     }

@@ -5,7 +5,9 @@ mod previews;
 mod saved;
 mod stopped;
 
-use gaussian_diffusion::{Error, Point, Prediction, Step, denoiser::SelfConditioned, state::Real};
+use gaussian_diffusion::{
+    Denoiser, Error, Point, Prediction, Sampler, Step, denoiser::SelfConditioned, state::Real,
+};
 use ndarray::Array2;
 
 pub(crate) type Batch = Array2<f64>;
@@ -29,6 +31,36 @@ pub(crate) fn conditioned<A: Real>(
             Ok(Prediction::x0(data))
         },
     )
+}
+
+/// A network that displaces the data, as guidance by CFG++ does, where the sampler is of that family.
+#[derive(Clone)]
+pub(crate) struct Displacing<N> {
+    network: N,
+    displaces: bool,
+}
+
+pub(crate) fn fit_for<N>(sampler: &Sampler, network: N) -> Displacing<N> {
+    let displaces = sampler.solver().needs_cfg_plus_plus();
+    Displacing { network, displaces }
+}
+
+impl<A: Real, T, N: Denoiser<Array2<A>, T>> Denoiser<Array2<A>, T> for Displacing<N> {
+    fn predict(&mut self, x: &Array2<A>, at: Point<T>) -> Result<Prediction<Array2<A>>, Error> {
+        let answer = self.network.predict(x, at)?;
+        Ok(match self.displaces {
+            true => answer.with_shift(x.mapv(|x| A::of(0.01 * x.get()))),
+            false => answer,
+        })
+    }
+
+    fn begin(&mut self) {
+        self.network.begin();
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array2<A>>)) {
+        self.network.visit_memory(visit);
+    }
 }
 
 /// Numbers that are no round ones.

@@ -16,7 +16,7 @@ use ndarray::{Array2, Ix2, array};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Batch, bits, conditioned, start,
+    Batch, bits, conditioned, fit_for, start,
     stopped::{named, planned},
 };
 
@@ -108,7 +108,7 @@ fn jobs<A: Real>() -> (Vec<Job<A>>, Vec<Vec<u64>>) {
         // Draws of 3 numbers leave torch one over; of 21 not.
         let items = if index % 2 == 0 { 1 } else { 7 };
         for source in Source::all(items) {
-            let (mut noise, mut net) = (source.clone(), network::<A>());
+            let (mut noise, mut net) = (source.clone(), fit_for(&sampler, network::<A>()));
             let mut run = plan.start_from(start(items), &mut noise).unwrap();
             let first = jobs.len();
             loop {
@@ -122,7 +122,8 @@ fn jobs<A: Real>() -> (Vec<Job<A>>, Vec<Vec<u64>>) {
                 let answer = net.predict(x, at).unwrap();
                 run.supply(answer, &mut noise).unwrap();
             }
-            let whole = plan.sample(start(items), &mut network::<A>(), &mut source.clone());
+            let mut net = fit_for(&sampler, network::<A>());
+            let whole = plan.sample(start(items), &mut net, &mut source.clone());
             let end = bits(&whole.unwrap());
             assert_eq!(end, bits(&run.into_state()), "{sampler}");
             ends.resize(jobs.len(), end);
@@ -133,8 +134,9 @@ fn jobs<A: Real>() -> (Vec<Job<A>>, Vec<Vec<u64>>) {
 }
 
 fn finish<A: Real>(job: Job<A>) -> Vec<u64> {
-    let plan = planned(job.sampler.parse().unwrap()).unwrap();
-    let (mut net, mut noise) = (network::<A>(), job.noise);
+    let sampler = job.sampler.parse().unwrap();
+    let plan = planned(sampler).unwrap();
+    let (mut net, mut noise) = (fit_for(&sampler, network::<A>()), job.noise);
     net.set_memory(job.memory).unwrap();
     let run = plan.resume(job.run).unwrap();
     bits(&run.sample(&mut net, &mut noise).unwrap())
@@ -422,7 +424,8 @@ fn weight(value: &impl Serialize) -> usize {
 fn draws_are_counted() {
     for (sampler, plan) in named() {
         let mut noise = SeededNoise::new(9);
-        let mut net = predicts::noise(|x: &Batch, _: Point<Step>| 0.2 * x);
+        let net = predicts::noise(|x: &Batch, _: Point<Step>| 0.2 * x);
+        let mut net = fit_for(&sampler, net);
         let mut run = plan.start_from(start(2), &mut noise).unwrap();
         let mut saved = vec![run.save().unwrap()];
         while let Some((x, at)) = run.pending() {

@@ -11,7 +11,7 @@ use gaussian_diffusion::{
     solver::{Ancestral, Churn, Ddim, RungeKutta},
 };
 
-use crate::{Batch, bits, conditioned, start};
+use crate::{Batch, bits, conditioned, fit_for, start};
 
 /// The plan of a sampler: of a few steps, but of as many as restarts need.
 pub(crate) fn planned(sampler: Sampler) -> Option<Plan<Step>> {
@@ -56,13 +56,18 @@ fn a_run_that_is_stopped_has_done_its_step_whatever_the_solver() {
             ControlFlow::Continue(())
         };
         let end = plan
-            .sample_observed(start(2), &mut net(), &mut noise, see)
+            .sample_observed(start(2), &mut fit_for(&sampler, net()), &mut noise, see)
             .unwrap();
         shown.push(bits(&end));
         for step in 0..plan.steps() {
             let mut noise = SeededNoise::new(3);
             let stopped = plan
-                .sample_observed(start(2), &mut net(), &mut noise, at_step(step))
+                .sample_observed(
+                    start(2),
+                    &mut fit_for(&sampler, net()),
+                    &mut noise,
+                    at_step(step),
+                )
                 .unwrap();
             // What noise makes of it before the next question is no part of this step.
             let mut next = plan
@@ -123,12 +128,12 @@ fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
         let whole = plan
             .sample(
                 start::<f64>(2),
-                &mut conditioned(0.1),
+                &mut fit_for(&sampler, conditioned(0.1)),
                 &mut SeededNoise::new(3),
             )
             .unwrap();
         for step in 0..plan.steps() {
-            let (mut net, mut noise) = (conditioned(0.1), SeededNoise::new(3));
+            let (mut net, mut noise) = (fit_for(&sampler, conditioned(0.1)), SeededNoise::new(3));
             let mut run = plan.start_from(start(2), &mut noise).unwrap();
             run.sample_observed(&mut net, &mut noise, at_step(step))
                 .unwrap();
@@ -145,8 +150,14 @@ fn a_run_that_is_stopped_goes_on_with_the_same_bits() {
 #[test]
 fn a_split_run_is_the_run_of_a_network_that_changes() {
     for (sampler, plan) in named() {
-        let base = || predicts::noise(|x: &Batch, _: Point<Step>| 0.9 * x);
-        let refiner = || predicts::noise(|x: &Batch, _: Point<Step>| x.mapv(f64::tanh));
+        let base = || {
+            fit_for(
+                &sampler,
+                predicts::noise(|x: &Batch, _: Point<Step>| 0.9 * x),
+            )
+        };
+        let tanh = |x: &Batch, _: Point<Step>| x.mapv(f64::tanh);
+        let refiner = || fit_for(&sampler, predicts::noise(tanh));
         for split in 1..plan.steps() {
             let mut both = predicts::with(|x: &Batch, at: Point<Step>| match at.step < split {
                 true => base().predict(x, at),
