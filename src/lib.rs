@@ -76,8 +76,11 @@ pub mod laws;
 pub mod docs {
     #[doc = include_str!("../docs/guide/index.md")]
     pub mod guide {
+        #[doc = include_str!("../docs/images/mixture.md")]
         #[doc = include_str!("../docs/guide/forward.md")]
         pub mod forward {}
+        #[doc = include_str!("../docs/images/schedules.md")]
+        #[doc = include_str!("../docs/images/log_snr.md")]
         #[doc = include_str!("../docs/guide/schedules.md")]
         pub mod schedules {}
         #[doc = include_str!("../docs/guide/posterior.md")]
@@ -86,14 +89,18 @@ pub mod docs {
         pub mod bound {}
         #[doc = include_str!("../docs/guide/mean.md")]
         pub mod mean {}
+        #[doc = include_str!("../docs/images/weights.md")]
         #[doc = include_str!("../docs/guide/training.md")]
         pub mod training {}
+        #[doc = include_str!("../docs/images/paths.md")]
         #[doc = include_str!("../docs/guide/sampling.md")]
         pub mod sampling {}
         #[doc = include_str!("../docs/guide/equations.md")]
         pub mod equations {}
+        #[doc = include_str!("../docs/images/grids.md")]
         #[doc = include_str!("../docs/guide/solvers.md")]
         pub mod solvers {}
+        #[doc = include_str!("../docs/images/guidance.md")]
         #[doc = include_str!("../docs/guide/guidance.md")]
         pub mod guidance {}
         #[doc = include_str!("../docs/guide/flow_matching.md")]
