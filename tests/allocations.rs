@@ -4,6 +4,7 @@ use allocation_counter::measure;
 use gaussian_diffusion::{
     ForwardProcess, Plan, Prediction, Sampler, SeededNoise, Step,
     noise::{BrownianPath, NoiseSource},
+    sampler::SolverName,
     schedule::Discrete,
 };
 use ndarray::Array3;
@@ -47,11 +48,16 @@ fn steps_allocate_nothing_once_they_have_their_arrays() {
         let Ok(plan) = sampler.plan(&schedule, 12) else {
             continue;
         };
+        // With its second evaluations SA-Solver first draws noise a step later, which is two evaluations.
+        let settled = match sampler.solver() {
+            SolverName::SaSolverPece => 6,
+            _ => 4,
+        };
         for careful in [false, true] {
             let seeded = steps(&plan, &mut SeededNoise::new(1), careful);
             let path = steps(&plan, &mut BrownianPath::new(SeededNoise::new(1)), careful);
             for counts in [seeded, path] {
-                let (first, rest) = counts.split_at(6.min(counts.len()));
+                let (first, rest) = counts.split_at(settled.min(counts.len()));
                 assert!(first.iter().sum::<u64>() <= 4, "{sampler}: {counts:?}");
                 assert!(
                     rest.iter().all(|&count| count == 0),
