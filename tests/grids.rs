@@ -125,7 +125,7 @@ fn grids_of_diffusers_agree() {
         let whole = whole.iter().any(|start| class.starts_with(start));
         for (&found, &expected) in found.times.iter().zip(&expected) {
             let off = (found - expected).abs() / expected.abs().max(1.0);
-            assert!(off <= 1e-9, "{name}: times {found} for {expected}");
+            assert!(off <= 1e-9, "{name}: given {found} for {expected}");
             assert!(
                 !whole || found == expected,
                 "{name}: {found} for {expected}"
