@@ -83,5 +83,5 @@ impl<'a> Arbitrary<'a> for Count {
 
 /// Whether a number is none of those that ask for a long table and may have one.
 pub fn is_cheap(value: f64) -> bool {
-    !(4096.0 < value && value <= 16_777_216.0)
+    !(4096.0 < value.abs() && value.abs() <= 16_777_216.0)
 }
