@@ -1,0 +1,175 @@
+//! Trains a small network on handwritten digits and draws new ones: `cargo run --release -p digits`.
+//!
+//! What the crate does is in `train` (noised digits and what the network should say of them),
+//! [`asked`] (the network as a denoiser, guided by a class) and `sample` (a plan, run). Further
+//! reports: `bound` and `flow` (likelihoods), `sweep` (guidance), `inpaint`. [`part`] draws a part of a
+//! large batch.
+
+// No panic on any data; tests may.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod asked;
+pub mod blocks;
+mod bound;
+pub mod data;
+mod flow;
+mod inpaint;
+mod measure;
+pub mod network;
+pub mod options;
+pub mod part;
+mod picture;
+mod plot;
+mod recipe;
+mod report;
+mod sample;
+mod sweep;
+mod train;
+pub mod weights;
+
+use std::{error::Error, fs, time::Instant};
+
+use gaussian_diffusion::{
+    Grid, ModelVariance, Plan, SeededNoise,
+    schedule::Discrete,
+    solver::{Ddim, Ddpm},
+};
+
+use data::{CLASSES, Digits};
+use network::{Class, Network};
+use options::Options;
+use sample::draw;
+use weights::Weights;
+
+/// Held-out digits whose likelihood is given: each is shown to the network thousands of times.
+const LIKELIHOOD_OF: usize = 100;
+
+/// What fails, fails with a sentence.
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Matrices of this size are multiplied sooner by one thread than by several that wait for each other, the
+/// more so beside other programs.
+pub fn use_one_thread() {
+    gemm::set_threading_threshold(usize::MAX);
+}
+
+/// Does what the options ask.
+pub fn run(options: &Options) -> Outcome<()> {
+    use_one_thread();
+    let schedule = Discrete::cosine(1000)?;
+    // Before training, so that a number of steps which the schedule does not have is refused at once.
+    let grid = |option: &str, steps| {
+        Grid::trailing(&schedule, steps).map_err(|error| format!("--{option}-steps: {error}"))
+    };
+    let ddpm = Plan::new(
+        &schedule,
+        &grid("ddpm", options.ddpm_steps)?,
+        &Ddpm::new(ModelVariance::LearnedRange),
+    )?;
+    let ddim_plan = Plan::new(
+        &schedule,
+        &grid("ddim", options.ddim_steps)?,
+        &Ddim::default(),
+    )?;
+
+    // From a draw on that training does not come to, so that loaded weights give the same samples.
+    let noise = SeededNoise::new(options.seed).with_first_draw(1 << 40);
+    if let Some(part) = options.part()? {
+        return part.draw(&ddpm, options.guidance, noise);
+    }
+
+    let (train, held_out) = Digits::load(&options.data)?.split(options.seed)?;
+    fs::create_dir_all(&options.out)
+        .map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let network = match &options.weights {
+        Some(path) => Network::new(Weights::load(&Network::layers(), path)?)?,
+        None => trained(options, &schedule, &train)?,
+    };
+    report::losses(&network, &schedule, &train, &held_out, &noise)?;
+
+    // The classes go round, and the noise of an item does not depend on the other items: the first
+    // digits, those of the pictures, are the same however many more are measured.
+    let per_class = usize::from(options.per_class);
+    let count = usize::from(options.measure).max(CLASSES * per_class);
+    let asked: Vec<usize> = (0..count).map(|i| i % CLASSES).collect();
+    let classes: Vec<Class> = asked.iter().copied().map(Some).collect();
+    println!("drawing {count} digits by each of\n  {ddpm}\n  {ddim_plan}");
+    let draw = |plan| {
+        draw(
+            plan,
+            &network,
+            &classes,
+            options.guidance,
+            &mut noise.clone(),
+        )
+    };
+    let (ddpm, ddim) = (draw(&ddpm)?, draw(&ddim_plan)?);
+
+    let picture = |name: &str| options.out.join(name);
+    picture::forward(
+        &picture("forward.png"),
+        &schedule,
+        &train,
+        &mut noise.clone(),
+    )?;
+    picture::generation(&picture("generation.png"), &[&ddpm, &ddim])?;
+    picture::classes(&picture("ddpm.png"), &ddpm.pixels, per_class)?;
+    picture::classes(&picture("ddim.png"), &ddim.pixels, per_class)?;
+
+    report::quality(&train, &held_out, &asked, &[&ddpm, &ddim], noise.clone())?;
+    report::times(&[&ddpm, &ddim]);
+
+    if options.bound {
+        let some: Vec<usize> = (0..held_out.len().min(LIKELIHOOD_OF)).collect();
+        let some = held_out.select(&some);
+        bound::report(&picture("bound.png"), &network, &schedule, &some, &noise)?;
+        flow::report(&network, &schedule, &some, &noise)?;
+    }
+    if options.guidance_sweep {
+        let drawn = sweep::draws(&ddim_plan, &network, &asked, &noise)?;
+        sweep::report(&drawn, &train, &held_out, &asked);
+        sweep::pictures(
+            &picture("guided.png"),
+            &picture("guidance.png"),
+            &drawn,
+            &train,
+            &asked,
+        )?;
+    }
+    if options.inpaint {
+        inpaint::report(
+            &picture("inpaint.png"),
+            &network,
+            &schedule,
+            &train,
+            &held_out,
+            &noise,
+        )?;
+    }
+    println!("\nthe pictures are in {}", options.out.display());
+    Ok(())
+}
+
+/// A new network, trained and saved.
+fn trained(options: &Options, schedule: &Discrete, digits: &Digits) -> Outcome<Network> {
+    let network = Network::new(Weights::seeded(&Network::layers(), options.seed)?)?;
+    println!(
+        "training {} parameters on {} digits",
+        network.weights.count(),
+        digits.len()
+    );
+    let clock = Instant::now();
+    train::train(&network, schedule, digits, &options.recipe, options.seed)?;
+    let path = options.out.join("weights.safetensors");
+    network.weights.save(&path)?;
+    println!(
+        "{} batches in {:.1} s; --weights {} draws without training",
+        options.recipe.train_steps,
+        clock.elapsed().as_secs_f64(),
+        path.display()
+    );
+    Ok(network)
+}
