@@ -78,6 +78,13 @@ pub struct SavedJob {
     noise: SeededNoise,
 }
 
+impl SavedJob {
+    /// Evaluations of the network that are done.
+    pub fn evaluations_done(&self) -> usize {
+        self.run.evaluations_done()
+    }
+}
+
 /// A picture that the network is asked about.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {

@@ -4,9 +4,14 @@ mod common;
 
 use std::{fs, thread, time::Duration};
 
-use common::{Server, alone, bits, network, order, slow};
+use common::{Server, alone, bits, of_digits, order, slow, small};
 use gaussian_diffusion::Prediction;
-use server::{Pictures, progress::Progress, service::Service, store::Store};
+use server::{
+    Pictures,
+    progress::Progress,
+    service::Service,
+    store::{Store, Stored},
+};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -34,7 +39,7 @@ fn jobs_saved_on_shutdown_end_with_the_same_picture() {
     // More than are at work at once, so that some are saved before they begin.
     let orders: Vec<_> = (0..20).map(|i| order(names[i % 5], 12, i as u64)).collect();
 
-    let server = Server::start(slow(PAUSE), &file);
+    let server = Server::start(slow(small(), PAUSE), &file);
     let quick = server.order(&order("Euler", 2, 7));
     let ids: Vec<_> = orders.iter().map(|order| server.order(order)).collect();
     server.follow(quick);
@@ -55,17 +60,26 @@ fn jobs_saved_on_shutdown_end_with_the_same_picture() {
     assert_eq!(status, 503);
     server.stop();
 
-    let again = Server::start(slow(Duration::ZERO), &file);
-    let (network, mut in_the_middle) = (network(), 0);
+    let saved: Stored = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let begun: Vec<_> = saved
+        .jobs
+        .iter()
+        .map(|(_, job)| job.evaluations_done() > 0)
+        .collect();
+    assert!(
+        saved.jobs.len() == 20 && begun[0] && !begun[19],
+        "{begun:?}"
+    );
+
+    let again = Server::start(small(), &file);
+    let network = small();
     for (id, order) in ids.into_iter().zip(&orders) {
         let news = again.follow(id);
-        in_the_middle += usize::from(matches!(news[0], Progress::Waiting));
         let Some(Progress::Done { pixels }) = news.last() else {
             panic!("{:?}", news.last())
         };
         assert_eq!(bits(pixels), bits(&alone(&network, order)), "{order:?}");
     }
-    println!("{in_the_middle} were first seen waiting");
     // What was over is still known.
     assert!(matches!(state(&again, quick), Progress::Done { .. }));
     let new = again.order(&order("Euler", 1, 1));
@@ -76,7 +90,7 @@ fn jobs_saved_on_shutdown_end_with_the_same_picture() {
 #[test]
 fn a_job_that_is_cancelled_ends_and_the_others_do_not() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(slow(PAUSE), &folder.path().join("jobs.json"));
+    let server = Server::start(slow(of_digits(), PAUSE), &folder.path().join("jobs.json"));
     let (long, other) = (order("ddpm", 1000, 1), order("Euler", 10, 3));
     let (long, id) = (server.order(&long), server.order(&other));
     running(&server, long);
@@ -86,7 +100,7 @@ fn a_job_that_is_cancelled_ends_and_the_others_do_not() {
     let Some(Progress::Done { pixels }) = news.last() else {
         panic!("{news:?}")
     };
-    assert_eq!(bits(pixels), bits(&alone(&network(), &other)));
+    assert_eq!(bits(pixels), bits(&alone(&of_digits(), &other)));
     // Once more changes nothing.
     assert_eq!(server.ask("DELETE", &format!("/jobs/{id}"), "").0, 202);
     assert!(matches!(state(&server, id), Progress::Done { .. }));
@@ -96,7 +110,7 @@ fn a_job_that_is_cancelled_ends_and_the_others_do_not() {
 #[test]
 fn an_order_that_cannot_be_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(slow(Duration::ZERO), &folder.path().join("jobs.json"));
+    let server = Server::start(small(), &folder.path().join("jobs.json"));
     let cases = [
         (
             r#"{"sampler": "Eular a", "steps": 4, "seed": 1}"#,
@@ -171,7 +185,7 @@ fn an_order_that_cannot_be_is_refused_with_a_reason() {
 #[test]
 fn a_network_that_fails_or_says_nonsense_ends_its_jobs_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let mut inner = slow(Duration::ZERO);
+    let mut inner = small();
     let network = move |x: &Pictures, times: &[_], digits: &[_]| {
         let mut answer: Prediction<Pictures> = inner(x, times, digits)?;
         // Of this digit it has no idea.
@@ -214,6 +228,6 @@ fn a_damaged_file_of_jobs_is_an_error_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.json");
     fs::write(&file, "{\"jobs\": [").unwrap();
-    let error = Service::start(slow(Duration::ZERO), Store::new(&file)).unwrap_err();
+    let error = Service::start(small(), Store::new(&file)).unwrap_err();
     assert!(error.starts_with(&file.display().to_string()), "{error}");
 }

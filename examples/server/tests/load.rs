@@ -5,11 +5,11 @@ mod common;
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use common::{Server, alone, bits, network, order, slow};
-use server::{job::Order, progress::Progress};
+use common::{Server, alone, bits, of_digits, order, small};
+use server::{batch::Network, job::Order, progress::Progress};
 
 const JOBS: usize = 200;
 const CLIENTS: usize = 16;
@@ -26,16 +26,25 @@ const SAMPLERS: [&str; 8] = [
     "DPM2 a",
 ];
 
-fn orders() -> Vec<Order> {
-    let order = |i: usize| order(SAMPLERS[i % SAMPLERS.len()], 2 + i % 5, i as u64);
-    (0..JOBS).map(order).collect()
-}
-
 #[test]
 fn every_picture_is_the_one_drawn_alone() {
+    load(small(), 2);
+}
+
+/// `cargo test --release -p server --test load -- --ignored --nocapture`
+#[test]
+#[ignore = "takes a minute where the matrices are not optimised"]
+fn so_is_every_picture_of_the_network_of_the_digits() {
+    load(of_digits(), 20);
+}
+
+/// From so many steps on.
+fn load(network: impl Network + Clone, steps: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(slow(Duration::ZERO), &folder.path().join("jobs.json"));
-    let (orders, next, previews) = (orders(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let server = Server::start(network.clone(), &folder.path().join("jobs.json"));
+    let order = |i: usize| order(SAMPLERS[i % SAMPLERS.len()], steps + i % 5, i as u64);
+    let orders: Vec<Order> = (0..JOBS).map(order).collect();
+    let (next, previews) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let begin = Instant::now();
     let client = || {
         let mut drawn = Vec::new();
@@ -59,20 +68,18 @@ fn every_picture_is_the_one_drawn_alone() {
             .flat_map(|client| client.join().unwrap())
             .collect()
     });
-    println!(
-        "{JOBS} jobs by {CLIENTS} clients: {:.2?}, {previews:?} previews",
-        begin.elapsed()
-    );
+    let together = begin.elapsed();
     server.stop();
 
     assert_eq!(drawn.len(), JOBS);
-    let network = network();
+    let begin = Instant::now();
     for (i, pixels) in drawn {
-        assert_eq!(
-            bits(&pixels),
-            bits(&alone(&network, &orders[i])),
-            "{:?}",
-            orders[i]
-        );
+        let alone = alone(&network, &orders[i]);
+        assert_eq!(bits(&pixels), bits(&alone), "{:?}", orders[i]);
     }
+    println!(
+        "{JOBS} jobs by {CLIENTS} clients at a time: {together:.2?}, {previews:?} previews seen; one after the \
+         other without a server: {:.2?}",
+        begin.elapsed()
+    );
 }

@@ -14,7 +14,7 @@ use axum::{
     response::Html,
     routing::{get, post},
 };
-use common::{Server, alone, network, slow};
+use common::{Server, alone, slow, small};
 use serde::Deserialize;
 use server::job::Order;
 
@@ -87,7 +87,7 @@ fn the_page_shows_pictures_forming() {
     let folder = tempfile::tempdir().unwrap();
     let (told, result) = mpsc::channel();
     let server = Server::with(
-        slow(Duration::from_millis(20)),
+        slow(small(), Duration::from_millis(20)),
         &folder.path().join("jobs.json"),
         |routes| {
             let take =
@@ -115,7 +115,7 @@ fn the_page_shows_pictures_forming() {
     let seen = seen.expect("the page was not seen to the end");
     server.stop();
 
-    let network = network();
+    let network = small();
     for (i, picture) in seen.done.iter().enumerate() {
         let (sampler, seed) = ("Euler a".to_owned(), 5 + i as u64);
         let order = Order {
