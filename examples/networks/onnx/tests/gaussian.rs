@@ -1,0 +1,75 @@
+//! The network knows Gaussian data, whose samples are known.
+
+use std::convert::Infallible;
+
+use gaussian_diffusion::{
+    NoiseSchedule, Point, SeededNoise, Step,
+    noise::{NoiseSource, Scale},
+    schedule::Discrete,
+};
+use ndarray::Zip;
+use with_onnx::{MODEL, Pictures, ort, sample, tract};
+
+const MEAN: [f64; 3] = [0.5, 0.0, -0.25];
+const VARIANCE: f64 = 0.09;
+
+fn largest_difference(a: &Pictures, b: &Pictures) -> f32 {
+    Zip::from(a)
+        .and(b)
+        .fold(0.0, |most, a, b| most.max((a - b).abs()))
+}
+
+/// The same answer written out, from the levels of the crate.
+fn exact(x: &Pictures, at: Point<Step>) -> Result<Pictures, Infallible> {
+    let (alpha, sigma) = (at.level.alpha(), at.level.sigma());
+    let scale = sigma / (alpha * alpha * VARIANCE + sigma * sigma);
+    let mut eps = x.clone();
+    for ((_, channel, _, _), eps) in eps.indexed_iter_mut() {
+        *eps = (scale * (f64::from(*eps) - alpha * MEAN[channel])) as f32;
+    }
+    Ok(eps)
+}
+
+#[test]
+fn both_give_the_samples_of_gaussian_data() {
+    let by_tract = sample(tract::network(MODEL).unwrap(), 3).unwrap();
+    let by_ort = sample(ort::network(MODEL).unwrap(), 3).unwrap();
+    let by_hand = sample(exact, 3).unwrap();
+    // A rounding of f32 at each of 25 steps, and some in the network.
+    for (name, drawn) in [("tract", &by_tract), ("ort", &by_ort)] {
+        let off = largest_difference(drawn, &by_hand);
+        println!("{name}: {off:e} from the closure");
+        assert!(off < 5e-6, "{name}: {off:e}");
+    }
+
+    // The exact solution of the probability flow: the deviation from the mean goes as that of the law does.
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let level = schedule.level(Step::new(999)).unwrap();
+    let (alpha, sigma) = (level.alpha(), level.sigma());
+    let shrinks = (VARIANCE / (alpha * alpha * VARIANCE + sigma * sigma)).sqrt();
+    let mut solution = Pictures::zeros((2, 3, 8, 8));
+    SeededNoise::new(3)
+        .add(&mut solution, Scale::Same(1.0), None)
+        .unwrap();
+    for ((_, channel, _, _), x) in solution.indexed_iter_mut() {
+        let mean = MEAN[channel];
+        *x = (mean + shrinks * (f64::from(*x) - alpha * mean)) as f32;
+    }
+    let off = largest_difference(&by_tract, &solution);
+    println!("{off:e} from the solution of the equation");
+    assert!(off < 0.03, "{off:e}");
+}
+
+#[test]
+fn a_network_that_fails_keeps_its_error() {
+    let mut network = tract::network(MODEL).unwrap();
+    // No such training step: the table has 1000.
+    let far = move |x: &Pictures, at: Point<Step>| network(x, at.with_time(Step::new(5000)));
+    let error = sample(far, 1).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    println!("{error}; {source}");
+    assert!(
+        error.to_string().starts_with("the network failed"),
+        "{error}"
+    );
+}
