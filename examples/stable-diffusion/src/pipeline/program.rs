@@ -1,0 +1,88 @@
+//! The plan of a request: of the scheduler file, or of a sampler by name.
+
+use gaussian_diffusion::{
+    Grid, NoiseSchedule, Plan, Sampler, Step,
+    config::{SchedulerConfig, Timestep},
+    grid::steps_of_strength,
+    sampler::{Kind, SolverName},
+    schedule::Discrete,
+    solver::DpmAdaptive,
+};
+
+use super::Request;
+use crate::{Outcome, model::Model};
+
+/// A sampler that is ready to run.
+#[derive(Debug)]
+pub enum Program {
+    File(Plan<Timestep>),
+    Named { plan: Plan<Step>, sampler: Sampler },
+    Adaptive { solver: DpmAdaptive, schedule: Discrete, start: Plan<Step> },
+}
+
+impl Program {
+    pub fn new(model: &Model, request: &Request) -> Outcome<Self> {
+        let n = request.steps;
+        // Text to image is all of the steps.
+        let part = match request.image {
+            Some(_) => steps_of_strength(n, request.strength)?,
+            None => n,
+        };
+        let Some(name) = &request.sampler else {
+            let config = of_file(model, request);
+            return Ok(Self::File(config.plan_tail(n, part)?));
+        };
+        let sampler = Sampler::from_name(name)?;
+        let schedule = steps(&model.scheduler)?;
+        let is_whole = part == n;
+        if sampler.kind() == Kind::Adaptive {
+            if !is_whole {
+                return Err(format!("{sampler} chooses its own steps: a strength of 1 is allowed").into());
+            }
+            let start = Plan::new(&schedule, &Grid::every(&schedule)?, &gaussian_diffusion::solver::Ddim::default())?;
+            let solver = sampler.adaptive()?;
+            return Ok(Self::Adaptive { solver, schedule, start });
+        }
+        if is_whole {
+            let plan = sampler.plan(&schedule, n)?;
+            return Ok(Self::Named { plan, sampler });
+        }
+        if sampler.solver() == SolverName::Restart {
+            return Err("Restart has no part of a run: a strength of 1 is allowed".into());
+        }
+        let grid = sampler.grid(&schedule, n)?;
+        let grid = grid.tail(part.min(grid.len()))?;
+        let solver = sampler.solver().solver(&schedule, &grid, grid.len())?;
+        let plan = Plan::new(&schedule, &grid, &solver)?;
+        Ok(Self::Named { plan, sampler })
+    }
+
+    /// The deviation of a start from noise alone.
+    pub fn start_std(&self, model: &Model, request: &Request) -> Outcome<f64> {
+        Ok(match self {
+            Self::File(_) => of_file(model, request).start_std(request.steps)?,
+            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => plan.prior_std(),
+        })
+    }
+}
+
+/// The scheduler with the arguments that pipelines pass on: `eta`, to the classes that have one.
+pub fn of_file(model: &Model, request: &Request) -> SchedulerConfig {
+    let with = model.scheduler.clone().with_options(|options| options.eta = Some(request.eta));
+    match with.ignored_options().contains(&"eta") {
+        true => model.scheduler.clone(),
+        false => with,
+    }
+}
+
+/// The training steps of a scheduler as a table.
+fn steps(config: &SchedulerConfig) -> Outcome<Discrete> {
+    let schedule = config.schedule();
+    let (Timestep(last), _) = schedule.ends();
+    let levels = (0..=last as usize).map(|step| {
+        let level = schedule.level(Timestep(step as f64))?;
+        Ok(level.alpha().powi(2))
+    });
+    let alpha_bars = levels.collect::<Result<Vec<_>, gaussian_diffusion::Error>>()?;
+    Ok(Discrete::from_alpha_bars(&alpha_bars)?)
+}
