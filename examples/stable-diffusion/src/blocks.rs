@@ -15,11 +15,20 @@ impl Scope<'_> {
     }
 
     pub fn linear_without_bias(&self, inputs: usize, outputs: usize) -> Outcome<Linear> {
-        Ok(Linear::new(self.tensor("weight", &[outputs, inputs])?, None))
+        Ok(Linear::new(
+            self.tensor("weight", &[outputs, inputs])?,
+            None,
+        ))
     }
 
     /// A square kernel that keeps the size of a picture at stride 1.
-    pub fn conv(&self, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Outcome<Conv2d> {
+    pub fn conv(
+        &self,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+    ) -> Outcome<Conv2d> {
         let padding = kernel / 2;
         self.padded_conv(inputs, outputs, kernel, stride, padding)
     }
@@ -43,7 +52,10 @@ impl Scope<'_> {
     }
 
     pub fn group_norm(&self, groups: usize, channels: usize, eps: f64) -> Outcome<GroupNorm> {
-        let (weight, bias) = (self.tensor("weight", &[channels])?, self.tensor("bias", &[channels])?);
+        let (weight, bias) = (
+            self.tensor("weight", &[channels])?,
+            self.tensor("bias", &[channels])?,
+        );
         Ok(GroupNorm::new(weight, bias, channels, groups, eps)?)
     }
 
@@ -102,7 +114,9 @@ impl Attention {
         let size = width / self.heads;
         let heads = |x: Tensor| {
             let (batch, places, _) = x.dims3()?;
-            x.reshape((batch, places, self.heads, size))?.transpose(1, 2)?.contiguous()
+            x.reshape((batch, places, self.heads, size))?
+                .transpose(1, 2)?
+                .contiguous()
         };
         // In f32 whatever the network computes in: half precision is too narrow for some models.
         let query = heads(self.query.forward(x)?)?.to_dtype(DType::F32)?;
@@ -119,7 +133,7 @@ impl Attention {
             let some = query.narrow(2, start, count)?.contiguous()?;
             let mut products = some.matmul(&key)?;
             if let Some(mask) = mask {
-                products = products.broadcast_add(&mask.narrow(0, start, count)?)?;
+                products = products.broadcast_add(&mask.narrow(1, start, count)?)?;
             }
             let shares = candle_nn::ops::softmax_last_dim(&products)?;
             parts.push(shares.to_dtype(value.dtype())?.matmul(&value)?);
@@ -265,7 +279,8 @@ impl ResNet {
     pub fn load(at: &Scope<'_>, inputs: usize, outputs: usize, size: ResNetSize) -> Outcome<Self> {
         let ResNetSize { groups, eps, time } = size;
         let time = time.map(|width| at.at("time_emb_proj").linear(width, outputs));
-        let around = (inputs != outputs).then(|| at.at("conv_shortcut").conv(inputs, outputs, 1, 1));
+        let around =
+            (inputs != outputs).then(|| at.at("conv_shortcut").conv(inputs, outputs, 1, 1));
         Ok(Self {
             norm1: at.at("norm1").group_norm(groups, inputs, eps)?,
             conv1: at.at("conv1").conv(inputs, outputs, 3, 1)?,

@@ -52,7 +52,10 @@ pub struct Row {
 impl Row {
     /// Whether it is as close as it should be.
     pub fn is_right(&self) -> bool {
-        self.difference <= self.allowed && self.bytes.is_none_or(|bytes| f64::from(bytes) <= OF_A_PICTURE)
+        self.difference <= self.allowed
+            && self
+                .bytes
+                .is_none_or(|bytes| f64::from(bytes) <= OF_A_PICTURE)
     }
 }
 
@@ -154,10 +157,16 @@ fn texts(model: &Model, texts: &[Value], row: &mut impl FnMut(&str, f64)) -> Out
             let prompt = text["prompt"].as_str().unwrap_or_default();
             let ids = tokens.encode(prompt)?.ids;
             let expected = numbers(&text[format!("ids{end}")]);
-            let same = ids.iter().map(|id| f64::from(*id)).eq(expected.iter().copied());
+            let same = ids
+                .iter()
+                .map(|id| f64::from(*id))
+                .eq(expected.iter().copied());
             wrong += usize::from(!same);
             let encoded = clip.forward(&ids)?;
-            for (key, state) in [("last_hidden_state", &encoded.last), ("penultimate", encoded.before_last(1)?)] {
+            for (key, state) in [
+                ("last_hidden_state", &encoded.last),
+                ("penultimate", encoded.before_last(1)?),
+            ] {
                 let expected = &text[format!("{key}{end}")];
                 let flat = state.flatten_all()?.to_vec1::<f32>()?;
                 states = states.max(difference(&flat[..8], &numbers(&expected["first"])));
@@ -191,7 +200,9 @@ fn parts(model: &Model, parts: &Value, row: &mut impl FnMut(&str, f64)) -> Outco
     let added = match count("pooled") {
         None => None,
         Some(pooled) => {
-            let pooled = pipeline::to_tensor(&seeds.draw([1, 1, 2, pooled])?, device)?.squeeze(0)?.squeeze(0)?;
+            let pooled = pipeline::to_tensor(&seeds.draw([1, 1, 2, pooled])?, device)?
+                .squeeze(0)?
+                .squeeze(0)?;
             let sizes = Tensor::new(&[[16.0, 24.0, 0.0, 0.0, 16.0, 24.0_f64]; 2], device)?;
             Some((pooled, sizes))
         }
@@ -205,17 +216,32 @@ fn parts(model: &Model, parts: &Value, row: &mut impl FnMut(&str, f64)) -> Outco
     };
     let mut largest = 0.0_f64;
     let times = numbers(&parts["told"]);
-    for (time, expected) in times.iter().zip(parts["unet"].as_array().into_iter().flatten()) {
+    for (time, expected) in times
+        .iter()
+        .zip(parts["unet"].as_array().into_iter().flatten())
+    {
         let answer = model.unet.forward(&x, *time, &told, &[])?.get(0)?;
-        largest = largest.max(difference(&answer.flatten_all()?.to_vec1()?, &numbers(expected)));
+        largest = largest.max(difference(
+            &answer.flatten_all()?.to_vec1()?,
+            &numbers(expected),
+        ));
     }
     row("U-Net", largest);
-    let picture: Vec<f32> = numbers(&parts["picture"]).iter().map(|x| *x as f32).collect();
+    let picture: Vec<f32> = numbers(&parts["picture"])
+        .iter()
+        .map(|x| *x as f32)
+        .collect();
     let picture = Tensor::from_vec(picture, (1, 3, 16, 24), device)?;
     let found = model.vae.parameters(&picture)?.flatten_all()?.to_vec1()?;
-    row("autoencoder, encoder", difference(&found, &numbers(&parts["vae_moments"])));
+    row(
+        "autoencoder, encoder",
+        difference(&found, &numbers(&parts["vae_moments"])),
+    );
     let found = model.vae.decode(&z)?.flatten_all()?.to_vec1()?;
-    row("autoencoder, decoder", difference(&found, &numbers(&parts["vae_decoded"])));
+    row(
+        "autoencoder, decoder",
+        difference(&found, &numbers(&parts["vae_decoded"])),
+    );
     Ok(())
 }
 
@@ -229,8 +255,22 @@ impl Case {
             files.config = Some(files.model);
             files.model = extra(file);
         }
-        files.loras = call.lora.iter().map(|file| LoraFile { path: extra(file), scale: call.lora_scale.unwrap_or(1.0) }).collect();
-        files.words = call.words.iter().map(|file| WordFile { path: extra(file), word: None }).collect();
+        files.loras = call
+            .lora
+            .iter()
+            .map(|file| LoraFile {
+                path: extra(file),
+                scale: call.lora_scale.unwrap_or(1.0),
+            })
+            .collect();
+        files.words = call
+            .words
+            .iter()
+            .map(|file| WordFile {
+                path: extra(file),
+                word: None,
+            })
+            .collect();
         files.controls = call.controlnet.iter().map(|folder| extra(folder)).collect();
         files
     }
@@ -240,7 +280,10 @@ impl Case {
         let call = &self.call;
         let picture = |file: &str| folder.join(file);
         let is = |kind| self.kind == kind;
-        let control = |scale: f64| ControlPicture { path: picture("init.png"), scale };
+        let control = |scale: f64| ControlPicture {
+            path: picture("init.png"),
+            scale,
+        };
         Request {
             prompt: call.prompt.clone(),
             negative: call.negative_prompt.clone(),
@@ -256,7 +299,11 @@ impl Case {
             image: (is("image") || is("inpaint")).then(|| picture("init.png")),
             mask: is("inpaint").then(|| picture("mask.png")),
             strength: call.strength.unwrap_or(1.0),
-            controls: call.controlnet.iter().map(|_| control(call.controlnet_conditioning_scale.unwrap_or(1.0))).collect(),
+            controls: call
+                .controlnet
+                .iter()
+                .map(|_| control(call.controlnet_conditioning_scale.unwrap_or(1.0)))
+                .collect(),
             ..Request::default()
         }
     }
@@ -272,11 +319,21 @@ impl Case {
         }
         let expected = Array1::from(self.latents.values.clone());
         let deviation = expected.std(0.0);
-        let off = latents.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs());
+        let off = latents
+            .iter()
+            .zip(&expected)
+            .map(|(a, b)| (f64::from(*a) - b).abs());
         let mut bytes = 0;
-        for (picture, expected) in pipeline::decode(&model, &latents)?.iter().zip(&self.image.items) {
+        for (picture, expected) in pipeline::decode(&model, &latents)?
+            .iter()
+            .zip(&self.image.items)
+        {
             let expected = BASE64_STANDARD.decode(&expected.rgb_base64)?;
-            let off = picture.rgb.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+            let off = picture
+                .rgb
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| a.abs_diff(*b));
             bytes = bytes.max(off.max().unwrap_or(0));
         }
         Ok(Row {
@@ -303,8 +360,13 @@ fn difference(found: &[f32], expected: &[f64]) -> f64 {
     if found.len() != expected.len() || found.is_empty() {
         return f64::INFINITY;
     }
-    let largest = expected.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
-    let off = found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs());
+    let largest = expected
+        .iter()
+        .fold(1.0_f64, |largest, x| largest.max(x.abs()));
+    let off = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (f64::from(*a) - b).abs());
     off.fold(0.0, f64::max) / largest
 }
 

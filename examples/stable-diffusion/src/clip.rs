@@ -57,7 +57,9 @@ impl ClipConfig {
 
     /// Whether the text is also given as one vector.
     pub fn is_projected(&self) -> bool {
-        self.architectures.iter().any(|name| name == "CLIPTextModelWithProjection")
+        self.architectures
+            .iter()
+            .any(|name| name == "CLIPTextModelWithProjection")
     }
 }
 
@@ -97,7 +99,9 @@ impl Encoded {
         let place = self.states.len().checked_sub(1 + skipped);
         let found = place.and_then(|place| self.states.get(place));
         let layers = self.states.len() - 1;
-        Ok(found.ok_or_else(|| format!("{skipped} layers are to be left out, the text model has {layers}"))?)
+        Ok(found.ok_or_else(|| {
+            format!("{skipped} layers are to be left out, the text model has {layers}")
+        })?)
     }
 }
 
@@ -112,7 +116,9 @@ impl Clip {
         } = *config;
         let heads = config.num_attention_heads;
         if heads == 0 || width % heads != 0 {
-            return Err(format!("num_attention_heads is {heads}, allowed: a divisor of {width}").into());
+            return Err(
+                format!("num_attention_heads is {heads}, allowed: a divisor of {width}").into(),
+            );
         }
         // Some files leave the first part of the names out.
         let inside = match at.has("embeddings.token_embedding.weight") {
@@ -146,7 +152,9 @@ impl Clip {
         Ok(Self {
             tokens: Embedding::new(Tensor::cat(&all, 0)?, width),
             places: embeddings.tensor("position_embedding.weight", &places)?,
-            layers: (0..config.num_hidden_layers).map(layer).collect::<Outcome<_>>()?,
+            layers: (0..config.num_hidden_layers)
+                .map(layer)
+                .collect::<Outcome<_>>()?,
             norm: inside.at("final_layer_norm").layer_norm(width, eps)?,
             projection: projected
                 .map(|outputs| at.at("text_projection").linear_without_bias(width, outputs))
@@ -208,7 +216,13 @@ fn end(ids: &[u32], token: u32) -> usize {
 
 /// No place sees those behind it.
 fn causal(count: usize, device: &Device) -> Result<Tensor> {
-    let seen = |i: usize| if i % count > i / count { f32::NEG_INFINITY } else { 0.0 };
+    let seen = |i: usize| {
+        if i % count > i / count {
+            f32::NEG_INFINITY
+        } else {
+            0.0
+        }
+    };
     let mask: Vec<f32> = (0..count * count).map(seen).collect();
     Tensor::from_vec(mask, (1, count, count), device)
 }

@@ -50,7 +50,12 @@ pub struct ControlNet {
 
 impl ControlNet {
     /// A folder of diffusers, or a file beside the configuration of such a folder.
-    pub fn open(path: &Path, config: Option<&Path>, dtype: DType, device: &Device) -> Outcome<Self> {
+    pub fn open(
+        path: &Path,
+        config: Option<&Path>,
+        dtype: DType,
+        device: &Device,
+    ) -> Outcome<Self> {
         let folder = match (path.is_dir(), config) {
             (true, _) => path,
             (false, Some(config)) => config,
@@ -75,13 +80,20 @@ impl ControlNet {
         let unet = &config.unet;
         let widths = config.conditioning_embedding_out_channels.clone();
         let widths = widths.unwrap_or_else(|| vec![16, 32, 96, 256]);
-        let (Some(&first), Some(&last), Some(&inner)) =
-            (widths.first(), widths.last(), unet.block_out_channels.first())
-        else {
-            return Err("block_out_channels or conditioning_embedding_out_channels is empty".into());
+        let (Some(&first), Some(&last), Some(&inner)) = (
+            widths.first(),
+            widths.last(),
+            unet.block_out_channels.first(),
+        ) else {
+            return Err(
+                "block_out_channels or conditioning_embedding_out_channels is empty".into(),
+            );
         };
         let into = at.at("controlnet_cond_embedding");
-        let mut hint = vec![into.at("conv_in").conv(config.conditioning_channels, first, 3, 1)?];
+        let mut hint = vec![
+            into.at("conv_in")
+                .conv(config.conditioning_channels, first, 3, 1)?,
+        ];
         for (i, pair) in widths.windows(2).enumerate() {
             let at = |place| into.at("blocks").at(place);
             hint.push(at(2 * i).conv(pair[0], pair[0], 3, 1)?);
@@ -106,7 +118,9 @@ impl ControlNet {
             hint,
             encoder: Encoder::load(at, unet, dtype)?,
             across,
-            middle: at.at("controlnet_mid_block").conv(smallest, smallest, 1, 1)?,
+            middle: at
+                .at("controlnet_mid_block")
+                .conv(smallest, smallest, 1, 1)?,
             dtype,
         })
     }
@@ -124,7 +138,14 @@ impl ControlNet {
     }
 
     /// What is to be added to the ways across a U-Net that is asked the same, this strongly.
-    pub fn forward(&self, x: &Tensor, time: f64, told: &Told, hint: &Tensor, scale: f64) -> Result<Encoded> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        time: f64,
+        told: &Told,
+        hint: &Tensor,
+        scale: f64,
+    ) -> Result<Encoded> {
         let x = x.to_dtype(self.dtype)?;
         let mut encoded = self.encoder.forward(&x, time, told, Some(hint))?;
         for (way, layer) in encoded.across.iter_mut().zip(&self.across) {

@@ -27,7 +27,10 @@ impl Parts {
         let has = |prefix: &str| file.names().any(|(name, _)| name.starts_with(prefix));
         for (prefix, what) in [(UNET, "U-Net"), (VAE, "autoencoder")] {
             if !has(prefix) {
-                return Err(format!("{path}: there is no {what}, no tensor whose name begins with {prefix:?}").into());
+                return Err(format!(
+                    "{path}: there is no {what}, no tensor whose name begins with {prefix:?}"
+                )
+                .into());
             }
         }
         let mut texts = Vec::new();
@@ -128,12 +131,24 @@ pub fn unet(name: &str, layers: usize) -> Option<String> {
     let (level, place, blocks, sampler) = match half {
         "input_blocks" => {
             let block = block.checked_sub(1)?;
-            (block / (layers + 1), block % (layers + 1), "down_blocks", "downsamplers.0.conv")
+            (
+                block / (layers + 1),
+                block % (layers + 1),
+                "down_blocks",
+                "downsamplers.0.conv",
+            )
         }
-        "output_blocks" => (block / (layers + 1), block % (layers + 1), "up_blocks", "upsamplers.0.conv"),
+        "output_blocks" => (
+            block / (layers + 1),
+            block % (layers + 1),
+            "up_blocks",
+            "upsamplers.0.conv",
+        ),
         _ => return None,
     };
-    let sampled = ["op.", "conv."].iter().find_map(|start| rest.strip_prefix(start));
+    let sampled = ["op.", "conv."]
+        .iter()
+        .find_map(|start| rest.strip_prefix(start));
     Some(match (sampled, part) {
         (Some(rest), _) => format!("{blocks}.{level}.{sampler}.{rest}"),
         (None, "0") => with_resnet(&format!("{blocks}.{level}.resnets.{place}.{rest}"), RESNET),
@@ -173,7 +188,10 @@ pub fn unet_in_file(name: &str, layers: usize) -> Option<String> {
 fn control(name: &str) -> Option<String> {
     if let Some(rest) = name.strip_prefix("zero_convs.") {
         let (place, rest) = rest.split_once('.')?;
-        return Some(format!("controlnet_down_blocks.{place}.{}", rest.strip_prefix("0.")?));
+        return Some(format!(
+            "controlnet_down_blocks.{place}.{}",
+            rest.strip_prefix("0.")?
+        ));
     }
     if let Some(rest) = name.strip_prefix("middle_block_out.0.") {
         return Some(format!("controlnet_mid_block.{rest}"));
@@ -219,7 +237,10 @@ pub fn vae(name: &str, levels: usize) -> String {
             _ => return None,
         };
         let inside = match rest.split_once('.')? {
-            ("block", rest) => format!("resnets.{}", rest.replacen("nin_shortcut", "conv_shortcut", 1)),
+            ("block", rest) => format!(
+                "resnets.{}",
+                rest.replacen("nin_shortcut", "conv_shortcut", 1)
+            ),
             (sampler, rest) => format!("{sampler}rs.0.{rest}"),
         };
         Some(format!("{half}.{way}_blocks.{level}.{inside}"))
@@ -229,7 +250,10 @@ pub fn vae(name: &str, levels: usize) -> String {
 
 /// The layers of OpenCLIP's text model, and those of transformers.
 const OPEN: &[(&str, &str)] = &[
-    ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    (
+        "positional_embedding",
+        "text_model.embeddings.position_embedding.weight",
+    ),
     ("token_embedding", "text_model.embeddings.token_embedding"),
     ("ln_final", "text_model.final_layer_norm"),
     ("text_projection", "text_projection.weight"),
@@ -255,7 +279,9 @@ fn text(file: &Weights, prefix: &str, is_open: bool) -> Outcome<Weights> {
         if let Some(name) = replaced(name, OPEN) {
             return Some(name);
         }
-        let (layer, rest) = name.strip_prefix("transformer.resblocks.")?.split_once('.')?;
+        let (layer, rest) = name
+            .strip_prefix("transformer.resblocks.")?
+            .split_once('.')?;
         let rest = replaced(rest, OPEN_LAYER)?;
         Some(format!("text_model.encoder.layers.{layer}.{rest}"))
     });
@@ -282,17 +308,46 @@ mod tests {
     fn names_of_stable_diffusion() {
         let pairs = [
             ("input_blocks.0.0.weight", "conv_in.weight"),
-            ("input_blocks.1.0.in_layers.0.weight", "down_blocks.0.resnets.0.norm1.weight"),
-            ("input_blocks.2.1.proj_in.weight", "down_blocks.0.attentions.1.proj_in.weight"),
-            ("input_blocks.3.0.op.bias", "down_blocks.0.downsamplers.0.conv.bias"),
-            ("input_blocks.4.0.skip_connection.bias", "down_blocks.1.resnets.0.conv_shortcut.bias"),
-            ("input_blocks.11.0.out_layers.3.bias", "down_blocks.3.resnets.1.conv2.bias"),
-            ("middle_block.1.transformer_blocks.0.attn1.to_out.0.bias",
-             "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0.bias"),
-            ("middle_block.2.emb_layers.1.weight", "mid_block.resnets.1.time_emb_proj.weight"),
-            ("output_blocks.2.1.conv.weight", "up_blocks.0.upsamplers.0.conv.weight"),
-            ("output_blocks.5.2.conv.weight", "up_blocks.1.upsamplers.0.conv.weight"),
-            ("output_blocks.11.1.norm.weight", "up_blocks.3.attentions.2.norm.weight"),
+            (
+                "input_blocks.1.0.in_layers.0.weight",
+                "down_blocks.0.resnets.0.norm1.weight",
+            ),
+            (
+                "input_blocks.2.1.proj_in.weight",
+                "down_blocks.0.attentions.1.proj_in.weight",
+            ),
+            (
+                "input_blocks.3.0.op.bias",
+                "down_blocks.0.downsamplers.0.conv.bias",
+            ),
+            (
+                "input_blocks.4.0.skip_connection.bias",
+                "down_blocks.1.resnets.0.conv_shortcut.bias",
+            ),
+            (
+                "input_blocks.11.0.out_layers.3.bias",
+                "down_blocks.3.resnets.1.conv2.bias",
+            ),
+            (
+                "middle_block.1.transformer_blocks.0.attn1.to_out.0.bias",
+                "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0.bias",
+            ),
+            (
+                "middle_block.2.emb_layers.1.weight",
+                "mid_block.resnets.1.time_emb_proj.weight",
+            ),
+            (
+                "output_blocks.2.1.conv.weight",
+                "up_blocks.0.upsamplers.0.conv.weight",
+            ),
+            (
+                "output_blocks.5.2.conv.weight",
+                "up_blocks.1.upsamplers.0.conv.weight",
+            ),
+            (
+                "output_blocks.11.1.norm.weight",
+                "up_blocks.3.attentions.2.norm.weight",
+            ),
             ("time_embed.2.weight", "time_embedding.linear_2.weight"),
             ("out.0.bias", "conv_norm_out.bias"),
         ];
@@ -300,11 +355,26 @@ mod tests {
             assert_eq!(unet(theirs, 2).as_deref(), Some(own));
         }
         let pairs = [
-            ("decoder.up.3.block.0.norm1.weight", "decoder.up_blocks.0.resnets.0.norm1.weight"),
-            ("decoder.up.1.upsample.conv.weight", "decoder.up_blocks.2.upsamplers.0.conv.weight"),
-            ("encoder.down.1.block.0.nin_shortcut.bias", "encoder.down_blocks.1.resnets.0.conv_shortcut.bias"),
-            ("encoder.down.0.downsample.conv.bias", "encoder.down_blocks.0.downsamplers.0.conv.bias"),
-            ("encoder.mid.attn_1.q.weight", "encoder.mid_block.attentions.0.to_q.weight"),
+            (
+                "decoder.up.3.block.0.norm1.weight",
+                "decoder.up_blocks.0.resnets.0.norm1.weight",
+            ),
+            (
+                "decoder.up.1.upsample.conv.weight",
+                "decoder.up_blocks.2.upsamplers.0.conv.weight",
+            ),
+            (
+                "encoder.down.1.block.0.nin_shortcut.bias",
+                "encoder.down_blocks.1.resnets.0.conv_shortcut.bias",
+            ),
+            (
+                "encoder.down.0.downsample.conv.bias",
+                "encoder.down_blocks.0.downsamplers.0.conv.bias",
+            ),
+            (
+                "encoder.mid.attn_1.q.weight",
+                "encoder.mid_block.attentions.0.to_q.weight",
+            ),
             ("quant_conv.weight", "quant_conv.weight"),
         ];
         for (theirs, own) in pairs {
@@ -323,7 +393,10 @@ mod tests {
             "time_embedding.linear_1",
         ] {
             let file = unet_in_file(name, 2).unwrap();
-            assert_eq!(unet(&format!("{file}.weight"), 2), Some(format!("{name}.weight")));
+            assert_eq!(
+                unet(&format!("{file}.weight"), 2),
+                Some(format!("{name}.weight"))
+            );
         }
     }
 }

@@ -40,10 +40,22 @@ const OTHER_FORMS: &[(&str, &str)] = &[
 ];
 
 /// What the ends of names say, those of kohya and of peft, and of diffusers before it had peft.
-const DOWN: &[&str] = &[".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora.down.weight",
-    "_lora.down.weight", ".lora_linear_layer.down.weight"];
-const UP: &[&str] = &[".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight", ".lora.up.weight",
-    "_lora.up.weight", ".lora_linear_layer.up.weight"];
+const DOWN: &[&str] = &[
+    ".lora_down.weight",
+    ".lora_A.weight",
+    ".lora_A.default.weight",
+    ".lora.down.weight",
+    "_lora.down.weight",
+    ".lora_linear_layer.down.weight",
+];
+const UP: &[&str] = &[
+    ".lora_up.weight",
+    ".lora_B.weight",
+    ".lora_B.default.weight",
+    ".lora.up.weight",
+    "_lora.up.weight",
+    ".lora_linear_layer.up.weight",
+];
 
 /// The parts of a model that a file may change, and how their names begin in files.
 #[derive(Debug)]
@@ -70,7 +82,10 @@ impl LoraFile {
         let mut changes: BTreeMap<String, Change> = BTreeMap::new();
         for (name, _) in weights.names() {
             if let Some((_, form)) = OTHER_FORMS.iter().find(|(part, _)| name.contains(part)) {
-                return Err(format!("{path}: {name:?} is of {form}, which is missing here: allowed is LoRA").into());
+                return Err(format!(
+                    "{path}: {name:?} is of {form}, which is missing here: allowed is LoRA"
+                )
+                .into());
             }
             let cut = |ends: &[&str]| ends.iter().find_map(|end| name.strip_suffix(end)).map(flat);
             if let Some(target) = cut(DOWN) {
@@ -90,7 +105,10 @@ impl LoraFile {
         for (target, change) in changes {
             let name = &change.name;
             let (Some(up), Some(down)) = (change.up, change.down) else {
-                return Err(format!("{path}: of {target:?} there is only one of lora_up and lora_down").into());
+                return Err(format!(
+                    "{path}: of {target:?} there is only one of lora_up and lora_down"
+                )
+                .into());
             };
             let (part, own) = places
                 .find(&target)
@@ -103,7 +121,9 @@ impl LoraFile {
                 text => &mut targets.texts[text - 1],
             };
             let change = LowRank { up, down, scale };
-            weights.add(own, change).map_err(|error| format!("{path}: {name:?}: {error}"))?;
+            weights
+                .add(own, change)
+                .map_err(|error| format!("{path}: {name:?}: {error}"))?;
         }
         Ok(())
     }
@@ -130,7 +150,10 @@ impl Places {
         for (name, _) in targets.unet.names() {
             let Some(layer) = weight(name) else { continue };
             let other = ldm::unet_in_file(&layer, targets.layers);
-            for spelling in [Some(layer.as_str()), other.as_deref()].into_iter().flatten() {
+            for spelling in [Some(layer.as_str()), other.as_deref()]
+                .into_iter()
+                .flatten()
+            {
                 for start in ["lora_unet_", "unet_"] {
                     all.insert(format!("{start}{}", flat(spelling)), (0, name.to_owned()));
                 }
@@ -143,11 +166,17 @@ impl Places {
             };
             for (name, _) in text.names() {
                 let Some(layer) = weight(name) else { continue };
-                let inside = layer.strip_prefix("text_model.").unwrap_or(&layer).to_owned();
+                let inside = layer
+                    .strip_prefix("text_model.")
+                    .unwrap_or(&layer)
+                    .to_owned();
                 for start in starts {
                     // With and without the name of the model inside the model.
                     for spelling in [format!("text_model.{inside}"), inside.clone()] {
-                        all.insert(format!("{start}{}", flat(&spelling)), (i + 1, name.to_owned()));
+                        all.insert(
+                            format!("{start}{}", flat(&spelling)),
+                            (i + 1, name.to_owned()),
+                        );
                     }
                 }
             }
@@ -177,10 +206,14 @@ impl std::str::FromStr for LoraFile {
     /// `FILE`, or `FILE:SCALE`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // A drive of Windows ends with a colon as well.
-        let scaled = text.rsplit_once(':').and_then(|(path, scale)| Some((path, scale.parse().ok()?)));
+        let scaled = text
+            .rsplit_once(':')
+            .and_then(|(path, scale)| Some((path, scale.parse().ok()?)));
         let (path, scale) = scaled.unwrap_or((text, 1.0));
         if !f64::is_finite(scale) {
-            return Err(format!("scale of a LoRA is {scale}, allowed: a finite number"));
+            return Err(format!(
+                "scale of a LoRA is {scale}, allowed: a finite number"
+            ));
         }
         let path = Path::new(path).to_owned();
         Ok(Self { path, scale })

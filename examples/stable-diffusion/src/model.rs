@@ -96,7 +96,8 @@ impl Settings {
             texts.push(settings::read(&part("text_encoder_2"), ClipConfig::FIXED)?);
         }
         let path = folder.join("scheduler/scheduler_config.json");
-        let scheduler = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let scheduler = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self {
             unet: settings::read(&part("unet"), UNetConfig::FIXED)?,
             vae: settings::read(&part("vae"), VaeConfig::FIXED)?,
@@ -155,8 +156,14 @@ impl Model {
             true => {
                 let names = ["text_encoder", "text_encoder_2"];
                 let some = names.iter().take(settings.texts.len());
-                let texts = some.map(|name| part(name, "model")).collect::<Outcome<Vec<_>>>()?;
-                let own = files.vae.is_none().then(|| part("vae", NETWORK)).transpose()?;
+                let texts = some
+                    .map(|name| part(name, "model"))
+                    .collect::<Outcome<Vec<_>>>()?;
+                let own = files
+                    .vae
+                    .is_none()
+                    .then(|| part("vae", NETWORK))
+                    .transpose()?;
                 (part("unet", NETWORK)?, own, texts)
             }
             false => {
@@ -166,7 +173,10 @@ impl Model {
         };
         if texts.len() != settings.texts.len() {
             let (found, needed) = (texts.len(), settings.texts.len());
-            return Err(format!("{shown}: it has {found} text models, the configuration needs {needed}").into());
+            return Err(format!(
+                "{shown}: it has {found} text models, the configuration needs {needed}"
+            )
+            .into());
         }
         let mut vae_config = settings.vae.clone();
         if let Some(path) = &files.vae {
@@ -220,7 +230,8 @@ impl Model {
             .map_err(|error| naming(&unet, &error.to_string()))?;
         unet.check_all_used()?;
         let vae = vae.ok_or("there is no autoencoder")?.to(DType::F32, device);
-        let control = |path: &PathBuf| ControlNet::open(path, files.control_config.as_deref(), dtype, device);
+        let control =
+            |path: &PathBuf| ControlNet::open(path, files.control_config.as_deref(), dtype, device);
         let name = files.model.file_stem().unwrap_or_default();
         Ok(Self {
             name: name.to_string_lossy().into_owned(),
@@ -254,7 +265,9 @@ impl Model {
         }
         let text = Tensor::cat(&parts, 2)?.to_dtype(self.dtype())?;
         let pooled = pooled.filter(|_| self.is_xl());
-        let pooled = pooled.map(|pooled| pooled.to_dtype(self.dtype())).transpose()?;
+        let pooled = pooled
+            .map(|pooled| pooled.to_dtype(self.dtype()))
+            .transpose()?;
         Ok(((text, pooled), left_out))
     }
 

@@ -19,7 +19,9 @@ impl Picture {
     /// Reads a PNG or JPEG file.
     pub fn open(path: &Path) -> Outcome<Self> {
         let shown = path.display();
-        let picture = image::open(path).map_err(|error| format!("{shown}: {error}"))?.to_rgb8();
+        let picture = image::open(path)
+            .map_err(|error| format!("{shown}: {error}"))?
+            .to_rgb8();
         Ok(Self::from_image(picture))
     }
 
@@ -34,7 +36,11 @@ impl Picture {
     /// The first picture of a tensor (batch, 3, row, column) in -1 to 1.
     pub fn of(tensor: &Tensor) -> Result<Self> {
         let (_, _, height, width) = tensor.dims4()?;
-        let numbers: Vec<f32> = tensor.get(0)?.permute((1, 2, 0))?.flatten_all()?.to_vec1()?;
+        let numbers: Vec<f32> = tensor
+            .get(0)?
+            .permute((1, 2, 0))?
+            .flatten_all()?
+            .to_vec1()?;
         let byte = |x: &f32| ((x * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
         Ok(Self {
             width,
@@ -67,8 +73,13 @@ impl Picture {
         for row in 0..height {
             for column in 0..width {
                 for colour in 0..3 {
-                    let parts = (0..channels.min(4)).map(|c| map[c][colour] * latents[[item, c, row, column]]);
-                    let value = if channels == 4 { shift[colour] + parts.sum::<f32>() } else { 0.0 };
+                    let parts = (0..channels.min(4))
+                        .map(|c| map[c][colour] * latents[[item, c, row, column]]);
+                    let value = if channels == 4 {
+                        shift[colour] + parts.sum::<f32>()
+                    } else {
+                        0.0
+                    };
                     rgb.push(((value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0) as u8);
                 }
             }
@@ -93,15 +104,29 @@ impl Picture {
     }
 
     fn resampled(self, (width, height): (usize, usize), filter: FilterType) -> Self {
-        let Some(picture) = RgbImage::from_raw(self.width as u32, self.height as u32, self.rgb) else {
-            return Self { width: 0, height: 0, rgb: Vec::new() };
+        let Some(picture) = RgbImage::from_raw(self.width as u32, self.height as u32, self.rgb)
+        else {
+            return Self {
+                width: 0,
+                height: 0,
+                rgb: Vec::new(),
+            };
         };
-        Self::from_image(image::imageops::resize(&picture, width as u32, height as u32, filter))
+        Self::from_image(image::imageops::resize(
+            &picture,
+            width as u32,
+            height as u32,
+            filter,
+        ))
     }
 
     /// (1, 3, row, column) in 0 to 1.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
-        let numbers: Vec<f32> = self.rgb.iter().map(|byte| f32::from(*byte) / 255.0).collect();
+        let numbers: Vec<f32> = self
+            .rgb
+            .iter()
+            .map(|byte| f32::from(*byte) / 255.0)
+            .collect();
         let tensor = Tensor::from_vec(numbers, (1, self.height, self.width, 3), device)?;
         tensor.permute((0, 3, 1, 2))?.contiguous()
     }
@@ -116,7 +141,8 @@ impl Picture {
         let shown = path.display();
         let failed = |error: &dyn std::fmt::Display| format!("{shown}: {error}");
         let file = File::create(path).map_err(|error| failed(&error))?;
-        let mut encoder = png::Encoder::new(BufWriter::new(file), self.width as u32, self.height as u32);
+        let mut encoder =
+            png::Encoder::new(BufWriter::new(file), self.width as u32, self.height as u32);
         encoder.set_color(png::ColorType::Rgb);
         if let Some(text) = text {
             let name = "parameters".to_owned();
@@ -128,7 +154,9 @@ impl Picture {
             added.map_err(|error| failed(&error))?;
         }
         let mut writer = encoder.write_header().map_err(|error| failed(&error))?;
-        writer.write_image_data(&self.rgb).map_err(|error| failed(&error))?;
+        writer
+            .write_image_data(&self.rgb)
+            .map_err(|error| failed(&error))?;
         Ok(writer.finish().map_err(|error| failed(&error))?)
     }
 }
@@ -164,9 +192,22 @@ impl Mask {
             return self;
         }
         let rgb = self.grey.iter().flat_map(|grey| [*grey; 3]).collect();
-        let picture = Picture { width: self.width, height: self.height, rgb };
-        let grey = picture.resized((width, height)).rgb.into_iter().step_by(3).collect();
-        Self { width, height, grey }
+        let picture = Picture {
+            width: self.width,
+            height: self.height,
+            rgb,
+        };
+        let grey = picture
+            .resized((width, height))
+            .rgb
+            .into_iter()
+            .step_by(3)
+            .collect();
+        Self {
+            width,
+            height,
+            grey,
+        }
     }
 
     fn is_covered(&self, row: usize, column: usize) -> bool {
@@ -176,7 +217,8 @@ impl Mask {
 
     /// 1 where the picture is kept, (1, 1, row, column).
     pub fn kept(&self, device: &Device) -> Result<Tensor> {
-        let places = (0..self.height).flat_map(|row| (0..self.width).map(move |column| (row, column)));
+        let places =
+            (0..self.height).flat_map(|row| (0..self.width).map(move |column| (row, column)));
         let kept = places.map(|(row, column)| f32::from(u8::from(!self.is_covered(row, column))));
         Tensor::from_vec(kept.collect(), (1, 1, self.height, self.width), device)
     }

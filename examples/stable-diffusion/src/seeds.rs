@@ -37,7 +37,9 @@ impl Seeds {
         match numbers {
             Numbers::Torch => Self::Torch(TorchCpu::new(seed)),
             Numbers::TorchOnDevice => Self::TorchOnDevice(TorchCuda::new(seed)),
-            Numbers::Own => Self::Own(SeededNoise::per_item((0..pictures).map(seeds).collect::<Vec<_>>())),
+            Numbers::Own => Self::Own(SeededNoise::per_item(
+                (0..pictures).map(seeds).collect::<Vec<_>>(),
+            )),
         }
     }
 
@@ -55,7 +57,12 @@ impl Seeds {
 }
 
 impl NoiseSource<Batch> for Seeds {
-    fn add(&mut self, x: &mut Batch, scale: Scale<'_, Batch>, over: Option<Interval>) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        x: &mut Batch,
+        scale: Scale<'_, Batch>,
+        over: Option<Interval>,
+    ) -> Result<(), Error> {
         match self {
             Self::Torch(source) => source.add(x, scale, over),
             Self::TorchOnDevice(source) => source.add(x, scale, over),

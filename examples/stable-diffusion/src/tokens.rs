@@ -1,6 +1,10 @@
 //! Texts to tokens, as CLIP counts them.
 
-use std::{collections::HashMap, ops::Range, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+    path::Path,
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,25 +51,6 @@ impl Tokens {
         let file = |name: &str| folder.join(name);
         let vocab = file("vocab.json");
         let shown = folder.display();
-        let (tokenizer, vocabulary) = match vocab.exists() {
-            true => {
-                let vocabulary: HashMap<String, u32> = read_json(&vocab)?;
-                let path = file("merges.txt");
-                let merges = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-                (clip(&vocabulary, &merges), vocabulary)
-            }
-            false => {
-                let value: Value = read_json(&file("tokenizer.json"))
-                    .map_err(|error| format!("{shown}: there is no vocab.json, and of tokenizer.json: {error}"))?;
-                (value, HashMap::new())
-            }
-        };
-        let tokenizer = Tokenizer::from_bytes(tokenizer.to_string())
-            .map_err(|error| format!("{shown}: vocabulary and merges make no tokenizer: {error}"))?;
-        let id = |token: &str| {
-            let found = vocabulary.get(token).copied().or_else(|| tokenizer.token_to_id(token));
-            found.ok_or_else(|| format!("{shown}: the vocabulary has no {token:?}"))
-        };
         let settings: Settings = read_json(&file("tokenizer_config.json"))?;
         // A mark is a text, or an object with one.
         let pad = match &settings.pad_token {
@@ -76,8 +61,30 @@ impl Tokens {
             },
             _ => END.to_owned(),
         };
+        let tokenizer = match vocab.exists() {
+            true => {
+                let vocabulary: HashMap<String, u32> = read_json(&vocab)?;
+                let path = file("merges.txt");
+                let merges = std::fs::read_to_string(&path);
+                let merges = merges.map_err(|error| format!("{}: {error}", path.display()))?;
+                clip(&vocabulary, &merges, &pad)
+            }
+            false => read_json(&file("tokenizer.json")).map_err(|error| {
+                format!("{shown}: there is no vocab.json, and of tokenizer.json: {error}")
+            })?,
+        };
+        let tokenizer = Tokenizer::from_bytes(tokenizer.to_string()).map_err(|error| {
+            format!("{shown}: vocabulary and merges make no tokenizer: {error}")
+        })?;
+        let id = |token: &str| {
+            let found = tokenizer.token_to_id(token);
+            found.ok_or_else(|| format!("{shown}: the vocabulary has no {token:?}"))
+        };
         // Folders of models without a limit have a huge number there.
-        let length = settings.model_max_length.filter(|length| *length < 1e6).unwrap_or(77.0);
+        let length = settings
+            .model_max_length
+            .filter(|length| *length < 1e6)
+            .unwrap_or(77.0);
         Ok(Self {
             start: id(START)?,
             end: id(END)?,
@@ -92,7 +99,10 @@ impl Tokens {
     pub fn add_words(&mut self, vocabulary: usize, words: &[(String, usize)]) -> Outcome<()> {
         let largest = self.tokenizer.get_vocab_size(true);
         if largest > vocabulary {
-            return Err(format!("the tokenizer has {largest} tokens, and the text model {vocabulary}").into());
+            return Err(format!(
+                "the tokenizer has {largest} tokens, and the text model {vocabulary}"
+            )
+            .into());
         }
         let mut next = vocabulary as u32;
         for (word, count) in words {
@@ -100,8 +110,13 @@ impl Tokens {
                 return Err(format!("the word {word:?} is a token already").into());
             }
             let token = AddedToken::from(word.as_str(), false);
-            self.tokenizer.add_tokens([token]).map_err(|error| error.to_string())?;
-            let id = self.tokenizer.token_to_id(word).ok_or("the tokenizer takes no new words")?;
+            self.tokenizer
+                .add_tokens([token])
+                .map_err(|error| error.to_string())?;
+            let id = self
+                .tokenizer
+                .token_to_id(word)
+                .ok_or("the tokenizer takes no new words")?;
             let rows = next..next + *count as u32;
             next = rows.end;
             self.words.insert(id, rows);
@@ -111,7 +126,10 @@ impl Tokens {
 
     /// The tokens of a text between its marks, cut and padded to the length of the model.
     pub fn encode(&self, text: &str) -> Outcome<Ids> {
-        let encoding = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
+        let encoding = self
+            .tokenizer
+            .encode(text, false)
+            .map_err(|error| error.to_string())?;
         let mut ids = vec![self.start];
         let mut left_out = None;
         for (id, (place, _)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
@@ -132,18 +150,22 @@ impl Tokens {
 
 /// The tokenizer of CLIP as the library writes it: lower case, words, bytes of which they consist, and merges
 /// of the pairs that are frequent.
-fn clip(vocabulary: &HashMap<String, u32>, merges: &str) -> Value {
-    let pairs = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
+fn clip(vocabulary: &HashMap<String, u32>, merges: &str, pad: &str) -> Value {
+    let pairs = merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.is_empty());
     let merges: Vec<&str> = pairs.collect();
     let words = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
     let mark = |content: &str| {
         json!({"id": vocabulary.get(content), "content": content, "single_word": false, "lstrip": false,
                "rstrip": false, "normalized": false, "special": true})
     };
-    let marks: Vec<_> = [START, END]
-        .iter()
-        .filter(|name| vocabulary.contains_key(**name))
-        .map(|name| mark(name))
+    // The padding is one as well, also where a text has it: "!" of Stable Diffusion 2.
+    let names: BTreeSet<&str> = [START, END, pad].into();
+    let marks: Vec<_> = names
+        .into_iter()
+        .filter(|name| vocabulary.contains_key(*name))
+        .map(mark)
         .collect();
     json!({
         "version": "1.0",

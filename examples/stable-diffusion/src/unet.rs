@@ -128,10 +128,15 @@ impl UNetConfig {
     }
 
     fn transformer(&self, level: usize) -> Outcome<TransformerSize> {
-        let heads = self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim);
+        let heads = self
+            .num_attention_heads
+            .as_ref()
+            .unwrap_or(&self.attention_head_dim);
         let missing = |key: &str| format!("{key} has no number for level {level}");
         Ok(TransformerSize {
-            heads: heads.at(level).ok_or_else(|| missing("attention_head_dim"))?,
+            heads: heads
+                .at(level)
+                .ok_or_else(|| missing("attention_head_dim"))?,
             depth: self
                 .transformer_layers_per_block
                 .at(level)
@@ -216,7 +221,9 @@ impl Times {
             shift: config.freq_shift,
         };
         let scale = config.time_cond_proj_dim.map(|dim| {
-            let layer = at.at("time_embedding.cond_proj").linear_without_bias(dim, width)?;
+            let layer = at
+                .at("time_embedding.cond_proj")
+                .linear_without_bias(dim, width)?;
             Outcome::Ok((layer, dim))
         });
         let class = match (config.class_embed_type.as_deref(), config.num_class_embeds) {
@@ -230,7 +237,9 @@ impl Times {
                 Some(Class::Waves(waves(width), perceptron))
             }
             (Some(other), _) => {
-                return Err(format!("class_embed_type is {other:?}, allowed: null, \"timestep\"").into());
+                return Err(
+                    format!("class_embed_type is {other:?}, allowed: null, \"timestep\"").into(),
+                );
             }
         };
         let added = match config.addition_embed_type.as_deref() {
@@ -240,15 +249,20 @@ impl Times {
                     config.addition_time_embed_dim,
                     config.projection_class_embeddings_input_dim,
                 ) else {
-                    return Err("addition_embed_type text_time needs addition_time_embed_dim and \
+                    return Err(
+                        "addition_embed_type text_time needs addition_time_embed_dim and \
                                 projection_class_embeddings_input_dim"
-                        .into());
+                            .into(),
+                    );
                 };
                 let perceptron = Perceptron::load(&at.at("add_embedding"), inputs, time)?;
                 Some((waves(each), perceptron))
             }
             Some(other) => {
-                return Err(format!("addition_embed_type is {other:?}, allowed: null, \"text_time\"").into());
+                return Err(format!(
+                    "addition_embed_type is {other:?}, allowed: null, \"text_time\""
+                )
+                .into());
             }
         };
         Ok(Self {
@@ -287,7 +301,10 @@ impl Times {
                 candle_core::bail!("the network needs the whole text as a vector, and sizes");
             };
             let numbers: Vec<f64> = sizes.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-            let sizes = waves.of(&numbers, device)?.reshape((batch, ()))?.to_dtype(self.dtype)?;
+            let sizes = waves
+                .of(&numbers, device)?
+                .reshape((batch, ()))?
+                .to_dtype(self.dtype)?;
             vector = (vector + perceptron.forward(&Tensor::cat(&[pooled, &sizes], 1)?)?)?;
         }
         Ok(vector)
@@ -399,7 +416,9 @@ impl Encoder {
         let transformer = config.transformer(count - 1)?;
         Ok(Self {
             times: Times::load(at, config, dtype)?,
-            enter: at.at("conv_in").conv(config.in_channels, config.channels(0)?, 3, 1)?,
+            enter: at
+                .at("conv_in")
+                .conv(config.in_channels, config.channels(0)?, 3, 1)?,
             levels,
             middle: (
                 ResNet::load(&middle.at("resnets.0"), last, last, size)?,
@@ -410,7 +429,13 @@ impl Encoder {
     }
 
     /// Of a picture (batch, channel, row, column), with what is added to it where it has entered.
-    pub fn forward(&self, x: &Tensor, time: f64, told: &Told, hint: Option<&Tensor>) -> Result<Encoded> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        time: f64,
+        told: &Told,
+        hint: Option<&Tensor>,
+    ) -> Result<Encoded> {
         let time = self.times.forward(time, told)?;
         let mut x = self.enter.forward(x)?;
         if let Some(hint) = hint {
@@ -498,7 +523,11 @@ impl UNet {
         Ok(Self {
             encoder,
             levels,
-            norm: at.at("conv_norm_out").group_norm(config.norm_num_groups, inputs, config.norm_eps)?,
+            norm: at.at("conv_norm_out").group_norm(
+                config.norm_num_groups,
+                inputs,
+                config.norm_eps,
+            )?,
             leave: at.at("conv_out").conv(inputs, config.out_channels, 3, 1)?,
             config: config.clone(),
             dtype,
@@ -511,7 +540,13 @@ impl UNet {
     }
 
     /// The answer to a picture (batch, channel, row, column), with what ControlNets add to the ways across.
-    pub fn forward(&self, x: &Tensor, time: f64, told: &Told, control: &[Encoded]) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        time: f64,
+        told: &Told,
+        control: &[Encoded],
+    ) -> Result<Tensor> {
         let x = x.to_dtype(self.dtype)?;
         let Encoded {
             time,
@@ -540,6 +575,8 @@ impl UNet {
                 x = upsample(&x, conv, size)?;
             }
         }
-        self.leave.forward(&self.norm.forward(&x)?.silu()?)?.to_dtype(DType::F32)
+        self.leave
+            .forward(&self.norm.forward(&x)?.silu()?)?
+            .to_dtype(DType::F32)
     }
 }

@@ -94,10 +94,11 @@ impl Middle {
         // The names of diffusers before 0.17, which some files still have.
         let new = ["to_q", "to_k", "to_v", "to_out.0", "group_norm"];
         let old = ["query", "key", "value", "proj_attn", "group_norm"];
-        let [query, key, value, out, norm] = match own.has("query.weight") && !own.has("to_q.weight") {
-            true => old,
-            false => new,
-        };
+        let [query, key, value, out, norm] =
+            match own.has("query.weight") && !own.has("to_q.weight") {
+                true => old,
+                false => new,
+            };
         let linear = |name: &str| own.at(name).linear(width, width);
         Ok(Self {
             first: ResNet::load(&at.at("resnets.0"), width, width, size)?,
@@ -152,23 +153,37 @@ impl Vae {
         };
         let latent = config.latent_channels;
         let half = |at: Scope<'_>, is_encoder: bool| -> Outcome<Half> {
-            let (order, blocks, layers, sampler, stride): (Vec<usize>, _, _, _, _) = match is_encoder {
-                true => (widths.clone(), "down_blocks", 0, "downsamplers.0.conv", 2),
-                false => (widths.iter().rev().copied().collect(), "up_blocks", 1, "upsamplers.0.conv", 1),
-            };
+            let (order, blocks, layers, sampler, stride): (Vec<usize>, _, _, _, _) =
+                match is_encoder {
+                    true => (widths.clone(), "down_blocks", 0, "downsamplers.0.conv", 2),
+                    false => (
+                        widths.iter().rev().copied().collect(),
+                        "up_blocks",
+                        1,
+                        "upsamplers.0.conv",
+                        1,
+                    ),
+                };
             let mut levels = Vec::new();
             let mut inputs = order[0];
             for (i, &outputs) in order.iter().enumerate() {
                 let at = at.at(blocks).at(i);
                 let mut resnets = Vec::new();
                 for j in 0..config.layers_per_block + layers {
-                    resnets.push(ResNet::load(&at.at("resnets").at(j), inputs, outputs, size)?);
+                    resnets.push(ResNet::load(
+                        &at.at("resnets").at(j),
+                        inputs,
+                        outputs,
+                        size,
+                    )?);
                     inputs = outputs;
                 }
                 // Downwards, the picture is padded on two sides before.
                 let padding = 2 - stride;
-                let resample = (i + 1 < order.len())
-                    .then(|| at.at(sampler).padded_conv(outputs, outputs, 3, stride, padding));
+                let resample = (i + 1 < order.len()).then(|| {
+                    at.at(sampler)
+                        .padded_conv(outputs, outputs, 3, stride, padding)
+                });
                 levels.push(Level {
                     resnets,
                     resample: resample.transpose()?,
@@ -182,16 +197,28 @@ impl Vae {
                 enter: at.at("conv_in").conv(from, order[0], 3, 1)?,
                 levels,
                 middle: Middle::load(&at.at("mid_block"), last, size)?,
-                norm: at.at("conv_norm_out").group_norm(size.groups, if is_encoder { last } else { first }, SMALL)?,
-                leave: at.at("conv_out").conv(if is_encoder { last } else { first }, to, 3, 1)?,
+                norm: at.at("conv_norm_out").group_norm(
+                    size.groups,
+                    if is_encoder { last } else { first },
+                    SMALL,
+                )?,
+                leave: at
+                    .at("conv_out")
+                    .conv(if is_encoder { last } else { first }, to, 3, 1)?,
             })
         };
         let quant = |name: &str, width: usize| at.at(name).conv(width, width, 1, 1);
         Ok(Self {
             encoder: half(at.at("encoder"), true)?,
-            quant: config.use_quant_conv.then(|| quant("quant_conv", 2 * latent)).transpose()?,
+            quant: config
+                .use_quant_conv
+                .then(|| quant("quant_conv", 2 * latent))
+                .transpose()?,
             decoder: half(at.at("decoder"), false)?,
-            post_quant: config.use_post_quant_conv.then(|| quant("post_quant_conv", latent)).transpose()?,
+            post_quant: config
+                .use_post_quant_conv
+                .then(|| quant("post_quant_conv", latent))
+                .transpose()?,
             config: config.clone(),
         })
     }
@@ -226,7 +253,10 @@ impl Vae {
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let half = &self.decoder;
         let x = latents.clone();
-        let x = self.post_quant.iter().try_fold(x, |x, layer| layer.forward(&x))?;
+        let x = self
+            .post_quant
+            .iter()
+            .try_fold(x, |x, layer| layer.forward(&x))?;
         let mut x = half.middle.forward(&half.enter.forward(&x)?)?;
         for level in &half.levels {
             for resnet in &level.resnets {

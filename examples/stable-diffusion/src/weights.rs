@@ -12,7 +12,7 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 use gaussian_diffusion::{SeededNoise, noise::NoiseSource};
-use ndarray::Array1;
+use ndarray::Array2;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::Outcome;
@@ -78,7 +78,10 @@ impl Weights {
 
     /// The tensors of a part of a diffusers folder: one file, one in half precision, or several with an index.
     pub fn open_part(folder: &Path, stem: &str) -> Outcome<Self> {
-        for name in [format!("{stem}.safetensors"), format!("{stem}.fp16.safetensors")] {
+        for name in [
+            format!("{stem}.safetensors"),
+            format!("{stem}.fp16.safetensors"),
+        ] {
             let path = folder.join(name);
             if path.exists() {
                 return Self::open(&path);
@@ -125,7 +128,11 @@ impl Weights {
     #[must_use]
     pub fn to(self, dtype: DType, device: &Device) -> Self {
         let device = device.clone();
-        Self { dtype, device, ..self }
+        Self {
+            dtype,
+            device,
+            ..self
+        }
     }
 
     /// Those whose name has another one here, by that.
@@ -197,7 +204,12 @@ impl Weights {
         };
         let (up, down) = (change.up.dims(), change.down.dims());
         let rank = down.first();
-        let makes: Vec<_> = up.iter().take(1).chain(down.iter().skip(1)).copied().collect();
+        let makes: Vec<_> = up
+            .iter()
+            .take(1)
+            .chain(down.iter().skip(1))
+            .copied()
+            .collect();
         let is_flat = up.iter().skip(2).all(|side| *side == 1);
         if up.get(1) != rank || !is_flat || !same(&makes, &entry.shape) {
             let shape = &entry.shape;
@@ -253,9 +265,9 @@ impl Weights {
         let tensor = match &self.source {
             Source::Files(entries) => {
                 let path = self.path.display();
-                let entry = entries
-                    .get(name)
-                    .ok_or_else(|| format!("{path}: tensor {name:?} of shape {shape:?} is missing"))?;
+                let entry = entries.get(name).ok_or_else(|| {
+                    format!("{path}: tensor {name:?} of shape {shape:?} is missing")
+                })?;
                 if !same(&entry.shape, shape) {
                     let (path, stored) = (entry.file.path.display(), entry.called(name));
                     let found = &entry.shape;
@@ -275,7 +287,10 @@ impl Weights {
 
     /// The tensor with whatever shape it has, in `f32` on the CPU.
     pub fn any(&self, name: &str) -> Outcome<Tensor> {
-        let shape = self.names().find(|(other, _)| *other == name).map(|(_, shape)| shape.to_vec());
+        let shape = self
+            .names()
+            .find(|(other, _)| *other == name)
+            .map(|(_, shape)| shape.to_vec());
         let plain = self.clone().to(DType::F32, &Device::Cpu);
         plain.tensor(name, &shape.unwrap_or_default())
     }
@@ -323,7 +338,8 @@ impl Entry {
         if self.transposed {
             stored.reverse();
         }
-        let mut tensor = Tensor::from_raw_buffer(&bytes, dtype, &stored, &Device::Cpu)?.to_dtype(DType::F32)?;
+        let mut tensor =
+            Tensor::from_raw_buffer(&bytes, dtype, &stored, &Device::Cpu)?.to_dtype(DType::F32)?;
         if self.transposed {
             tensor = tensor.t()?.contiguous()?;
         }
@@ -347,7 +363,10 @@ fn same(a: &[usize], b: &[usize]) -> bool {
 /// Reads which tensors a file has.
 fn read_header(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Outcome<()> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    if ["ckpt", "pt", "pth", "bin", "pkl"].iter().any(|pickle| extension == *pickle) {
+    if ["ckpt", "pt", "pth", "bin", "pkl"]
+        .iter()
+        .any(|pickle| extension == *pickle)
+    {
         return Err(refuse_pickle(path));
     }
     let shown = path.display();
@@ -420,11 +439,8 @@ fn random(seed: u64, name: &str, shape: &[usize]) -> Outcome<Tensor> {
     let key = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let mut numbers = Array1::<f32>::zeros(shape.iter().product::<usize>());
-    // Of a single item, the numbers are those of one key.
-    let mut item = numbers.view_mut().insert_axis(ndarray::Axis(0)).to_owned();
-    SeededNoise::new(seed ^ key).fill(&mut item)?;
-    numbers.assign(&item.row(0));
+    let mut numbers = Array2::<f32>::zeros((1, shape.iter().product::<usize>()));
+    SeededNoise::new(seed ^ key).fill(&mut numbers)?;
     let inputs = shape.iter().skip(1).product::<usize>() as f64;
     let tensor = Tensor::from_vec(numbers.into_raw_vec_and_offset().0, shape, &Device::Cpu)?;
     Ok((tensor * inputs.sqrt().recip())?)

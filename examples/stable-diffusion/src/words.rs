@@ -34,9 +34,14 @@ impl WordFile {
         let names: Vec<String> = weights.names().map(|(name, _)| name.to_owned()).collect();
         let vectors = |name: &str, width: usize| vectors(&weights, name, width);
         if let [first, second] = widths {
-            let [Some(large), Some(small)] = ["clip_g", "clip_l"].map(|name| names.iter().find(|n| *n == name)) else {
+            let [Some(large), Some(small)] =
+                ["clip_g", "clip_l"].map(|name| names.iter().find(|n| *n == name))
+            else {
                 let path = self.path.display();
-                return Err(format!("{path}: a word of XL has tensors \"clip_l\" and \"clip_g\", found: {names:?}").into());
+                return Err(format!(
+                    "{path}: a word of XL has tensors \"clip_l\" and \"clip_g\", found: {names:?}"
+                )
+                .into());
             };
             let vectors = vec![vectors(small, *first)?, vectors(large, *second)?];
             return Ok(vec![self.called(None, vectors)]);

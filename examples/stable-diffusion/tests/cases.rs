@@ -5,7 +5,10 @@ use stable_diffusion::cases::{data, of_model};
 fn check(model: &str) {
     let mut wrong = Vec::new();
     of_model(&data(), model, |row| {
-        println!("{:10} {:40} {:.1e} {:?}", row.model, row.name, row.difference, row.bytes);
+        println!(
+            "{:10} {:40} {:.1e} {:?}",
+            row.model, row.name, row.difference, row.bytes
+        );
         if !row.is_right() && row.note.is_none() {
             wrong.push(row);
         }

@@ -63,13 +63,19 @@ impl<'a> Asked<'a> {
         let mut controls = Vec::new();
         for (network, control) in model.controls.iter().zip(&request.controls) {
             let picture = Picture::open(&control.path)?.resized(size);
-            controls.push((network, network.hint(&picture.tensor(&model.device)?)?, control.scale));
+            controls.push((
+                network,
+                network.hint(&picture.tensor(&model.device)?)?,
+                control.scale,
+            ));
         }
         Ok(Self {
             model,
             unet: &model.unet,
             texts,
-            masked: masked.map(|masked| to_tensor(masked, &model.device)).transpose()?,
+            masked: masked
+                .map(|masked| to_tensor(masked, &model.device))
+                .transpose()?,
             controls,
             terms: model.scheduler.prediction(),
             clock,
@@ -79,7 +85,12 @@ impl<'a> Asked<'a> {
     /// The answers that are needed.
     fn answers(&self, x: &Batch, time: f64, needed: &[bool]) -> Outcome<Vec<Option<Batch>>> {
         let now = Instant::now();
-        let told: Vec<_> = self.texts.iter().zip(needed).filter(|(_, needed)| **needed).collect();
+        let told: Vec<_> = self
+            .texts
+            .iter()
+            .zip(needed)
+            .filter(|(_, needed)| **needed)
+            .collect();
         let count = told.len();
         let texts: Vec<_> = told.iter().map(|(told, _)| *told).collect();
         let told = Told::cat(&texts)?;
@@ -92,9 +103,10 @@ impl<'a> Asked<'a> {
         } else {
             shown = plain.clone();
         }
-        let added = self.controls.iter().map(|(network, hint, scale)| {
-            network.forward(&plain, time, &told, hint, *scale)
-        });
+        let added = self
+            .controls
+            .iter()
+            .map(|(network, hint, scale)| network.forward(&plain, time, &told, hint, *scale));
         let added = added.collect::<candle_core::Result<Vec<_>>>()?;
         let answer = self.unet.forward(&shown, time, &told, &added)?;
         let mut place = 0;
@@ -130,7 +142,9 @@ impl<'a> Asked<'a> {
         let guided = self.guided(request)?;
         Ok(match clipping {
             Clipping::Nothing => Box::new(guided),
-            clipping => Box::new(gaussian_diffusion::denoiser::Corrected::new(guided, clipping)),
+            clipping => Box::new(gaussian_diffusion::denoiser::Corrected::new(
+                guided, clipping,
+            )),
         })
     }
 
@@ -155,8 +169,11 @@ impl<T: gaussian_diffusion::Clock> Predictors<Batch, T> for Asked<'_> {
         at: Point<T>,
         needed: &[bool],
     ) -> Result<Vec<Option<Prediction<Batch>>>, Error> {
-        let answers = self.answers(x, at.time.reading(), needed).map_err(Error::network)?;
-        let named = |answer: Option<Batch>| answer.map(|answer| Prediction::new(answer, self.terms));
+        let answers = self
+            .answers(x, at.time.reading(), needed)
+            .map_err(Error::network)?;
+        let named =
+            |answer: Option<Batch>| answer.map(|answer| Prediction::new(answer, self.terms));
         Ok(answers.into_iter().map(named).collect())
     }
 }

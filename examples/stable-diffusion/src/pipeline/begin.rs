@@ -25,11 +25,21 @@ pub struct Begin {
 impl Begin {
     /// From noise alone; from a picture: noise of the encoder, then that of the start; with a mask, noise of the
     /// encoder for the masked picture after both.
-    pub fn new(model: &Model, request: &Request, program: &Program, seeds: &mut Seeds) -> Outcome<Self> {
+    pub fn new(
+        model: &Model,
+        request: &Request,
+        program: &Program,
+        seeds: &mut Seeds,
+    ) -> Outcome<Self> {
         let given = request.image.as_deref().map(Picture::open).transpose()?;
         let (width, height) = request.size(model, given.as_ref())?;
         let scale = model.vae.config.scale();
-        let shape = [request.count, model.vae.config.latent_channels, height / scale, width / scale];
+        let shape = [
+            request.count,
+            model.vae.config.latent_channels,
+            height / scale,
+            width / scale,
+        ];
         let Some(picture) = given.map(|picture| picture.resized((width, height))) else {
             let std = program.start_std(model, request)? as f32;
             let noise = seeds.draw(shape)?;
@@ -47,7 +57,12 @@ impl Begin {
 
         let known = match is_shown_mask && is_all_noise {
             true => None,
-            false => Some(encoded(model, &picture.signed(&model.device)?, request.count, seeds)?),
+            false => Some(encoded(
+                model,
+                &picture.signed(&model.device)?,
+                request.count,
+                seeds,
+            )?),
         };
         let noise = seeds.draw(shape)?;
         let x = match (&known, is_all_noise) {
@@ -65,14 +80,19 @@ impl Begin {
                 masked: None,
             });
         };
-        let rest = picture.signed(&model.device)?.broadcast_mul(&mask.kept(&model.device)?)?;
+        let rest = picture
+            .signed(&model.device)?
+            .broadcast_mul(&mask.kept(&model.device)?)?;
         let rest = encoded(model, &rest, request.count, seeds)?;
         let mask = mask.latent(scale, request.count);
         Ok(match (is_shown_mask, known) {
             (false, Some(known)) => Self {
                 x: Some(x),
                 paste: Some(Paste {
-                    mask: mask.broadcast(known.dim()).ok_or("mask and latents differ in size")?.to_owned(),
+                    mask: mask
+                        .broadcast(known.dim())
+                        .ok_or("mask and latents differ in size")?
+                        .to_owned(),
                     known,
                     noise,
                 }),
@@ -103,8 +123,13 @@ fn encoded(model: &Model, picture: &Tensor, count: usize, seeds: &mut Seeds) -> 
     let moments = model.vae.encode(picture)?;
     let (_, channels, height, width) = moments.mean.dims4()?;
     let drawn = if seeds.is_per_picture() { count } else { 1 };
-    let noise = to_tensor(&seeds.draw([drawn, channels, height, width])?, &model.device)?;
-    let latents = moments.mean.broadcast_add(&noise.broadcast_mul(&moments.std)?)?;
+    let noise = to_tensor(
+        &seeds.draw([drawn, channels, height, width])?,
+        &model.device,
+    )?;
+    let latents = moments
+        .mean
+        .broadcast_add(&noise.broadcast_mul(&moments.std)?)?;
     let latents = (latents * model.vae.config.scaling_factor)?;
     Ok(to_array(&latents.repeat((count / drawn, 1, 1, 1))?)?)
 }

@@ -27,9 +27,13 @@ impl Edit<Batch> for Paste {
             true => (1.0, 0.0),
             false => (at.level.alpha() as f32, at.level.sigma() as f32),
         };
-        Zip::from(x).and(&self.known).and(&self.mask).and(&self.noise).for_each(|x, known, mask, noise| {
-            *x = (1.0 - mask) * (alpha * known + sigma * noise) + mask * *x;
-        });
+        Zip::from(x)
+            .and(&self.known)
+            .and(&self.mask)
+            .and(&self.noise)
+            .for_each(|x, known, mask, noise| {
+                *x = (1.0 - mask) * (alpha * known + sigma * noise) + mask * *x;
+            });
         Ok(())
     }
 }

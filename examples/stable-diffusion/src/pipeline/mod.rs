@@ -21,6 +21,7 @@ use crate::{
     model::Model,
     picture::Picture,
     seeds::{Batch, Seeds},
+    unet::Told,
 };
 
 pub use asked::Clock;
@@ -68,7 +69,11 @@ pub trait Watch {
     }
 
     /// A step is done; the run can be saved here, and ends here if told to.
-    fn stepped(&mut self, place: Place, save: &dyn Fn() -> Outcome<Saved>) -> Outcome<ControlFlow<()>> {
+    fn stepped(
+        &mut self,
+        place: Place,
+        save: &dyn Fn() -> Outcome<Saved>,
+    ) -> Outcome<ControlFlow<()>> {
         let _ = (place, save);
         Ok(ControlFlow::Continue(()))
     }
@@ -96,10 +101,27 @@ pub struct Made {
 }
 
 /// Runs a request, from its beginning or from where it was left.
-pub fn run(model: &Model, request: &Request, saved: Option<Saved>, watch: &mut dyn Watch) -> Outcome<Made> {
+pub fn run(
+    model: &Model,
+    request: &Request,
+    saved: Option<Saved>,
+    watch: &mut dyn Watch,
+) -> Outcome<Made> {
     request.check(model)?;
-    let program = Program::new(model, request)?;
     let (texts, left_out) = request.texts(model)?;
+    let made = run_told(model, request, texts, saved, watch)?;
+    Ok(Made { left_out, ..made })
+}
+
+/// The same with prompts as the U-Net is told them.
+pub fn run_told(
+    model: &Model,
+    request: &Request,
+    texts: [Told; 2],
+    saved: Option<Saved>,
+    watch: &mut dyn Watch,
+) -> Outcome<Made> {
+    let program = Program::new(model, request)?;
     let (begin, mut seeds, resumed) = match saved {
         None => {
             let mut seeds = Seeds::new(request.numbers, request.seed, request.count);
@@ -125,9 +147,17 @@ pub fn run(model: &Model, request: &Request, saved: Option<Saved>, watch: &mut d
         watch,
     };
     let (latents, evaluations) = match &program {
-        Program::File(plan) => (drive.run(plan, &mut *asked.of_file(request)?)?, plan.evaluations()),
-        Program::Named { plan, .. } => (drive.run(plan, &mut *asked.by_name(request)?)?, plan.evaluations()),
-        Program::Adaptive { solver, schedule, .. } => {
+        Program::File(plan) => (
+            drive.run(plan, &mut *asked.of_file(request)?)?,
+            plan.evaluations(),
+        ),
+        Program::Named { plan, .. } => (
+            drive.run(plan, &mut *asked.by_name(request)?)?,
+            plan.evaluations(),
+        ),
+        Program::Adaptive {
+            solver, schedule, ..
+        } => {
             let mut network = asked.by_name(request)?;
             let (latents, evaluations) = drive.adapt(solver, schedule, &mut *network)?;
             (Some(latents), evaluations)
@@ -135,8 +165,11 @@ pub fn run(model: &Model, request: &Request, saved: Option<Saved>, watch: &mut d
     };
     Ok(Made {
         latents,
-        left_out,
-        sampler: request.sampler.clone().unwrap_or_else(|| model.scheduler.class().to_owned()),
+        left_out: Vec::new(),
+        sampler: request
+            .sampler
+            .clone()
+            .unwrap_or_else(|| model.scheduler.class().to_owned()),
         took: now.elapsed(),
         networks: clock.read(),
         evaluations,

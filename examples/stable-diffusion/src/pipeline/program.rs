@@ -16,8 +16,15 @@ use crate::{Outcome, model::Model};
 #[derive(Debug)]
 pub enum Program {
     File(Plan<Timestep>),
-    Named { plan: Plan<Step>, sampler: Sampler },
-    Adaptive { solver: DpmAdaptive, schedule: Discrete, start: Plan<Step> },
+    Named {
+        plan: Plan<Step>,
+        sampler: Sampler,
+    },
+    Adaptive {
+        solver: DpmAdaptive,
+        schedule: Discrete,
+        start: Plan<Step>,
+    },
 }
 
 impl Program {
@@ -37,11 +44,21 @@ impl Program {
         let is_whole = part == n;
         if sampler.kind() == Kind::Adaptive {
             if !is_whole {
-                return Err(format!("{sampler} chooses its own steps: a strength of 1 is allowed").into());
+                return Err(
+                    format!("{sampler} chooses its own steps: a strength of 1 is allowed").into(),
+                );
             }
-            let start = Plan::new(&schedule, &Grid::every(&schedule)?, &gaussian_diffusion::solver::Ddim::default())?;
+            let start = Plan::new(
+                &schedule,
+                &Grid::every(&schedule)?,
+                &gaussian_diffusion::solver::Ddim::default(),
+            )?;
             let solver = sampler.adaptive()?;
-            return Ok(Self::Adaptive { solver, schedule, start });
+            return Ok(Self::Adaptive {
+                solver,
+                schedule,
+                start,
+            });
         }
         if is_whole {
             let plan = sampler.plan(&schedule, n)?;
@@ -68,7 +85,10 @@ impl Program {
 
 /// The scheduler with the arguments that pipelines pass on: `eta`, to the classes that have one.
 pub fn of_file(model: &Model, request: &Request) -> SchedulerConfig {
-    let with = model.scheduler.clone().with_options(|options| options.eta = Some(request.eta));
+    let with = model
+        .scheduler
+        .clone()
+        .with_options(|options| options.eta = Some(request.eta));
     match with.ignored_options().contains(&"eta") {
         true => model.scheduler.clone(),
         false => with,

@@ -105,7 +105,10 @@ impl Request {
         let latent = model.vae.config.latent_channels;
         let for_masks = 2 * latent + 1;
         if channels == for_masks && (self.image.is_none() || self.mask.is_none()) {
-            return Err(format!("the U-Net has {channels} channels: it paints over, and needs a picture and a mask").into());
+            return Err(format!(
+                "the U-Net has {channels} channels: it paints over, and needs a picture and a mask"
+            )
+            .into());
         }
         if channels != latent && channels != for_masks {
             return Err(format!("the U-Net has {channels} channels, allowed: {latent}, or {for_masks} for painting over").into());
@@ -120,7 +123,8 @@ impl Request {
         if found != needed {
             return Err(format!("{found} pictures to follow for {needed} ControlNets").into());
         }
-        let classes = model.unet.config.num_class_embeds.is_some() || model.unet.config.class_embed_type.is_some();
+        let classes = model.unet.config.num_class_embeds.is_some()
+            || model.unet.config.class_embed_type.is_some();
         if classes {
             return Err("the U-Net is told classes, which no prompt gives".into());
         }
@@ -132,16 +136,24 @@ impl Request {
         let scale = model.vae.config.scale();
         let own = model.unet.config.sample_size.map(|side| side * scale);
         // A picture loses what is left over, as in diffusers; a number is meant.
-        let side = |asked: Option<usize>, of: fn(&Picture) -> usize, what: &str| -> Outcome<usize> {
-            let given = given.map(|picture| of(picture) / scale * scale);
-            let side = asked.or(given).or(own);
-            let side = side.ok_or_else(|| format!("the model does not say its size: {what} is needed"))?;
-            match side > 0 && side % scale == 0 {
-                true => Ok(side),
-                false => Err(format!("{what} is {side}, allowed: multiples of {scale} from {scale} on").into()),
-            }
-        };
-        Ok((side(self.width, |p| p.width, "width")?, side(self.height, |p| p.height, "height")?))
+        let side =
+            |asked: Option<usize>, of: fn(&Picture) -> usize, what: &str| -> Outcome<usize> {
+                let given = given.map(|picture| of(picture) / scale * scale);
+                let side = asked.or(given).or(own);
+                let side = side
+                    .ok_or_else(|| format!("the model does not say its size: {what} is needed"))?;
+                match side > 0 && side % scale == 0 {
+                    true => Ok(side),
+                    false => Err(format!(
+                        "{what} is {side}, allowed: multiples of {scale} from {scale} on"
+                    )
+                    .into()),
+                }
+            };
+        Ok((
+            side(self.width, |p| p.width, "width")?,
+            side(self.height, |p| p.height, "height")?,
+        ))
     }
 
     /// What the U-Net is told of prompt and negative prompt, a row for each picture; and what did not fit.
@@ -166,7 +178,10 @@ impl Request {
             let sizes = [height, width, 0, 0, height, width].map(|side| side as f64);
             let added = pooled.map(|pooled| {
                 let sizes = Tensor::new(&[sizes], pooled.device())?.to_dtype(DType::F64)?;
-                candle_core::Result::Ok((pooled.repeat((self.count, 1))?, sizes.repeat((self.count, 1))?))
+                candle_core::Result::Ok((
+                    pooled.repeat((self.count, 1))?,
+                    sizes.repeat((self.count, 1))?,
+                ))
             });
             Ok(Told {
                 text: text.repeat((self.count, 1, 1))?,
@@ -186,15 +201,24 @@ impl Request {
             None => self.guidance,
         };
         let rule: Box<dyn Rule<Batch>> = match self.rule {
-            GuidanceRule::Cfg | GuidanceRule::PlusPlus => Box::new(Combination::classifier_free(scale)?),
-            GuidanceRule::Apg => Box::new(Projected::new(scale)?.with_momentum(-0.5)?.with_norm(15.0)?),
+            GuidanceRule::Cfg | GuidanceRule::PlusPlus => {
+                Box::new(Combination::classifier_free(scale)?)
+            }
+            GuidanceRule::Apg => Box::new(
+                Projected::new(scale)?
+                    .with_momentum(-0.5)?
+                    .with_norm(15.0)?,
+            ),
             GuidanceRule::ZeroStar => Box::new(CfgZeroStar::new(scale, 1)?),
             GuidanceRule::Tangential => Box::new(TangentialCfg::new(scale)?),
             GuidanceRule::Magnitude => Box::new(MagnitudeAwareCfg::new(scale, 8.0)?),
         };
         let rule: Box<dyn Rule<Batch>> = match self.interval {
             None => rule,
-            Some((start, stop)) => Box::new(Within::new(rule, GuidanceInterval::fraction(start, stop, self.steps)?)),
+            Some((start, stop)) => Box::new(Within::new(
+                rule,
+                GuidanceInterval::fraction(start, stop, self.steps)?,
+            )),
         };
         Ok(match self.rescale {
             0.0 => rule,
