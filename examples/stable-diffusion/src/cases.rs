@@ -1,7 +1,7 @@
 //! What diffusers makes of tiny models, and how far from it this is.
 //!
-//! `data/make_data.py` writes the files: `texts` (tokens and text models), `parts` (single calls of U-Net,
-//! autoencoder and ControlNet) and `cases` (whole runs, from a prompt and a seed to latents and picture).
+//! `data/make_data.py` and `data/make_more.py` write the files: `texts` (tokens and text models), `parts` (single
+//! calls of U-Net and autoencoder) and `cases` (whole runs, from a prompt and a seed to latents and picture).
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,9 @@ impl Row {
 
 #[derive(Debug, Deserialize)]
 struct File {
+    #[serde(default)]
     texts: Vec<Value>,
+    #[serde(default)]
     parts: Value,
     cases: Vec<Case>,
 }
@@ -104,6 +106,8 @@ struct Call {
     controlnet_conditioning_scale: Option<f64>,
     /// A file that has the whole model.
     single_file: Option<String>,
+    /// An autoencoder, from the folder of the model.
+    vae: Option<String>,
 }
 
 fn one() -> usize {
@@ -144,6 +148,13 @@ pub fn of_model(data: &Path, name: &str, mut each: impl FnMut(Row)) -> Outcome<(
     parts(&plain, &file.parts, &mut row)?;
     for case in &file.cases {
         each(case.compare(data, name)?);
+    }
+    let more = data.join(format!("{name}-more.json"));
+    if more.exists() {
+        let more: File = read_json(&more)?;
+        for case in &more.cases {
+            each(case.compare(data, name)?);
+        }
     }
     Ok(())
 }
@@ -271,14 +282,20 @@ impl Case {
                 word: None,
             })
             .collect();
+        files.vae = call
+            .vae
+            .iter()
+            .map(|folder| data.join(name).join(folder))
+            .next();
         files.controls = call.controlnet.iter().map(|folder| extra(folder)).collect();
         files
     }
 
     /// The call as a request.
-    fn request(&self, folder: &Path) -> Request {
+    fn request(&self, data: &Path) -> Request {
         let call = &self.call;
-        let picture = |file: &str| folder.join(file);
+        // The picture and the mask of all models.
+        let picture = |file: &str| data.join("sd1").join(file);
         let is = |kind| self.kind == kind;
         let control = |scale: f64| ControlPicture {
             path: picture("init.png"),
@@ -311,7 +328,7 @@ impl Case {
     fn compare(&self, data: &Path, name: &str) -> Outcome<Row> {
         let mut model = Model::open(&self.files(data, name), &Device::Cpu)?;
         model.scheduler = SchedulerConfig::from_json(&self.scheduler.to_string())?;
-        let request = self.request(&data.join(name));
+        let request = self.request(data);
         let made = pipeline::run(&model, &request, None, &mut Unwatched)?;
         let latents = made.latents.ok_or("the run was left")?;
         if latents.shape() != self.latents.shape {

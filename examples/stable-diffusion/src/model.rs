@@ -202,6 +202,11 @@ impl Model {
         let dtype = match files.half {
             None => DType::F32,
             Some(Half::F16) => DType::F16,
+            Some(Half::BF16) if device.is_cpu() => {
+                return Err(
+                    "bf16 needs a device: the tensor library has no products of it on a CPU".into(),
+                );
+            }
             Some(Half::BF16) => DType::BF16,
         };
         let widths: Vec<usize> = settings.texts.iter().map(|text| text.hidden_size).collect();

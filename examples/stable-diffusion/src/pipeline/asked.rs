@@ -125,7 +125,7 @@ impl<'a> Asked<'a> {
     /// Guided, and corrected as the scheduler file has it.
     pub fn of_file(self, request: &Request) -> Outcome<Box<dyn Denoiser<Batch, Timestep> + 'a>> {
         if request.rule == GuidanceRule::PlusPlus {
-            return Err("CFG++ needs a sampler of its name, such as \"Euler CFG++\"".into());
+            return Err("CFG++ needs a sampler of its name, such as euler_cfg_pp".into());
         }
         let config = program::of_file(self.model, request);
         let inner = self.guided(request)?;

@@ -166,10 +166,12 @@ pub fn run_told(
     Ok(Made {
         latents,
         left_out: Vec::new(),
-        sampler: request
-            .sampler
-            .clone()
-            .unwrap_or_else(|| model.scheduler.class().to_owned()),
+        sampler: match &program {
+            Program::File(_) => model.scheduler.class().to_owned(),
+            Program::Named { sampler, .. } | Program::Adaptive { sampler, .. } => {
+                sampler.to_string()
+            }
+        },
         took: now.elapsed(),
         networks: clock.read(),
         evaluations,

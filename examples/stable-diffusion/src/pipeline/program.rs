@@ -21,6 +21,7 @@ pub enum Program {
         sampler: Sampler,
     },
     Adaptive {
+        sampler: Sampler,
         solver: DpmAdaptive,
         schedule: Discrete,
         start: Plan<Step>,
@@ -55,6 +56,7 @@ impl Program {
             )?;
             let solver = sampler.adaptive()?;
             return Ok(Self::Adaptive {
+                sampler,
                 solver,
                 schedule,
                 start,
