@@ -131,17 +131,10 @@ fn runs_of_diffusers_from_their_seed() {
             .plan(run["steps"].as_u64().unwrap() as usize)
             .unwrap();
         let mut noise = TorchCpu::new(run["seed"].as_u64().unwrap());
-        let start: Array4<f32> = plan.prior((2, 3, 5, 5), &mut noise).unwrap();
-        // The noise of this one is of float64, and so are its steps.
-        let end = if run["config"]["algorithm_type"] == "sde-dpmsolver++" {
-            let mut net = config.denoiser(|x: &Array4<f64>, time: f64| Ok(answer(x, time)));
-            let start = start.mapv(f64::from);
-            plan.sample(start, &mut net, &mut noise).unwrap()
-        } else {
-            let mut net = config.denoiser(|x: &Array4<f32>, time: f64| Ok(answer(x, time)));
-            let end = plan.sample(start, &mut net, &mut noise).unwrap();
-            end.mapv(f64::from)
-        };
+        let start = plan.prior((2, 3, 5, 5), &mut noise).unwrap();
+        let mut net = config.denoiser(|x: &Array4<f32>, time: f64| Ok(answer(x, time)));
+        let end = plan.sample(start, &mut net, &mut noise).unwrap();
+        let end = end.mapv(f64::from);
         let expected = numbers(&run["end"]);
         let off = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs().max(1.0);
         let off = end.iter().zip(&expected).map(off).fold(0.0, f64::max);
