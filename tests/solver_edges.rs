@@ -440,7 +440,7 @@ fn wrappers_of_solvers_that_remember() {
         );
     }
     // With churn and descents the run remembers as much, and stays right for exact predictions.
-    let kept = Ancestral::new(LinearMultistep::ipndm(3).unwrap(), 0.7).unwrap();
+    let kept = Ancestral::new(still(), 0.7).unwrap();
     assert_eq!(plan(&kept).memory(), 3);
     assert!(plan(&kept).defect().unwrap() < 1e-12);
     assert_eq!(plan(&Churn::new(still(), 2.0).unwrap()).memory(), 3);

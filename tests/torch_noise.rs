@@ -1,9 +1,10 @@
 //! The noise of torch: its seeds give the numbers they give there.
 
 use gaussian_diffusion::{
-    Error,
+    Error, SeededNoise,
     noise::{NoiseSource, Scale, TorchCpu, TorchCuda},
     state::Real,
+    training::OffsetNoise,
 };
 use ndarray::{Array1, Array2, Array3, Axis, ShapeBuilder, arr0};
 use serde_json::Value;
@@ -417,4 +418,35 @@ fn arrays_of_every_kind() {
         noise.fill_f64(&mut z).unwrap();
         z
     });
+}
+
+/// A draw that nobody gets moves the generator on like one that somebody gets; seeded noise stays.
+#[test]
+fn draws_thrown_away() {
+    fn one<A: Real, G>(source: &G, n: usize) -> [G; 2]
+    where
+        G: NoiseSource<Array1<A>> + Clone,
+    {
+        let [mut got, mut thrown] = [source.clone(), source.clone()];
+        let mut x = Array1::from_elem(n, A::of(0.5));
+        thrown.discard(&x).unwrap();
+        assert!(x.iter().all(|x| x.get() == 0.5));
+        got.add(&mut x, Scale::Same(1.0), None).unwrap();
+        [got, thrown]
+    }
+    for n in [0, 1, 5, 16, 37] {
+        let [got, thrown] = one::<f32, _>(&TorchCpu::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let [got, thrown] = one::<f64, _>(&TorchCpu::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let [got, thrown] = one::<f32, _>(&TorchCuda::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let [got, thrown] = one::<f64, _>(&TorchCuda::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let offset = OffsetNoise::new(TorchCpu::new(9), 0.1).unwrap();
+        let [got, thrown] = one::<f32, _>(&offset, n);
+        assert_eq!(got, thrown, "{n}");
+    }
+    let [_, thrown] = one::<f32, _>(&SeededNoise::new(9), 5);
+    assert_eq!(thrown, SeededNoise::new(9));
 }
