@@ -38,7 +38,12 @@ fn replay(run: &Value) -> (Vec<f64>, Option<[f32; 4]>) {
     let before = noise.clone();
     let mut net = config.denoiser(|x: &Array4<f32>, time: f64| {
         let answer = |x: f64| 0.8 * x.tanh() + 0.2 * (2.0 * x + time / 1000.0).cos();
-        Ok(x.mapv(|x| answer(f64::from(x)) as f32))
+        // Of a place and the one before it, as known parts are known for the sake of others.
+        let before = x.iter().cycle().skip(x.len() - 1);
+        let mixed = x.iter().zip(before);
+        let mixed = mixed.map(|(x, before)| 0.7 * f64::from(*x) + 0.3 * f64::from(*before));
+        let answers = mixed.map(|x| answer(x) as f32).collect();
+        Ok(Array4::from_shape_vec(SHAPE, answers).unwrap())
     });
     let data = of_places(|i| (0.7 * i as f64 + 0.3).sin());
     let (plan, start) = match run["strength"].as_f64() {
