@@ -84,4 +84,12 @@ impl NoiseSource<Batch> for Seeds {
             Self::Own(source) => source.sweep(states, fixed, assignments, scale, over),
         }
     }
+
+    fn discard(&mut self, like: &Batch) -> Result<(), Error> {
+        match self {
+            Self::Torch(source) => source.discard(like),
+            Self::TorchOnDevice(source) => source.discard(like),
+            Self::Own(source) => source.discard(like),
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! What a run begins with, drawn in the order of diffusers.
 
 use candle_core::Tensor;
-use gaussian_diffusion::NoiseLevel;
-use ndarray::{Axis, concatenate};
+use gaussian_diffusion::editing::{Inpaint, Known};
+use ndarray::{Axis, Ix4, concatenate};
 
-use super::{Paste, Program, Request, to_array, to_tensor};
+use super::{Program, Request, to_array, to_tensor};
 use crate::{
     Outcome,
     model::Model,
@@ -12,8 +12,11 @@ use crate::{
     seeds::{Batch, Seeds},
 };
 
+/// Keeps what a mask does not cover, between the steps.
+pub type Paste = Inpaint<f32, Ix4, Seeds>;
+
 /// The first latents, and what goes along with a run that paints over.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Begin {
     pub x: Option<Batch>,
     /// For U-Nets that know of no mask.
@@ -23,8 +26,8 @@ pub struct Begin {
 }
 
 impl Begin {
-    /// From noise alone; from a picture: noise of the encoder, then that of the start; with a mask, noise of the
-    /// encoder for the masked picture after both.
+    /// From noise alone; from a picture: noise of the encoder, then that of the start; with a mask, noise of
+    /// the encoder for the masked picture after both.
     pub fn new(
         model: &Model,
         request: &Request,
@@ -32,89 +35,60 @@ impl Begin {
         seeds: &mut Seeds,
     ) -> Outcome<Self> {
         let given = request.image.as_deref().map(Picture::open).transpose()?;
-        let (width, height) = request.size(model, given.as_ref())?;
+        let size = request.size(model, given.as_ref())?;
         let scale = model.vae.config.scale();
-        let shape = [
-            request.count,
-            model.vae.config.latent_channels,
-            height / scale,
-            width / scale,
-        ];
-        let Some(picture) = given.map(|picture| picture.resized((width, height))) else {
-            let std = program.start_std(model, request)? as f32;
-            let noise = seeds.draw(shape)?;
+        let channels = model.vae.config.latent_channels;
+        let shape = (request.count, channels, size.1 / scale, size.0 / scale);
+        let Some(picture) = given else {
+            let x = Some(program.start(model, request, shape, seeds)?);
             return Ok(Self {
-                x: Some(noise * std),
-                paste: None,
-                masked: None,
+                x,
+                ..Self::default()
             });
         };
-        let mask = request.mask.as_deref().map(Mask::open).transpose()?;
-        let mask = mask.map(|mask| mask.resized((width, height)));
-        let is_shown_mask = model.unet.config.in_channels > model.vae.config.latent_channels;
-        // Nothing is left of the picture in the first latents of a mask at strength 1.
-        let is_all_noise = mask.is_some() && request.strength == 1.0;
-
+        let picture = picture.resized(size).signed(&model.device)?;
+        let Some(mask) = &request.mask else {
+            let known = encoded(model, &picture, request.count, seeds)?;
+            let x = Some(program.noised(&known, seeds)?);
+            return Ok(Self {
+                x,
+                ..Self::default()
+            });
+        };
+        let mask = Mask::open(mask)?.resized(size);
+        // At a strength of 1 nothing of the picture is in the first latents.
+        let is_all_noise = request.strength == 1.0;
+        let is_shown_mask = model.unet.config.in_channels > channels;
         let known = match is_shown_mask && is_all_noise {
             true => None,
-            false => Some(encoded(
-                model,
-                &picture.signed(&model.device)?,
-                request.count,
-                seeds,
-            )?),
+            false => Some(encoded(model, &picture, request.count, seeds)?),
         };
-        let noise = seeds.draw(shape)?;
-        let x = match (&known, is_all_noise) {
-            (Some(known), false) => {
-                let level = program.first_level();
-                let (alpha, sigma) = (level.alpha() as f32, level.sigma() as f32);
-                known * alpha + &noise * sigma
-            }
-            _ => &noise * program.start_std(model, request)? as f32,
+        // What is kept has the noise of the start.
+        let before = seeds.clone();
+        let x = match &known {
+            Some(known) if !is_all_noise => program.noised(known, seeds)?,
+            _ => program.start(model, request, shape, seeds)?,
         };
-        let Some(mask) = mask else {
-            return Ok(Self {
-                x: Some(x),
-                paste: None,
-                masked: None,
-            });
-        };
-        let rest = picture
-            .signed(&model.device)?
-            .broadcast_mul(&mask.kept(&model.device)?)?;
+        let rest = picture.broadcast_mul(&mask.kept(&model.device)?)?;
         let rest = encoded(model, &rest, request.count, seeds)?;
-        let mask = mask.latent(scale, request.count);
-        Ok(match (is_shown_mask, known) {
-            (false, Some(known)) => Self {
-                x: Some(x),
-                paste: Some(Paste {
-                    mask: mask
-                        .broadcast(known.dim())
-                        .ok_or("mask and latents differ in size")?
-                        .to_owned(),
-                    known,
-                    noise,
-                }),
-                masked: None,
-            },
-            _ => Self {
-                x: Some(x),
-                paste: None,
-                masked: Some(concatenate(Axis(1), &[mask.view(), rest.view()])?),
-            },
-        })
-    }
-}
-
-impl Program {
-    /// The level at which the run starts.
-    fn first_level(&self) -> NoiseLevel {
-        let levels = match self {
-            Self::File(plan) => plan.levels(),
-            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => plan.levels(),
+        let covered = mask.latent(scale, request.count);
+        let mut begin = Self {
+            x: Some(x),
+            ..Self::default()
         };
-        levels.first().copied().unwrap_or(NoiseLevel::NOISE)
+        match known.filter(|_| !is_shown_mask) {
+            Some(known) => {
+                let kept = covered.mapv(|covered| 1.0 - covered);
+                let kept = kept
+                    .broadcast(known.dim())
+                    .ok_or("mask and latents differ in size")?;
+                let known = Known::new(known.clone(), kept.to_owned())?;
+                let paste = Inpaint::new(known, before).with_held_noise();
+                begin.paste = Some(paste.with_free_start().with_data_at_end());
+            }
+            None => begin.masked = Some(concatenate(Axis(1), &[covered.view(), rest.view()])?),
+        }
+        Ok(begin)
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod asked;
 mod begin;
-mod edit;
 mod program;
 mod request;
 
@@ -25,8 +24,7 @@ use crate::{
 };
 
 pub use asked::Clock;
-pub use begin::Begin;
-pub use edit::Paste;
+pub use begin::{Begin, Paste};
 pub use program::Program;
 pub use request::{ControlPicture, GuidanceRule, Request};
 
@@ -210,6 +208,9 @@ impl Drive<'_> {
             }
             None => {
                 network.begin();
+                if let Some(paste) = &mut self.begin.paste {
+                    Edit::<Batch>::begin(paste);
+                }
                 let x = self.begin.x.take().ok_or("a run begins with latents")?;
                 let mut run = plan.start_from(x, &mut *self.seeds)?;
                 self.paste(&mut run)?;

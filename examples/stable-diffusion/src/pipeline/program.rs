@@ -10,7 +10,11 @@ use gaussian_diffusion::{
 };
 
 use super::Request;
-use crate::{Outcome, model::Model};
+use crate::{
+    Outcome,
+    model::Model,
+    seeds::{Batch, Seeds},
+};
 
 /// A sampler that is ready to run.
 #[derive(Debug)]
@@ -76,11 +80,29 @@ impl Program {
         Ok(Self::Named { plan, sampler })
     }
 
-    /// The deviation of a start from noise alone.
-    pub fn start_std(&self, model: &Model, request: &Request) -> Outcome<f64> {
+    /// The first latents of a run from noise alone.
+    pub fn start(
+        &self,
+        model: &Model,
+        request: &Request,
+        shape: (usize, usize, usize, usize),
+        seeds: &mut Seeds,
+    ) -> Outcome<Batch> {
         Ok(match self {
-            Self::File(_) => of_file(model, request).start_std(request.steps)?,
-            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => plan.prior_std(),
+            Self::File(_) => of_file(model, request).start(shape, request.steps, seeds)?,
+            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => {
+                plan.prior(shape, seeds)?
+            }
+        })
+    }
+
+    /// Those of a run from a picture.
+    pub fn noised(&self, latents: &Batch, seeds: &mut Seeds) -> Outcome<Batch> {
+        Ok(match self {
+            Self::File(plan) => plan.noised(latents, seeds)?,
+            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => {
+                plan.noised(latents, seeds)?
+            }
         })
     }
 }
