@@ -95,7 +95,7 @@ pub struct Attention {
 impl Attention {
     /// Under the names of the U-Net.
     pub fn load(at: &Scope<'_>, width: usize, context: usize, heads: usize) -> Outcome<Self> {
-        if heads == 0 || width % heads != 0 {
+        if heads == 0 || !width.is_multiple_of(heads) {
             return Err(format!("{heads} heads do not divide {width} channels").into());
         }
         Ok(Self {

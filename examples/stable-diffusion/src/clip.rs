@@ -115,7 +115,7 @@ impl Clip {
             ..
         } = *config;
         let heads = config.num_attention_heads;
-        if heads == 0 || width % heads != 0 {
+        if heads == 0 || !width.is_multiple_of(heads) {
             return Err(
                 format!("num_attention_heads is {heads}, allowed: a divisor of {width}").into(),
             );

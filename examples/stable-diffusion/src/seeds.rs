@@ -25,7 +25,7 @@ pub enum Numbers {
 /// A generator in whatever state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Seeds {
-    Torch(TorchCpu),
+    Torch(Box<TorchCpu>),
     TorchOnDevice(TorchCuda),
     Own(SeededNoise),
 }
@@ -35,7 +35,7 @@ impl Seeds {
     pub fn new(numbers: Numbers, seed: u64, pictures: usize) -> Self {
         let seeds = |i| seed.wrapping_add(i as u64);
         match numbers {
-            Numbers::Torch => Self::Torch(TorchCpu::new(seed)),
+            Numbers::Torch => Self::Torch(Box::new(TorchCpu::new(seed))),
             Numbers::TorchOnDevice => Self::TorchOnDevice(TorchCuda::new(seed)),
             Numbers::Own => Self::Own(SeededNoise::per_item(
                 (0..pictures).map(seeds).collect::<Vec<_>>(),

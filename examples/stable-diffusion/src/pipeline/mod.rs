@@ -12,7 +12,9 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use gaussian_diffusion::{Denoiser, Plan, Run, SavedRun, editing::Edit};
+use gaussian_diffusion::{
+    Denoiser, NoiseSchedule, Plan, Run, SavedRun, Step, editing::Edit, plan::Observation,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
 
 pub use asked::Clock;
 pub use begin::{Begin, Paste};
-pub use program::Program;
+pub use program::{Adaptive, Program};
 pub use request::{ControlPicture, GuidanceRule, Request};
 
 use asked::Asked;
@@ -153,23 +155,16 @@ pub fn run_told(
             drive.run(plan, &mut *asked.by_name(request)?)?,
             plan.evaluations(),
         ),
-        Program::Adaptive {
-            solver, schedule, ..
-        } => {
+        Program::Adaptive(adaptive) => {
             let mut network = asked.by_name(request)?;
-            let (latents, evaluations) = drive.adapt(solver, schedule, &mut *network)?;
+            let (latents, evaluations) = drive.adapt(adaptive, &mut *network)?;
             (Some(latents), evaluations)
         }
     };
     Ok(Made {
         latents,
         left_out: Vec::new(),
-        sampler: match &program {
-            Program::File(_) => model.scheduler.class().to_owned(),
-            Program::Named { sampler, .. } | Program::Adaptive { sampler, .. } => {
-                sampler.to_string()
-            }
-        },
+        sampler: program.name(model),
         took: now.elapsed(),
         networks: clock.read(),
         evaluations,
@@ -225,7 +220,7 @@ impl Drive<'_> {
                 evaluation: at.evaluation + 1,
                 evaluations: plan.evaluations(),
             };
-            let seen = gaussian_diffusion::plan::Observation {
+            let seen = Observation {
                 at,
                 x,
                 prediction: &prediction,
@@ -267,11 +262,12 @@ impl Drive<'_> {
     /// The loop of a sampler that chooses its own steps.
     fn adapt(
         &mut self,
-        solver: &gaussian_diffusion::solver::DpmAdaptive,
-        schedule: &gaussian_diffusion::schedule::Discrete,
-        network: &mut dyn Denoiser<Batch, gaussian_diffusion::Step>,
+        adaptive: &Adaptive,
+        network: &mut dyn Denoiser<Batch, Step>,
     ) -> Outcome<(Batch, usize)> {
-        use gaussian_diffusion::{NoiseSchedule, Step};
+        let Adaptive {
+            solver, schedule, ..
+        } = adaptive;
         let level = |step| schedule.level(Step::new(step));
         let (from, to) = (level(schedule.len() - 1)?.log_snr(), level(0)?.log_snr());
         let x = self.begin.x.take().ok_or("a run begins with latents")?;

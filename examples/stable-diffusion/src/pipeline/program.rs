@@ -20,16 +20,17 @@ use crate::{
 #[derive(Debug)]
 pub enum Program {
     File(Plan<Timestep>),
-    Named {
-        plan: Plan<Step>,
-        sampler: Sampler,
-    },
-    Adaptive {
-        sampler: Sampler,
-        solver: DpmAdaptive,
-        schedule: Discrete,
-        start: Plan<Step>,
-    },
+    Named { plan: Plan<Step>, sampler: Sampler },
+    Adaptive(Box<Adaptive>),
+}
+
+/// A sampler that chooses its own steps, and a plan that begins where it does.
+#[derive(Debug)]
+pub struct Adaptive {
+    pub sampler: Sampler,
+    pub solver: DpmAdaptive,
+    pub schedule: Discrete,
+    start: Plan<Step>,
 }
 
 impl Program {
@@ -59,12 +60,12 @@ impl Program {
                 &gaussian_diffusion::solver::Ddim::default(),
             )?;
             let solver = sampler.adaptive()?;
-            return Ok(Self::Adaptive {
+            return Ok(Self::Adaptive(Box::new(Adaptive {
                 sampler,
                 solver,
                 schedule,
                 start,
-            });
+            })));
         }
         if is_whole {
             let plan = sampler.plan(&schedule, n)?;
@@ -90,9 +91,8 @@ impl Program {
     ) -> Outcome<Batch> {
         Ok(match self {
             Self::File(_) => of_file(model, request).start(shape, request.steps, seeds)?,
-            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => {
-                plan.prior(shape, seeds)?
-            }
+            Self::Named { plan, .. } => plan.prior(shape, seeds)?,
+            Self::Adaptive(adaptive) => adaptive.start.prior(shape, seeds)?,
         })
     }
 
@@ -100,10 +100,18 @@ impl Program {
     pub fn noised(&self, latents: &Batch, seeds: &mut Seeds) -> Outcome<Batch> {
         Ok(match self {
             Self::File(plan) => plan.noised(latents, seeds)?,
-            Self::Named { plan, .. } | Self::Adaptive { start: plan, .. } => {
-                plan.noised(latents, seeds)?
-            }
+            Self::Named { plan, .. } => plan.noised(latents, seeds)?,
+            Self::Adaptive(adaptive) => adaptive.start.noised(latents, seeds)?,
         })
+    }
+
+    /// The name of the sampler, or of the class of the scheduler file.
+    pub fn name(&self, model: &Model) -> String {
+        match self {
+            Self::File(_) => model.scheduler.class().to_owned(),
+            Self::Named { sampler, .. } => sampler.to_string(),
+            Self::Adaptive(adaptive) => adaptive.sampler.to_string(),
+        }
     }
 }
 
