@@ -21,10 +21,13 @@ where
     F: FnMut(&Pictures, Point<Step>) -> Result<Pictures, E>,
     E: Into<Box<dyn error::Error + Send + Sync>>,
 {
-    let schedule = Discrete::stable_diffusion()?;
-    let grid = Grid::trailing(&schedule, 25)?;
-    let plan = Plan::new(&schedule, &grid, &DpmSolver::plus_plus(2)?)?;
-    let mut noise = SeededNoise::new(seed);
+    let (plan, mut noise) = (plan()?, SeededNoise::new(seed));
     let start = plan.prior((2, 3, 8, 8), &mut noise)?;
     plan.sample(start, &mut predicts::noise(network), &mut noise)
+}
+
+pub fn plan() -> Result<Plan<Step>, Error> {
+    let schedule = Discrete::stable_diffusion()?;
+    let grid = Grid::ddim_quadratic(&schedule, 25, 0)?;
+    Plan::new(&schedule, &grid, &DpmSolver::plus_plus(2)?)
 }

@@ -16,7 +16,8 @@ pub fn network(
 ) -> Fallible<impl FnMut(&Pictures, Point<Step>) -> Fallible<Pictures>> {
     // Without this line, and with ort's default features, Microsoft's runtime does the work.
     ort::set_api(ort_tract::api());
-    let mut session = Session::builder()?.commit_from_file(file)?;
+    let environment = ort::init().build()?;
+    let mut session = Session::builder(&environment)?.commit_from_file(file)?;
     Ok(move |x: &Pictures, at: Point<Step>| {
         let t = Array1::from_elem(x.dim().0, at.time.get() as i64);
         let answers = session.run(inputs![
