@@ -47,7 +47,9 @@ impl UNet {
 
         let fine = self.enter.forward(x)?.silu()?;
         let coarse = self.down.forward(&fine)?;
-        let coarse = coarse.broadcast_add(&told.unsqueeze(2)?.unsqueeze(3)?)?.silu()?;
+        let coarse = coarse
+            .broadcast_add(&told.unsqueeze(2)?.unsqueeze(3)?)?
+            .silu()?;
         let coarse = self.middle.forward(&coarse)?.silu()?;
         let (_, _, height, width) = fine.dims4()?;
         let both = Tensor::cat(&[&coarse.upsample_nearest2d(height, width)?, &fine], 1)?;

@@ -16,8 +16,12 @@ impl SimpleBackend for Seeded {
         let mut values = ArrayD::<f32>::zeros(shape.dims());
         let inputs = shape.elem_count() / shape.dims().first().copied().unwrap_or(1);
         let std = (inputs as f64).sqrt().recip();
-        let seed = name.bytes().fold(1_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
-        SeededNoise::new(seed).add(&mut values, Scale::Same(std), None).unwrap();
+        let seed = name
+            .bytes()
+            .fold(1_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
+        SeededNoise::new(seed)
+            .add(&mut values, Scale::Same(std), None)
+            .unwrap();
         Tensor::from_iter(values, device)?.reshape(shape)
     }
 
