@@ -137,7 +137,8 @@ pub mod docs {
     pub mod papers {}
 }
 
-pub use ndarray_rand::{rand, rand_distr};
+pub use ndarray_rand::rand;
+pub use rand_distr;
 
 #[doc(inline)]
 pub use denoiser::{Denoiser, Point, Prediction};
