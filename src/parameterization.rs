@@ -55,7 +55,7 @@ pub enum Parameterization {
     #[doc(alias("previous_x", "previous_mean"))]
     Mean(PosteriorCoefficients),
     /// The output `F` of a network under EDM's preconditioning, which has unit variance for data of
-    /// deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
+    /// standard deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
     /// with the other sign.
     #[doc(alias("preconditioned"))]
     Edm(SigmaData),
@@ -90,7 +90,7 @@ impl SigmaData {
         Ok(Self(value))
     }
 
-    /// The deviation as a number.
+    /// The standard deviation as a number.
     pub const fn get(self) -> f64 {
         self.0
     }

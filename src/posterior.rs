@@ -22,7 +22,7 @@ pub struct PosteriorCoefficients {
     /// Coefficient of `x_0`.
     #[doc(alias("posterior_mean_coef1"))]
     pub clean: f64,
-    /// Standard deviation.
+    /// Standard standard deviation.
     pub std: f64,
 }
 
@@ -95,7 +95,7 @@ pub trait Posterior {
 pub struct Markov;
 
 impl Markov {
-    /// The deviation of `q(x_t | x_s)`: the root of the beta of this step.
+    /// The standard deviation of `q(x_t | x_s)`: the root of the beta of this step.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl NonMarkovian {
         Ok(Self { eta })
     }
 
-    /// The share of the Markov posterior's deviation.
+    /// The share of the Markov posterior's standard deviation.
     pub const fn eta(self) -> f64 {
         self.eta
     }

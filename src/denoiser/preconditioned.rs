@@ -15,7 +15,7 @@ use crate::{Error, State};
 /// use gaussian_diffusion::{Grid, SeededNoise, Plan, schedule, solver::Ddim};
 /// use gaussian_diffusion::denoiser::{Preconditioned, preconditioning::EdmPreconditioning};
 /// use ndarray::Array2;
-/// // Of Gaussian data with deviation sigma_data the best raw network says 0.
+/// // Of Gaussian data with standard deviation sigma_data the best raw network says 0.
 /// let mut net = Preconditioned::new(EdmPreconditioning::default(), |x: &Array2<f64>, _time: f64| Ok(x * 0.0));
 /// let schedule = schedule::Edm::default();
 /// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 18)?, &Ddim::default())?;

@@ -137,7 +137,7 @@ pub struct EdmPreconditioning {
 }
 
 impl EdmPreconditioning {
-    /// For data of this deviation.
+    /// For data of this standard deviation.
     pub const fn new(data: SigmaData) -> Self {
         Self { data }
     }

@@ -1,4 +1,4 @@
-//! Log-SNRs spread as a Laplace law.
+//! Log-SNRs spread as a Laplace distribution.
 
 use super::{SigmaCurve, curve::Ends};
 use crate::{Error, Sigma, time::check_steps};

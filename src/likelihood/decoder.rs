@@ -129,7 +129,7 @@ impl Discretized {
     ///
     /// # Errors
     ///
-    /// If there is no such level, or the deviation is not above 0 and finite.
+    /// If there is no such level, or the standard deviation is not above 0 and finite.
     pub fn log_probability(
         self,
         index: usize,

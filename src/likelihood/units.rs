@@ -182,7 +182,7 @@ impl LogProbability {
         Ok(Self(Nats(nats)))
     }
 
-    /// The logarithm, up to 0.
+    /// The log-probability in nats, at most 0.
     pub const fn nats(self) -> Nats {
         self.0
     }

@@ -273,7 +273,7 @@ impl Discrete {
         Self::constant(steps, (-(-rate / steps as f64).exp_m1()).min(0.999))
     }
 
-    /// Log-SNRs distributed as a Laplace law: most steps where the SNR is near `exp(location)`.
+    /// Log-SNRs in a Laplace distribution: most steps where the SNR is near `exp(location)`.
     ///
     /// `log_snr(u) = location - scale sgn(1/2 - u) ln(1 - 2 |1/2 - u| + 1e-6)` on variance-preserving
     /// levels, with `sgn(0) = 1`; betas from the ratios over a grid `u = i / T`, capped at 0.999.

@@ -145,7 +145,7 @@ impl<S: ReverseStep> Ancestral<S> {
         })
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     }
 
     /// That of the inner solver: the noise is drawn from the forward process itself, so that an exact
-    /// inner step would give the exact law.
+    /// inner step would give the exact distribution.
     fn order(&self) -> u32 {
         self.inner.order()
     }

@@ -76,7 +76,7 @@ impl<S: ReverseStep> Churn<S> {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

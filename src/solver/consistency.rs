@@ -55,7 +55,7 @@ impl Consistency {
         self
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

@@ -68,7 +68,7 @@ impl DpmSde {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

@@ -119,7 +119,7 @@ impl DpmSolver {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

@@ -45,7 +45,7 @@ impl ErSde {
         Ok(Self { order, noise: 1.0 })
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

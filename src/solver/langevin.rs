@@ -11,7 +11,7 @@ use crate::{Error, Parameterization, UpdateNoise};
 ///
 /// The authors take the ratio of the norms of `z` and `s`, over a whole batch, where `sigma`, its
 /// expectation, stands here: a batch then cannot mix its items, and the plan is known before the run.
-/// A Langevin step does not keep the deviation: of a point the variance
+/// A Langevin step does not keep the standard deviation: of a point the variance
 /// becomes `1 + 4 snr^4` times what it was right.
 ///
 /// Around single-step solvers. A step to the clean level is not corrected.

@@ -75,7 +75,7 @@ impl NodeBlocks {
     /// The reverse stochastic equation, for the data; `tau = 1` reverses the forward process.
     ///
     /// Every node of a block is reached from its start with noise of its own, which is not that of one
-    /// path, as it is in [`SingleStep`](super::SingleStep): the law converges with order 1.
+    /// path, as it is in [`SingleStep`](super::SingleStep): the distribution converges with order 1.
     ///
     /// # Errors
     ///

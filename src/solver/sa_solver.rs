@@ -87,7 +87,7 @@ impl SaSolver {
     /// `x_s = (alpha_s / alpha_t) x_t - (1 + tau^2) alpha_s * integral of e^-lambda p + std w`
     /// with `std^2 = tau^2 sigma_s^2 (e^(2 h) - 1)`.
     ///
-    /// For `tau > 0` this does not keep the deviation of the forward process, as that of
+    /// For `tau > 0` this does not keep the standard deviation of the forward process, as that of
     /// [`DpmSolver::new`](super::DpmSolver::new).
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl SaSolver {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ pub struct CosineSigma {
 }
 
 impl CosineSigma {
-    /// For data of this deviation; 1 is the plain cosine schedule.
+    /// For data of this standard deviation; 1 is the plain cosine schedule.
     pub const fn new(data: SigmaData) -> Self {
         Self { data: data.get() }
     }

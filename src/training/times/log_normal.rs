@@ -25,14 +25,14 @@ impl LogNormal {
     ///
     /// # Errors
     ///
-    /// If the mean is not in -100 to 100, or the deviation not in 1e-6 to 10.
+    /// If the mean is not in -100 to 100, or the standard deviation not in 1e-6 to 10.
     pub fn new(mean: f64, std: f64) -> Result<Self, Error> {
         Ok(Self {
             normal: Normal::new(mean, std)?,
         })
     }
 
-    /// The published mean -1.2 and deviation 1.2.
+    /// The published mean -1.2 and standard deviation 1.2.
     pub const fn edm() -> Self {
         Self {
             normal: Normal::EDM,
