@@ -93,7 +93,8 @@ fn run(folder: &Path) -> Outcome<()> {
         }
         let name = sampler.to_string();
         // Names for the same thing share a row.
-        let same = |row: &&mut Row| row.stochastic == stochastic && row.figures() == figures(&points);
+        let same =
+            |row: &&mut Row| row.stochastic == stochastic && row.figures() == figures(&points);
         if let Some(row) = rows.iter_mut().find(same) {
             row.name += &format!("; {name}");
             continue;
@@ -154,7 +155,9 @@ fn print(rows: &[Row], floor: f64) {
             headed = true;
         }
         print!("{number:>3}  {:<56}", row.name);
-        row.figures().iter().for_each(|figure| print!("{figure:>10}"));
+        row.figures()
+            .iter()
+            .for_each(|figure| print!("{figure:>10}"));
         println!();
     }
 }

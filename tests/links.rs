@@ -35,7 +35,9 @@ fn prose(text: &str) -> String {
 /// What stands between these, anywhere.
 fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
     let after = text.split(open).skip(1);
-    after.filter_map(|rest| Some(rest.split_once(close)?.0)).collect()
+    after
+        .filter_map(|rest| Some(rest.split_once(close)?.0))
+        .collect()
 }
 
 /// Lines `[label]: target`.
@@ -81,31 +83,58 @@ fn a_link_to_a_page_is_a_file_and_a_module() {
 }
 
 #[test]
-fn the_readme_links_what_is_there() {
+fn the_readme_links_what_is_there_also_from_a_registry() {
     let root = docs().parent().unwrap();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    for target in between(&prose(&readme), "](", ')') {
-        let file = target.split('#').next().unwrap();
-        let outside = target.starts_with("https://");
-        assert!(outside || root.join(file).exists(), "README.md: no {target}");
-        let base = "https://docs.rs/gaussian-diffusion/latest/gaussian_diffusion/";
-        if let Some(page) = target.strip_prefix(&format!("{base}docs/")) {
-            let page = page.trim_end_matches("index.html").trim_end_matches('/');
-            let found = ["", "/index"].iter().any(|end| docs().join(format!("{page}{end}.md")).exists());
-            assert!(found, "README.md: no page {target}");
-        }
+    let text = prose(&readme);
+    let named = definitions(&text).into_iter().map(|(_, target)| target);
+    let targets: Vec<_> = named.chain(between(&text, "](", ')')).collect();
+    assert!(targets.len() > 15, "{targets:?}");
+    let base = "https://docs.rs/gaussian-diffusion/latest/gaussian_diffusion/";
+    let sources = "https://docs.rs/crate/gaussian-diffusion/latest/source/";
+    for target in targets {
+        let found = if let Some(page) = target.strip_prefix(&format!("{base}docs/")) {
+            let page = page.strip_suffix("/index.html").unwrap();
+            ["", "/index"]
+                .iter()
+                .any(|end| docs().join(format!("{page}{end}.md")).exists())
+        } else if let Some(file) = target.strip_prefix(sources) {
+            let package = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+            root.join(file).exists() && package.contains(&format!("\"/{file}\""))
+        } else {
+            // Pictures have no page on docs.rs.
+            target.starts_with(base) || target.starts_with("docs/images/")
+        };
+        assert!(found, "README.md: no {target}");
     }
+}
+
+#[test]
+fn the_example_of_the_readme_is_that_of_the_tour_which_is_compiled() {
+    let readme = fs::read_to_string(docs().join("../README.md")).unwrap();
+    let example = between(&readme, "```rust\n", '`')[0];
+    assert_eq!(example.lines().count(), 5);
+    let tour = read("tour.md");
+    assert!(tour.contains(example), "{example}");
 }
 
 #[test]
 fn every_source_is_listed_once() {
     let papers = read("papers.md");
     let mut seen = BTreeSet::new();
-    let rows = papers.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| source"));
+    let rows = papers
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| source"));
     for row in rows {
-        let title = row.strip_prefix("| [").unwrap_or_else(|| panic!("no link: {row}"));
+        let title = row
+            .strip_prefix("| [")
+            .unwrap_or_else(|| panic!("no link: {row}"));
         let (title, rest) = title.split_once("](").unwrap();
-        let target = rest.split_once(").").or_else(|| rest.split_once("),")).unwrap().0;
+        let target = rest
+            .split_once(").")
+            .or_else(|| rest.split_once("),"))
+            .unwrap()
+            .0;
         assert!(target.starts_with("https://"), "{row}");
         assert!(seen.insert(title.to_owned()), "{title} is listed twice");
         assert!(seen.insert(target.to_owned()), "{target} is listed twice");

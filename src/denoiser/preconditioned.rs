@@ -8,8 +8,8 @@ use crate::{Error, State};
 /// The closure gets the scaled state and `c_noise`, and answers the raw output or its own error. The
 /// clock of the plan plays no part: what the network is given comes from the noise level.
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022.
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, SeededNoise, Plan, schedule, solver::Ddim};

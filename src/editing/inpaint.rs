@@ -28,9 +28,9 @@ use crate::{
 /// as it is everywhere with [`with_held_noise`](Self::with_held_noise), which suits deterministic solvers. With a plan that is
 /// [`resampled`](crate::Plan::resampled) it is RePaint.
 ///
-/// Sources: RePaint: Inpainting using Denoising Diffusion Probabilistic Models, Lugmayr et al., 2022;
-/// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion: Giving Each Pixel
-/// Its Strength, Levin, Fried, 2023.
+/// [Sources](crate::docs::papers): RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
+/// Lugmayr et al., 2022; Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion:
+/// Giving Each Pixel Its Strength, Levin, Fried, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddpm};

@@ -12,8 +12,8 @@ use crate::{Error, Point, denoiser::memory_of, state::State};
 ///
 /// The result depends on the terms: the paper rescales what the network predicts.
 ///
-/// Source: Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li, Yang, 2024,
-/// section 3.4.
+/// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li,
+/// Yang, 2024, section 3.4.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::{Combination, Rescaled};

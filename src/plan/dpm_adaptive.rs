@@ -29,8 +29,8 @@ use crate::{
 ///
 /// Each step is a [`Plan`] of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
 ///
-/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of k-diffusion,
-/// Crowson, 2022.
+/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of
+/// k-diffusion, Crowson, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm, solver::DpmAdaptive};

@@ -23,7 +23,7 @@ use crate::{
 /// posteriors of neighbouring steps agree with exact arithmetic to a relative 1e-13 (a test holds
 /// the tables of eight schedules against 60 digits).
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
 ///
 /// ```
 /// use gaussian_diffusion::{Step, schedule::{Discrete, NoiseSchedule}};
@@ -136,8 +136,8 @@ impl Discrete {
     ///
     /// If there is only one step: its first and last value cannot both be kept.
     ///
-    /// Source: Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li, Yang,
-    /// 2024, algorithm 1.
+    /// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
+    /// Li, Yang, 2024, algorithm 1.
     #[doc(alias("rescale_betas_zero_snr"))]
     pub fn zero_terminal_snr(&self) -> Result<Self, Error> {
         let count = self.len();
@@ -168,7 +168,8 @@ impl Discrete {
     ///
     /// If the respacing is for another number of steps.
     ///
-    /// Source: Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021, section 4.
+    /// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal,
+    /// 2021, section 4.
     ///
     /// ```
     /// use gaussian_diffusion::{Step, schedule::{Discrete, NoiseSchedule, Respacing}};
@@ -218,7 +219,7 @@ impl Discrete {
     ///
     /// If no step is left.
     ///
-    /// Source: DPM-Solver, Lu et al., 2022, where half of it is -5.1.
+    /// [Source](crate::docs::papers): DPM-Solver, Lu et al., 2022, where half of it is -5.1.
     ///
     /// ```
     /// use gaussian_diffusion::{LogSnr, schedule::Discrete};

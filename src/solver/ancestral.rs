@@ -76,8 +76,8 @@ impl Descent {
 /// [`SingleStep::plus_plus`](super::SingleStep::plus_plus) of order 2 DPM++ 2S a; with
 /// [`Descent::Flow`] their forms for rectified flows.
 ///
-/// Sources: the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit Models, Song, Meng,
-/// Ermon, 2020.
+/// [Sources](crate::docs::papers): the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit
+/// Models, Song, Meng, Ermon, 2020.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::{Ancestral, RungeKutta}};

@@ -17,8 +17,8 @@ use crate::{Error, Parameterization, UpdateNoise};
 /// keep the standard deviation of the forward process: the defect of a step is of the second order in its
 /// length, and that of a run closes as 1/n. A step to or from an infinite log-SNR is the exact one.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
-/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, LogSnr, Plan, schedule::{Cosine, NoiseSchedule}, solver::EulerMaruyama};

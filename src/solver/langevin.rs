@@ -16,8 +16,8 @@ use crate::{Error, Parameterization, UpdateNoise};
 ///
 /// Around single-step solvers. A step to the clean level is not corrected.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
-/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, algorithms 4 and 5.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, algorithms 4 and 5.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::{Ddpm, Langevin}};

@@ -28,8 +28,8 @@ use crate::{Error, LogSnr, NoiseLevel, error::Number};
 /// These are the rules of the authors and of ComfyUI; [`with_diffusers_rules`](Self::with_diffusers_rules)
 /// has those of diffusers.
 ///
-/// Source: SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models, Xue, Yi, Luo,
-/// Zhang, Sun, Li, Ma, 2023.
+/// [Source](crate::docs::papers): SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models,
+/// Xue, Yi, Luo, Zhang, Sun, Li, Ma, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::SaSolver};

@@ -156,13 +156,7 @@ fn run(options: &Options) -> Outcome<()> {
             judge: &judge,
             asked: &asked,
         };
-        why::report(
-            &mut gallery,
-            &subject,
-            &options.recipe,
-            options.seed,
-            &noise,
-        )?;
+        why::report(&mut gallery, &subject, options, &noise)?;
     }
     gallery.report();
     Ok(())

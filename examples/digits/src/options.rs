@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
 
-    /// Weights of an earlier run with the same seed, instead of training
+    /// Weights of an earlier run with the same seed, and those of --why beside them, instead of training
     #[arg(long, value_name = "FILE", help_heading = "Training")]
     pub weights: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Training")]

@@ -36,9 +36,9 @@ use crate::{
 /// an array of batch 1. DPMSolverMultistepScheduler of diffusers 0.42 draws in float64 for any sample: draw the
 /// start as an f32 array, and run on it made f64.
 ///
-/// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
-/// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
-/// Box, Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
+/// [Source](crate::docs::papers): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random
+/// Number Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates, Box,
+/// Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 ///
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCpu};

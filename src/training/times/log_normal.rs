@@ -7,8 +7,8 @@ use crate::{Error, Sigma};
 ///
 /// $$p(\sigma)=\frac1{s\thinspace\sigma\sqrt{2\pi}}\exp\negthinspace\Big(-\frac{(\ln\sigma-m)^2}{2s^2}\Big)$$
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022 (mean -1.2, std 1.2).
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022 (mean -1.2, std 1.2).
 ///
 /// ```
 /// use gaussian_diffusion::training::times::{LogNormal, TimeSampler};

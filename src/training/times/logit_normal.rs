@@ -9,8 +9,8 @@ use crate::{Error, Time};
 ///
 /// $$p(t)=\frac1{s\sqrt{2\pi}}\thinspace\frac1{t(1-t)}\exp\negthinspace\Big(-\frac{(\operatorname{logit}t-m)^2}{2s^2}\Big)$$
 ///
-/// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-/// 2024 (mean 0, std 1).
+/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// Esser et al., 2024 (mean 0, std 1).
 ///
 /// ```
 /// use gaussian_diffusion::training::times::{LogitNormalTime, TimeSampler};

@@ -25,8 +25,8 @@ use crate::{
 
 #[derive(Debug)]
 pub struct Autoregression {
-    network: Network,
-    order: Order,
+    pub network: Network,
+    pub order: Order,
 }
 
 /// Digits of which some pixels are known, as many of each.
@@ -38,25 +38,21 @@ struct Partial {
     known: Array2<f32>,
 }
 
-fn layers() -> Vec<Layer> {
-    Network::layers(2 * PIXELS, LEVELS * PIXELS)
-}
-
 impl Autoregression {
+    pub fn layers() -> Vec<Layer> {
+        Network::layers(2 * PIXELS, LEVELS * PIXELS)
+    }
+
     /// Any number of pixels may be known, each as likely as any other; of those that are not, each counts
     /// as much as any other. So one network serves for any number of pixels at a time.
     pub fn trained(order: Order, digits: &Digits, recipe: &Recipe, seed: u64) -> Outcome<Self> {
-        let network = Network::new(Weights::seeded(&layers(), seed)?)?;
+        let network = Network::new(Weights::seeded(&Self::layers(), seed)?)?;
         let mut rng = StdRng::seed_from_u64(seed);
         descend(order.name(), &network, recipe, || {
             let batch = digits.batch(BATCH, &mut rng);
             loss(&network, order, &batch, &mut rng)
         })?;
         Ok(Self { network, order })
-    }
-
-    pub fn order(&self) -> Order {
-        self.order
     }
 
     /// The mean loss of a pixel, in nats.
@@ -250,7 +246,7 @@ mod tests {
         // Untrained, each of 17 levels is as likely as any other.
         let mut untrained = StdRng::seed_from_u64(2);
         let loss = loss(
-            &Network::new(Weights::seeded(&layers(), 1).unwrap()).unwrap(),
+            &Network::new(Weights::seeded(&Autoregression::layers(), 1).unwrap()).unwrap(),
             Order::Random,
             &digits,
             &mut untrained,

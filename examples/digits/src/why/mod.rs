@@ -10,6 +10,8 @@ mod tables;
 mod views;
 mod ways;
 
+use std::path::{Path, PathBuf};
+
 use gaussian_diffusion::{SeededNoise, schedule::Discrete};
 
 use crate::{
@@ -17,8 +19,9 @@ use crate::{
     data::Digits,
     judge::Judge,
     network::{Class, Network},
+    options::Options,
     picture::Gallery,
-    recipe::Recipe,
+    weights::{Layer, Weights},
 };
 use autoregression::Autoregression;
 use order::Order;
@@ -45,26 +48,31 @@ pub struct Subject<'a> {
 pub fn report(
     gallery: &mut Gallery,
     subject: &Subject,
-    recipe: &Recipe,
-    seed: u64,
+    options: &Options,
     noise: &SeededNoise,
 ) -> Outcome<()> {
     let Subject {
         trained_on, judge, ..
     } = *subject;
+    let (recipe, seed) = (&options.recipe, options.seed);
     println!("\nwhy diffusion: three more networks, trained for as many batches");
-    let [raster, random] =
-        Order::ALL.map(|order| Autoregression::trained(order, trained_on, recipe, seed));
+    let order = |order: Order| {
+        let train = || Ok(Autoregression::trained(order, trained_on, recipe, seed)?.network);
+        let network = kept(options, order.name(), &Autoregression::layers(), train)?;
+        Outcome::Ok(Autoregression { network, order })
+    };
     let networks = Networks {
-        regression: Regression::trained(trained_on, recipe, seed)?,
-        autoregression: [raster?, random?],
+        regression: Regression(kept(options, "regression", &Regression::layers(), || {
+            Ok(Regression::trained(trained_on, recipe, seed)?.0)
+        })?),
+        autoregression: [order(Order::Raster)?, order(Order::Random)?],
         diffusion: subject.diffusion,
         schedule: subject.schedule,
     };
     for network in &networks.autoregression {
         println!(
             "{}: {:.3} nats a pixel on the digits trained on, {:.3} on those held out",
-            network.order().name(),
+            network.order.name(),
             network.loss(trained_on, seed)?,
             network.loss(judge.held_out, seed)?,
         );
@@ -93,4 +101,21 @@ pub fn report(
         "five digits of one class without noise, which are the same, and five with it",
         &views::noise(&pairs, SHOWN)?,
     )
+}
+
+/// The network of this name: that beside given weights, or a new one, trained and saved.
+fn kept(
+    options: &Options,
+    name: &str,
+    layers: &[Layer],
+    train: impl FnOnce() -> Outcome<Network>,
+) -> Outcome<Network> {
+    let file = |folder: &Path| -> PathBuf { folder.join(format!("{name}.safetensors")) };
+    let given = options.weights.as_deref().and_then(Path::parent).map(file);
+    if let Some(path) = given.filter(|path| path.exists()) {
+        return Network::new(Weights::load(layers, &path)?);
+    }
+    let network = train()?;
+    network.weights.save(&file(&options.out))?;
+    Ok(network)
 }

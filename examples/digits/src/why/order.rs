@@ -14,8 +14,6 @@ pub enum Order {
 }
 
 impl Order {
-    pub const ALL: [Self; 2] = [Self::Raster, Self::Random];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Raster => "raster order",

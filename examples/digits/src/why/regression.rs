@@ -21,15 +21,15 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub struct Regression(Network);
-
-fn layers() -> Vec<Layer> {
-    Network::layers(PIXELS, PIXELS)
-}
+pub struct Regression(pub Network);
 
 impl Regression {
+    pub fn layers() -> Vec<Layer> {
+        Network::layers(PIXELS, PIXELS)
+    }
+
     pub fn trained(digits: &Digits, recipe: &Recipe, seed: u64) -> Outcome<Self> {
-        let network = Network::new(Weights::seeded(&layers(), seed)?)?;
+        let network = Network::new(Weights::seeded(&Self::layers(), seed)?)?;
         let mut rng = StdRng::seed_from_u64(seed);
         let mut noise = SeededNoise::new(seed);
         descend("regression", &network, recipe, || {

@@ -32,7 +32,7 @@ pub fn quality(scores: &[Scores], measures: &[Measure]) -> Outcome<String> {
     let axes = [
         Axis::linear("told apart, %", 40.0, 100.0, 7),
         Axis::linear("class, %", 0.0, 100.0, 6),
-        Axis::log("Frechet", Scale::Log10, 0.1, 1e3),
+        Axis::log("Frechet", Scale::Log10, 0.1, 100.0),
     ];
     let mut charts = Vec::new();
     for (y, measure) in axes.into_iter().zip(measures) {

@@ -107,7 +107,7 @@ impl Networks<'_> {
             Outcome::Ok(())
         };
         for network in &self.autoregression {
-            way(network.order().name(), &|evaluations| {
+            way(network.order.name(), &|evaluations| {
                 network.draw(classes, PIXELS / evaluations, true, seed)
             })?;
         }
@@ -141,7 +141,7 @@ impl Networks<'_> {
         for network in &self.autoregression {
             let draw = |random| network.draw(&classes, 1, random, seed);
             pairs.push(Pair::new(
-                network.order().name(),
+                network.order.name(),
                 PIXELS,
                 [false, true].map(draw),
             )?);
