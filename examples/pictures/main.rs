@@ -15,6 +15,7 @@ mod weights;
 mod why;
 
 #[path = "../shared/chart.rs"]
+#[allow(dead_code)]
 mod chart;
 #[path = "../why/fewest.rs"]
 mod fewest;
@@ -90,7 +91,7 @@ const PICTURES: [Picture; 12] = [
 const OF_DIGITS: [&str; 4] = ["digits", "digits_ways", "digits_noise", "digits_quality"];
 
 /// The files by their names: each picture, and what defines it for a page that has no other file.
-fn files(folder: &Path) -> Outcome<Vec<(String, String)>> {
+fn files() -> Outcome<Vec<(String, String)>> {
     let mut files = Vec::new();
     for (name, draw) in PICTURES {
         let svg = draw()?;
@@ -122,7 +123,7 @@ fn definition(name: &str, svg: &str) -> String {
 
 fn write_all(folder: &Path) -> Outcome<()> {
     fs::create_dir_all(folder)?;
-    for (file, text) in files(folder)? {
+    for (file, text) in files()? {
         println!("{file:>24} {:>7} bytes", text.len());
         fs::write(folder.join(file), text)?;
     }
@@ -131,7 +132,7 @@ fn write_all(folder: &Path) -> Outcome<()> {
 
 fn check_all(folder: &Path) -> Outcome<()> {
     let mut stale = Vec::new();
-    for (file, text) in files(folder)? {
+    for (file, text) in files()? {
         if fs::read_to_string(folder.join(&file)).ok().as_ref() != Some(&text) {
             stale.push(file);
         }

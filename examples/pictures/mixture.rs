@@ -50,7 +50,7 @@ pub fn picture() -> Outcome<String> {
         }
     }
     let names = ["density", "forward", "DDPM", "DDIM"];
-    let row = |(name, panels)| Row {
+    let row = |(name, panels): (&str, Vec<_>)| Row {
         name: name.to_owned(),
         above: std::mem::take(&mut above),
         panels,
