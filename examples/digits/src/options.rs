@@ -24,6 +24,9 @@ use crate::recipe::Recipe;
 ///   guidance.svg    --guidance-sweep: what guidance gains, and what it costs
 ///   inpaint.svg     --inpaint: held-out digits, their upper halves, and completions
 ///   digits_*.svg    --why: digits by regression, autoregression and diffusion
+///
+/// On a machine that is busy with other things CANDLE_NUM_THREADS=1 in the environment is several times
+/// as fast: threads of candle wait for each other.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 pub struct Options {
