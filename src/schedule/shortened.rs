@@ -44,7 +44,7 @@ impl Discrete {
     /// The process on a subsequence of the steps: same marginals, fewer and longer steps.
     ///
     /// The betas are `1 - alpha_bar_t / alpha_bar_s` of kept neighbours. Steps of the result count
-    /// from 0 again; a network is [given](NoiseSchedule::network_time) the original ones.
+    /// from 0 again; a network is [given](crate::NoiseSchedule::network_time) the original ones.
     ///
     /// # Errors
     ///
