@@ -66,7 +66,7 @@ fn shards_of_a_batch_are_the_batch_byte_by_byte() {
 
 /// Weights whose answers are not 0, as those are that training begins with.
 fn untrained() -> Weights {
-    let mut layers = Network::layers();
+    let mut layers = Network::of_diffusion();
     for (_, _, _, gain) in &mut layers {
         *gain = gain.max(0.3);
     }

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 
 async fn serve(options: Options) -> Outcome<()> {
     use_one_thread();
-    let network = Network::new(Weights::load(&Network::layers(), &options.weights)?)?;
+    let network = Network::new(Weights::load(&Network::of_diffusion(), &options.weights)?)?;
     let answer = move |x: &_, times: &_, digits: &_| {
         let answer = network.predict_in_blocks(x, times, digits);
         answer.map_err(Error::network)

@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 /// The network of the digits, which nobody trained but which does not answer with 0, as the server asks it.
 pub fn of_digits() -> impl batch::Network + Clone {
-    let mut layers = Network::layers();
+    let mut layers = Network::of_diffusion();
     for (_, _, _, gain) in &mut layers {
         *gain = gain.max(0.3);
     }
