@@ -62,6 +62,9 @@ mod mixture;
 pub mod sampler;
 pub mod training;
 
+// A plan made from a network.
+pub mod fit;
+
 #[cfg(feature = "serde")]
 pub mod config;
 #[cfg(feature = "serde")]
@@ -118,6 +121,8 @@ pub mod docs {
     #[doc = include_str!("../docs/images/grids.md")]
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
+    #[doc = include_str!("../docs/fitting.md")]
+    pub mod fitting {}
     #[doc = include_str!("../docs/names.md")]
     pub mod names {}
     #[doc = include_str!("../docs/images/weights.md")]
