@@ -160,15 +160,20 @@ pub enum Error {
 }
 
 impl Error {
-    /// Wraps a failure of the user's own network.
+    /// Wraps a failure of the user's own network, which becomes the source; an error of this crate stays what
+    /// it is.
     ///
     /// ```
     /// use gaussian_diffusion::Error;
     /// let error = Error::network(std::io::Error::other("device lost"));
     /// assert_eq!(error.to_string(), "the network failed: device lost");
+    /// assert_eq!(Error::network(error).to_string(), "the network failed: device lost");
     /// ```
     pub fn network(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
-        Self::Network(Arc::from(source.into()))
+        match source.into().downcast() {
+            Ok(own) => *own,
+            Err(source) => Self::Network(Arc::from(source)),
+        }
     }
 
     /// The same error of a shape, by the name its caller knows the array by.

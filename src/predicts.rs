@@ -8,8 +8,51 @@
 //! assert_eq!(net.predict(&Array1::ones(2), at)?.value, Array1::from_elem(2, 3.0));
 //! # Ok::<(), gaussian_diffusion::Error>(())
 //! ```
+//!
+//! A closure may fail: it returns a value, or a [`Result`] with whatever error its library has. A run then ends
+//! with [`Error::Network`], which keeps that error as its source.
+//!
+//! ```
+//! use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};
+//! use ndarray::Array1;
+//! use std::{error::Error, num::ParseFloatError};
+//! let mut net = predicts::noise(|x: &Array1<f32>, _: Point<Step>| -> Result<_, ParseFloatError> {
+//!     Ok(x * "not a number".parse::<f32>()?)
+//! });
+//! let at = Point::new(Step::new(3), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+//! let error = net.predict(&Array1::ones(2), at).unwrap_err();
+//! assert_eq!(error.to_string(), "the network failed: invalid float literal");
+//! assert!(error.source().is_some_and(|source| source.is::<ParseFloatError>()));
+//! # Ok::<(), gaussian_diffusion::Error>(())
+//! ```
+//!
+//! Where such a closure ends in a bare `Ok`, say what its error is, as here: the compiler cannot know it.
+
+use std::error;
 
 use crate::{Denoiser, Error, Parameterization, Point, Posterior, Prediction};
+
+/// What the closure of a network returns: a value, or a [`Result`] with any error.
+pub trait Fallible<V> {
+    /// The value, or the error as this crate has it: see [`Error::network`].
+    ///
+    /// # Errors
+    ///
+    /// That of the closure.
+    fn into_result(self) -> Result<V, Error>;
+}
+
+impl<V> Fallible<V> for V {
+    fn into_result(self) -> Result<V, Error> {
+        Ok(self)
+    }
+}
+
+impl<V, E: Into<Box<dyn error::Error + Send + Sync>>> Fallible<V> for Result<V, E> {
+    fn into_result(self) -> Result<V, Error> {
+        self.map_err(Error::network)
+    }
+}
 
 /// A closure that predicts always the same thing.
 #[derive(Debug, Clone, Copy)]
@@ -18,19 +61,25 @@ pub struct Predicts<F> {
     parameterization: Parameterization,
 }
 
-impl<V, T, F: FnMut(&V, Point<T>) -> V> Denoiser<V, T> for Predicts<F> {
+impl<V, T, F, R> Denoiser<V, T> for Predicts<F>
+where
+    F: FnMut(&V, Point<T>) -> R,
+    R: Fallible<V>,
+{
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
-        Ok(Prediction::new(
-            (self.network)(x, at),
-            self.parameterization,
-        ))
+        let value = (self.network)(x, at).into_result()?;
+        Ok(Prediction::new(value, self.parameterization))
     }
 }
 
 macro_rules! predicts {
     ($($(#[$doc:meta])* $name:ident => $parameterization:ident;)*) => {$(
         $(#[$doc])*
-        pub fn $name<V, T, F: FnMut(&V, Point<T>) -> V>(network: F) -> Predicts<F> {
+        pub fn $name<V, T, F, R>(network: F) -> Predicts<F>
+        where
+            F: FnMut(&V, Point<T>) -> R,
+            R: Fallible<V>,
+        {
             Predicts { network, parameterization: Parameterization::$parameterization }
         }
     )*};
@@ -69,10 +118,12 @@ predicts! {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("previous_x"))]
-pub fn mean<V, T, P: Posterior, F: FnMut(&V, Point<T>) -> V>(
-    posterior: P,
-    network: F,
-) -> Mean<P, F> {
+pub fn mean<V, T, P, F, R>(posterior: P, network: F) -> Mean<P, F>
+where
+    P: Posterior,
+    F: FnMut(&V, Point<T>) -> R,
+    R: Fallible<V>,
+{
     Mean { posterior, network }
 }
 
@@ -83,17 +134,22 @@ pub struct Mean<P, F> {
     network: F,
 }
 
-impl<V, T, P: Posterior, F: FnMut(&V, Point<T>) -> V> Denoiser<V, T> for Mean<P, F> {
+impl<V, T, P, F, R> Denoiser<V, T> for Mean<P, F>
+where
+    P: Posterior,
+    F: FnMut(&V, Point<T>) -> R,
+    R: Fallible<V>,
+{
     fn predict(&mut self, x: &V, at: Point<T>) -> Result<Prediction<V>, Error> {
         let q = self.posterior.coefficients(at.level, at.to)?;
-        Ok(Prediction::new(
-            (self.network)(x, at),
-            Parameterization::Mean(q),
-        ))
+        let value = (self.network)(x, at).into_result()?;
+        Ok(Prediction::new(value, Parameterization::Mean(q)))
     }
 }
 
-/// A network that says itself what it predicts, or that gives a variance, or that can fail.
+/// A network that says itself what it predicts, or that gives a variance.
+///
+/// Its closure returns an [`Error`], which [`Error::network`] makes of any other.
 ///
 /// ```
 /// use gaussian_diffusion::{Error, Point, Prediction, Step, predicts};

@@ -3,7 +3,7 @@
 use gaussian_diffusion::{
     Denoiser, Error, ForwardProcess, GaussianMixture, Grid, Markov, ModelVariance, NoiseLevel,
     Parameterization, Plan, Point, Posterior, PosteriorCoefficients, Prediction, ReverseStep, Run,
-    Sampler, SeededNoise, State, Step, UpdateNoise,
+    Sampler, SeededNoise, State, Step, Time, UpdateNoise,
     noise::{Interval, NoiseSource, Scale},
     predicts,
     schedule::{Cosine, Discrete},
@@ -441,6 +441,79 @@ fn samples_from_broken_networks() {
     let source = Error::network("device lost");
     assert!(std::error::Error::source(&source).is_some());
     assert!(std::error::Error::source(&Error::Finished).is_none());
+}
+
+/// A failure of a library.
+#[derive(Debug, PartialEq)]
+struct Lost(u32);
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "device {} was lost", self.0)
+    }
+}
+
+impl std::error::Error for Lost {}
+
+#[test]
+fn a_closure_fails_with_any_error_and_the_run_keeps_it() {
+    let plan = Plan::new(
+        &Cosine,
+        &Grid::uniform_time(&Cosine, 2).unwrap(),
+        &Ddim::default(),
+    )
+    .unwrap();
+    let start = || {
+        plan.prior::<f64, _, _>((2, 3), &mut SeededNoise::new(0))
+            .unwrap()
+    };
+    let sample = |network: &mut dyn Denoiser<Batch, Time>| {
+        plan.sample(start(), network, &mut SeededNoise::new(0))
+    };
+    let lost = |x: &Batch, at: Point<Time>| match at.step {
+        0 => Ok(x.clone()),
+        step => Err(Lost(step as u32)),
+    };
+    let networks: [Box<dyn Denoiser<Batch, Time>>; 6] = [
+        // At pure noise it does not determine the data.
+        Box::new(predicts::noise(|_: &Batch, _: Point<Time>| {
+            Err::<Batch, _>(Lost(1))
+        })),
+        Box::new(predicts::x0(lost)),
+        Box::new(predicts::velocity(lost)),
+        Box::new(predicts::score(|_: &Batch, _: Point<Time>| {
+            Err::<Batch, _>(Lost(1))
+        })),
+        Box::new(predicts::flow(lost)),
+        Box::new(predicts::mean(Markov, lost)),
+    ];
+    for mut network in networks {
+        let error = sample(&mut network).unwrap_err();
+        assert_eq!(error.to_string(), "the network failed: device 1 was lost");
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref(), Some(&Lost(1)));
+    }
+    // One that does not fail gives what a plain one gives.
+    let plain = sample(&mut predicts::x0(|x: &Batch, _: Point<Time>| x * 0.5)).unwrap();
+    let sure = |x: &Batch, _: Point<Time>| Ok::<_, Lost>(x * 0.5);
+    assert_eq!(sample(&mut predicts::x0(sure)).unwrap(), plain);
+    // Errors of this crate stay what they are, and words do as an error.
+    let own = |_: &Batch, _: Point<Time>| Err::<Batch, _>(Error::Finished);
+    let boxed = |_: &Batch, _: Point<Time>| {
+        Err::<Batch, Box<dyn std::error::Error + Send + Sync>>(Box::new(Error::Finished))
+    };
+    let words = |_: &Batch, _: Point<Time>| Err::<Batch, _>("no such layer");
+    assert!(matches!(
+        sample(&mut predicts::x0(own)),
+        Err(Error::Finished)
+    ));
+    assert!(matches!(
+        sample(&mut predicts::x0(boxed)),
+        Err(Error::Finished)
+    ));
+    refused! {
+        sample(&mut predicts::flow(words)) => "the network failed: no such layer";
+    }
 }
 
 #[test]
