@@ -86,7 +86,10 @@ fn gaussian_data_of_few_variances_is_followed_exactly() {
                 let size = exact.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
                 let distance = off(&exact, &found) / size;
                 // Where noise is a hundred times the data the terms are millions of times their sum.
-                let terms = coefficients(&fitted.plan).concat().into_iter().map(f64::abs);
+                let terms = coefficients(&fitted.plan)
+                    .concat()
+                    .into_iter()
+                    .map(f64::abs);
                 let rounding = f64::EPSILON * terms.fold(1.0, f64::max);
                 assert!(
                     distance < rounding.max(1e-11),

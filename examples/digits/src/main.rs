@@ -13,6 +13,7 @@
 mod asked;
 mod bound;
 mod data;
+mod fit;
 mod flow;
 mod inpaint;
 mod measure;
@@ -148,27 +149,50 @@ fn run(options: &Options) -> Outcome<()> {
             &noise,
         )?;
     }
+    if options.fit {
+        let other = trained_with(options, &schedule, &train, options.seed + 1)?;
+        let found = fit::report(
+            &options.out,
+            &network,
+            &other,
+            &schedule,
+            &train,
+            options.seed,
+        )?;
+        fit::pictures(&options.out, &found)?;
+    }
     println!("\nthe pictures are in {}", options.out.display());
     Ok(())
 }
 
 /// A new network, trained and saved.
 fn trained(options: &Options, schedule: &Discrete, digits: &Digits) -> Outcome<Network> {
-    let network = Network::new(Weights::seeded(&Network::layers(), options.seed)?)?;
+    let network = trained_with(options, schedule, digits, options.seed)?;
+    let path = options.out.join("weights.safetensors");
+    network.weights.save(&path)?;
+    println!("--weights {} draws without training", path.display());
+    Ok(network)
+}
+
+/// A new network of this seed, trained.
+fn trained_with(
+    options: &Options,
+    schedule: &Discrete,
+    digits: &Digits,
+    seed: u64,
+) -> Outcome<Network> {
+    let network = Network::new(Weights::seeded(&Network::layers(), seed)?)?;
     println!(
         "training {} parameters on {} digits",
         network.weights.count(),
         digits.len()
     );
     let clock = Instant::now();
-    train::train(&network, schedule, digits, &options.recipe, options.seed)?;
-    let path = options.out.join("weights.safetensors");
-    network.weights.save(&path)?;
+    train::train(&network, schedule, digits, &options.recipe, seed)?;
     println!(
-        "{} batches in {:.1} s; --weights {} draws without training",
+        "{} batches in {:.1} s",
         options.recipe.train_steps,
-        clock.elapsed().as_secs_f64(),
-        path.display()
+        clock.elapsed().as_secs_f64()
     );
     Ok(network)
 }

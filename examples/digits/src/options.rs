@@ -24,6 +24,9 @@ use crate::recipe::Recipe;
 ///   guided.png      --guidance-sweep: the same noise at several scales of guidance, a row each
 ///   guidance.png    --guidance-sweep: what guidance gains, and what it costs
 ///   inpaint.png     --inpaint: held-out digits, their upper halves, and completions
+///   fitted.png      --fit: distance from the exact flow against evaluations
+///   fitted_digits.png  --fit: ten digits in 4 evaluations by the best named sampler and by a fitted one, and
+///                   by the exact flow
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 pub struct Options {
@@ -89,4 +92,7 @@ pub struct Options {
     /// Completions of the upper halves of held-out digits
     #[arg(long, help_heading = "Further reports")]
     pub inpaint: bool,
+    /// Samplers fitted to the network beside every named one; trains a second network to see if they suit it
+    #[arg(long, help_heading = "Further reports")]
+    pub fit: bool,
 }
