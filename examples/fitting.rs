@@ -4,6 +4,7 @@
 //! points from those of the exact flow, from starts that no fit has seen.
 
 #[path = "shared/ruler.rs"]
+#[allow(dead_code, reason = "no sampler with noise is measured")]
 mod ruler;
 
 use std::{error::Error, fmt::Debug, process::ExitCode, time::Instant};

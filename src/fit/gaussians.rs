@@ -18,14 +18,15 @@ use crate::{Denoiser, Error, GaussianMixture, Point, Prediction, Variance, plan:
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, Grid, Plan, fit::{Fit, Gaussians, Lesson}};
-/// use gaussian_diffusion::{schedule::Cosine, solver::{Coordinates, DpmSolver, ExponentialAdams}};
+/// use gaussian_diffusion::{schedule::Discrete, solver::{Coordinates, DpmSolver, ExponentialAdams}};
+/// let schedule = Discrete::cosine(1000)?;
 /// let data = GaussianMixture::diagonal(&[(1.0, [0.5, -0.5], [0.3, 0.01])])?;
 /// let mut gaussians = Gaussians::of(&data);
-/// let grid = Grid::uniform_log_snr(&Cosine, 100)?;
-/// let fine = Plan::new(&Cosine, &grid, &ExponentialAdams::new(3, Coordinates::Data)?)?;
+/// let grid = Grid::uniform_log_snr(&schedule, 100)?;
+/// let fine = Plan::new(&schedule, &grid, &ExponentialAdams::new(3, Coordinates::Data)?)?;
 /// let lesson = Lesson::new(&fine, gaussians.starts(fine.prior_std()), &mut gaussians)?;
 /// let lesson = lesson.with_weights(&gaussians.weights())?;
-/// let base = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 6)?, &DpmSolver::plus_plus(2)?)?;
+/// let base = Plan::new(&schedule, &Grid::trailing(&schedule, 6)?, &DpmSolver::plus_plus(2)?)?;
 /// let fitted = Fit::default().plan(&base, &lesson, &mut gaussians)?;
 /// assert!(fitted.after < 0.1 * fitted.before);
 /// # Ok::<(), gaussian_diffusion::Error>(())

@@ -29,7 +29,8 @@ pub(super) trait Problem<V: State, T> {
     fn questions(&self) -> (usize, usize, usize);
 }
 
-/// Moves a point while that brings its end nearer and the next round keeps to the limit of questions.
+/// Moves a point while that brings its end nearer and the next round keeps to the limit of questions, and gives
+/// it with the largest condition of a round.
 ///
 /// The slopes are made orthogonal and decomposed once a round, so that other dampings cost a move only.
 pub(super) fn approach<V, T, P>(
@@ -38,23 +39,24 @@ pub(super) fn approach<V, T, P>(
     lesson: &Lesson<V, T>,
     robust: bool,
     limit: usize,
-) -> Result<P::Point, Error>
+) -> Result<(P::Point, f64), Error>
 where
     V: State,
     T: Copy + std::fmt::Debug,
     P: Problem<V, T>,
 {
-    let mut damping = 1e-3;
+    let (mut damping, mut condition) = (1e-3, 1.0_f64);
     let mut distances = lesson.distances(problem.end(&point)?)?;
     loop {
         let (asked, slopes, a_move) = problem.questions();
         if asked + slopes + a_move > limit {
-            return Ok(point);
+            return Ok((point, condition));
         }
         let mut missing = lesson.end().clone();
         missing.combine(1.0, &[(-1.0, problem.end(&point)?)])?;
         let weights = weights(lesson, &distances, robust);
         let round = Regression::new(problem.slopes(&point)?, &missing, &weights)?;
+        condition = condition.max(round.condition());
         let error = objective(lesson, &distances, robust);
         let found = loop {
             let (asked, _, a_move) = problem.questions();
@@ -70,12 +72,12 @@ where
             damping *= 10.0;
         };
         let Some((nearer, off)) = found else {
-            return Ok(point);
+            return Ok((point, condition));
         };
         let gain = 1.0 - objective(lesson, &off, robust) / error;
         (point, distances) = (nearer, off);
         if gain < 1e-4 {
-            return Ok(point);
+            return Ok((point, condition));
         }
     }
 }

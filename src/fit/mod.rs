@@ -35,6 +35,7 @@
 
 mod dense;
 mod gaussians;
+mod kl_bound;
 mod lesson;
 mod minimum;
 mod refinement;

@@ -24,8 +24,11 @@ impl GaussianMixture {
     /// ```
     /// use gaussian_diffusion::GaussianMixture;
     /// use ndarray::array;
-    /// let data = GaussianMixture::of_samples(&[array![[1.0, 0.0], [3.0, 0.0]], array![[0.0, 5.0]]])?;
-    /// assert_eq!((data.components(), data.mean()[1]), (2, 5.0 / 3.0));
+    /// let data = GaussianMixture::of_samples(&[
+    ///     array![[1.0, 0.0], [3.0, 0.0]],
+    ///     array![[0.0, 4.0], [0.0, 6.0]],
+    /// ])?;
+    /// assert_eq!((data.components(), data.mean()[1]), (2, 2.5));
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn of_samples<A: Real, D: Dimension>(groups: &[Array<A, D>]) -> Result<Self, Error> {
