@@ -28,6 +28,13 @@ use crate::{
 /// as it is everywhere with [`with_held_noise`](Self::with_held_noise), which suits deterministic solvers. With a plan that is
 /// [`resampled`](crate::Plan::resampled) it is RePaint.
 ///
+/// # As pipelines of diffusers
+///
+/// Those of networks without a mask of their own keep the known part with the noise of the start, leave the
+/// start alone and end with the data itself: [`with_held_noise`](Self::with_held_noise),
+/// [`with_free_start`](Self::with_free_start) and [`with_data_at_end`](Self::with_data_at_end), and the noise is a copy
+/// of the generator from before the start was drawn.
+///
 /// Sources: RePaint: Inpainting using Denoising Diffusion Probabilistic Models, Lugmayr et al., 2022;
 /// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion: Giving Each Pixel
 /// Its Strength, Levin, Fried, 2023.
@@ -65,6 +72,10 @@ pub struct Inpaint<A, D: Dimension, N> {
     pub(super) known: Known<A, D>,
     pub(super) noise: N,
     pub(super) hold: bool,
+    /// Whether the start of the run is left as it is.
+    pub(super) free_start: bool,
+    /// Whether the run ends with the known data, whatever noise is left.
+    pub(super) data_at_end: bool,
     /// The noise of the start of the run, and the newest.
     pub(super) first: Option<Array<A, D>>,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -78,6 +89,8 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
             known,
             noise,
             hold: false,
+            free_start: false,
+            data_at_end: false,
             first: None,
             fresh: None,
         }
@@ -87,6 +100,24 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
     #[must_use]
     pub fn with_held_noise(self) -> Self {
         Self { hold: true, ..self }
+    }
+
+    /// Leaves the start of the run as it is: the first known data is that of the level after the first step.
+    #[must_use]
+    pub fn with_free_start(self) -> Self {
+        Self {
+            free_start: true,
+            ..self
+        }
+    }
+
+    /// Ends with the known data itself where the run ends with noise left.
+    #[must_use]
+    pub fn with_data_at_end(self) -> Self {
+        Self {
+            data_at_end: true,
+            ..self
+        }
     }
 }
 
@@ -105,7 +136,11 @@ where
         let parts = Zip::from(x)
             .and(self.known.values())
             .and(self.known.weights());
-        if at.level.is_clean() {
+        if at.level.is_clean() || self.data_at_end && at.step == at.steps {
+            let alpha = match at.level.is_clean() {
+                true => alpha,
+                false => A::Wide::of(1.0),
+            };
             parts.for_each(|x, known, weight| {
                 if is_kept(weight) {
                     *x = A::narrow(alpha * known.widen());
@@ -124,6 +159,9 @@ where
             true => &self.first,
             false => &self.fresh,
         };
+        if self.free_start && at.step == 0 {
+            return Ok(());
+        }
         // A part that is left on the way keeps its noise, which the solver may remember.
         if let (Some(first), Some(newest)) = (&self.first, newest) {
             parts

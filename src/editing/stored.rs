@@ -33,6 +33,10 @@ pub(super) struct StoredInpaint<A, D: Dimension, N> {
     known: Known<A, D>,
     noise: N,
     hold: bool,
+    #[serde(default)]
+    free_start: bool,
+    #[serde(default)]
+    data_at_end: bool,
     first: Option<Array<A, D>>,
 }
 
@@ -44,6 +48,8 @@ impl<A: Real, D: Dimension, N> TryFrom<StoredInpaint<A, D, N>> for Inpaint<A, D,
             known,
             noise,
             hold,
+            free_start,
+            data_at_end,
             first,
         } = stored;
         if let Some(first) = &first {
@@ -53,6 +59,8 @@ impl<A: Real, D: Dimension, N> TryFrom<StoredInpaint<A, D, N>> for Inpaint<A, D,
             known,
             noise,
             hold,
+            free_start,
+            data_at_end,
             first,
             fresh: None,
         })

@@ -74,11 +74,7 @@ where
         if x.is_empty() {
             return Ok(());
         }
-        let mut shape = x.raw_dim();
-        for axis in 2..x.ndim() {
-            shape[axis] = 1;
-        }
-        let mut channels = Array::from_elem(shape, A::of(0.0));
+        let mut channels = channels(x);
         self.inner
             .add(&mut channels, Scale::Same(self.strength), over)?;
         // A broadcast view is a State only once it is an array of its own.
@@ -102,4 +98,21 @@ where
             }
         }
     }
+
+    fn discard(&mut self, like: &Array<A, D>) -> Result<(), Error> {
+        self.inner.discard(like)?;
+        match like.is_empty() {
+            true => Ok(()),
+            false => self.inner.discard(&channels(like)),
+        }
+    }
+}
+
+/// A place for one number for each channel.
+fn channels<A: Real, D: Dimension>(x: &Array<A, D>) -> Array<A, D> {
+    let mut shape = x.raw_dim();
+    for axis in 2..x.ndim() {
+        shape[axis] = 1;
+    }
+    Array::from_elem(shape, A::of(0.0))
 }

@@ -1,7 +1,7 @@
 //! The classes of DPM-Solver.
 
 use super::{
-    Argument, Class, Quirks, Section, Solver,
+    Argument, Class, Draws, Quirks, Section, Solver,
     groups::{
         BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE,
         THRESHOLD, ZERO_SNR,
@@ -48,6 +48,7 @@ pub(super) const DPM_SOLVER: Class = Class {
         leaves_a_trace: true,
         ..Quirks::NONE
     },
+    draws: stochastic,
     arguments: &[Argument::Mu, Argument::Timesteps],
     ..MULTISTEP
 };
@@ -79,6 +80,15 @@ pub(super) const DPM_SOLVER_INVERSE: Class = Class {
     refused: &[("use_flow_sigmas", "false: its list goes down")],
     ..MULTISTEP
 };
+
+/// The SDE types draw in every step.
+pub(super) fn stochastic(ask: &Ask<'_>) -> Result<Draws, Error> {
+    let algorithm = ask.keys.word("algorithm_type", Algorithm::WORDS)?;
+    Ok(match algorithm.is_stochastic {
+        true => Draws::EveryStep,
+        false => Draws::Needed,
+    })
+}
 
 /// diffusers refuses the clean end for the algorithms that predict noise.
 fn check_end(keys: &Keys, algorithm: Algorithm) -> Result<(), Error> {
@@ -171,6 +181,7 @@ pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
         }
         Ok(Box::new(solver.after_steps(section.before)))
     },
+    draws: stochastic,
     arguments: &[Argument::Mu, Argument::Timesteps],
     ..MULTISTEP
 };

@@ -1,7 +1,7 @@
 //! The multi-step classes, which also know one another's words.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Start, dpm_solver,
+    Argument, Class, Draws, End, Family, Quirks, Start, dpm_solver,
     groups::{
         BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE,
         THRESHOLD, ZERO_SNR,
@@ -35,6 +35,7 @@ pub(super) const MULTISTEP: Class = Class {
         false => steps::plain(ask),
     },
     solver: dpm_solver::dpm_solver,
+    draws: |_| Ok(Draws::Needed),
     network: Network::plain_or_flow,
     keeps_noise: |_| Ok(None),
     start: Start::Root,
@@ -216,6 +217,7 @@ pub(super) const SA_SOLVER: Class = Class {
             None => solver.with_tau(0.0)?,
         }))
     },
+    draws: |_| Ok(Draws::EveryStep),
     arguments: &[],
     refused: &[("tau_func", "null: a function is no value of a file")],
     ..MULTISTEP

@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use ndarray::{Array, Dimension};
 
-use super::{cephes, mt19937::Mt19937, sweep};
+use super::{cephes, discard, mt19937::Mt19937, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one},
@@ -32,9 +32,14 @@ use crate::{
 /// from torch with it by up to 3e-6 in f32 ([what was measured](crate::docs::precision#seeds-that-travel)).
 ///
 /// A tensor that torch draws in half precision is the rounded f32 one, if it has fewer than 16 numbers or a
-/// multiple of 16. A list of generators in diffusers is one source for each item, each with its item as
-/// an array of batch 1. DPMSolverMultistepScheduler of diffusers 0.42 draws in float64 for any sample: draw the
-/// start as an f32 array, and run on it made f64.
+/// multiple of 16. Runs of half precision draw in f32 here ([`Run`](crate::Run) keeps their state so), as
+/// DPMSolverMultistep and the stochastic flows of diffusers do; its other schedulers draw in the type of the
+/// sample. A list of generators in diffusers is one source for each item, each with its item as an array of
+/// batch 1.
+///
+/// diffusers draws also where it makes nothing of the numbers. Plans of its scheduler files make these draws
+/// too ([`NoiseSource::discard`]), so that a seed gives the same sample, and the next run of the same
+/// generator the same next one.
 ///
 /// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
 /// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
@@ -100,6 +105,16 @@ impl TorchCpu {
     /// The next draw, `torch.randn(out.len(), dtype=torch.float64)`.
     pub fn fill_f64(&mut self, out: &mut [f64]) {
         self.fill(out, unit_f64, pair_f64, |z| z);
+    }
+
+    fn try_fill_f32(&mut self, out: &mut [f32]) -> Result<(), Error> {
+        self.fill_f32(out);
+        Ok(())
+    }
+
+    fn try_fill_f64(&mut self, out: &mut [f64]) -> Result<(), Error> {
+        self.fill_f64(out);
+        Ok(())
     }
 
     fn fill<T>(
@@ -187,14 +202,11 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
         scale: Scale<'_, Array<A, D>>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        let fill_f32 = |it: &mut Self, z: &mut [f32]| {
-            it.fill_f32(z);
-            Ok(())
-        };
-        let fill_f64 = |it: &mut Self, z: &mut [f64]| {
-            it.fill_f64(z);
-            Ok(())
-        };
+        let (fill_f32, fill_f64) = (Self::try_fill_f32, Self::try_fill_f64);
         sweep(self, states, fixed, assignments, scale, fill_f32, fill_f64)
+    }
+
+    fn discard(&mut self, like: &Array<A, D>) -> Result<(), Error> {
+        discard(self, like, Self::try_fill_f32, Self::try_fill_f64)
     }
 }

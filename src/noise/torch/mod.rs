@@ -52,6 +52,19 @@ fn sweep<A: Real, D: Dimension, G: Clone>(
     Ok(finite)
 }
 
+/// A draw of a generator for an array like this, which nobody gets.
+fn discard<A: Real, D: Dimension, G>(
+    generator: &mut G,
+    like: &Array<A, D>,
+    fill_f32: impl Fn(&mut G, &mut [f32]) -> Result<(), Error>,
+    fill_f64: impl Fn(&mut G, &mut [f64]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    match A::Wide::IS_DOUBLE {
+        true => fill_f64(generator, &mut vec![0.0; like.len()]),
+        false => fill_f32(generator, &mut vec![0.0; like.len()]),
+    }
+}
+
 /// The numbers of a draw, one for each element, in logical order.
 struct Drawn(Vec<f64>);
 
