@@ -296,10 +296,13 @@ fn within(sampler: Sampler, schedule: &Discrete, budget: usize) -> Option<Plan<S
     }
     let plans = (1..=budget).rev().map(|n| sampler.plan(schedule, n).ok());
     let plan = plans.flatten().find(|plan| plan.evaluations() <= budget)?;
+    Some(plan).filter(|plan| !draws(plan))
+}
+
+fn draws(plan: &Plan<Step>) -> bool {
     let stages = plan.stages().iter().map(|planned| &planned.stage);
     let mut updates = stages.flat_map(|stage| [&stage.renoise, &stage.commit, &stage.trial]);
-    let draws = updates.any(|update| update.as_ref().is_some_and(|u| u.noise.draws()));
-    (!draws).then_some(plan)
+    updates.any(|update| update.as_ref().is_some_and(|update| update.noise.draws()))
 }
 
 /// The mean and the covariance of the digits of each class.
