@@ -125,8 +125,8 @@ impl SchedulerConfig {
     ///
     /// The run starts from data brought to the level of the first of them. What counts the steps of a run
     /// counts all `n`: lower orders at the end, the blocks of single-step solvers, churn. How many steps a
-    /// strength stands for, [`steps_of_strength`](crate::grid::steps_of_strength) and
-    /// [`steps_of_strength_up`](crate::grid::steps_of_strength_up) say.
+    /// strength stands for, [`steps_of_strength`] and
+    /// [`steps_of_strength_up`] say.
     ///
     /// # Errors
     ///

@@ -54,6 +54,9 @@ impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
     }
 }
 
+// The distributions are those that ndarray-rand knows: a version of another would fail to build here.
+const _: fn(ndarray_rand::rand_distr::StandardNormal) -> StandardNormal = |same| same;
+
 /// One stream across all items: numbers depend on the batch before them.
 struct FromRng<'a, R>(&'a mut R);
 

@@ -1,12 +1,12 @@
 //! What a tensor type offers so that everything else works on it.
 
 mod array;
+mod box_muller;
 mod keeping;
 mod kernel;
 mod real;
 mod slices;
 mod sweep;
-#[cfg(feature = "rayon")]
 mod threads;
 
 use crate::Error;

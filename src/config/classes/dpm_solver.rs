@@ -1,23 +1,55 @@
-//! The classes of DPM-Solver.
+//! The classes of DPM-Solver, and what all multi-step classes share.
 
 use super::{
-    Argument, Class, Draws, Quirks, Section, Solver,
+    Argument, Class, Draws, End, Family, Quirks, Section, Solver, Start,
     groups::{
-        BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE,
-        THRESHOLD, ZERO_SNR,
+        BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL,
+        FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
     },
-    multistep::{LONG, MULTISTEP, order},
 };
 use crate::{
     Error,
     config::{
         defaults::Default::{Flag, Number, Word},
-        grid::{Ask, upwards},
+        grid::{Ask, flow, steps, upwards},
         keys::Keys,
+        network::Network,
+        schedule::Kind,
         words::{Algorithm, FINAL_SIGMAS, Words},
     },
     solver::{Coordinates, DpmSolver, NodeBlocks},
 };
+
+/// What they and the other multi-step classes share.
+pub(super) const MULTISTEP: Class = Class {
+    name: "",
+    keys: &[],
+    betas: BETA_SCHEDULES,
+    network_time: "a whole step",
+    schedule: Kind::steps_or_flow,
+    spacing: Family::Multistep,
+    end: End::FinalSigmas,
+    quirks: Quirks::NONE,
+    grid: |ask| match ask.keys.is_flow()? {
+        true => flow::multistep(ask),
+        false => steps::plain(ask),
+    },
+    solver: dpm_solver,
+    draws: |_| Ok(Draws::Needed),
+    network: Network::plain_or_flow,
+    keeps_noise: |_| Ok(None),
+    start: Start::Root,
+    arguments: &[Argument::Mu],
+    refused: &[],
+    idle: &[],
+};
+
+/// Runs of so many steps have no lower orders at their end.
+pub(super) const LONG: usize = 15;
+
+pub(super) fn order(keys: &Keys) -> Result<usize, Error> {
+    keys.count_in("solver_order", 1..=3)
+}
 
 /// Whether a slope is integrated exactly, by `solver_type`; words of other classes mean midpoint.
 const SLOPES: Words<bool> = &[
