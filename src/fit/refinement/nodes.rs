@@ -9,6 +9,9 @@ use crate::{
     state::{Kept, State},
 };
 
+/// A grid with the fit on it.
+type Placed<V, T> = (Grid<T>, Student<V, T>);
+
 /// The inner nodes of a grid.
 pub(super) struct Nodes<'a, V: State, S: NoiseSchedule + ?Sized, R: ?Sized, D: ?Sized> {
     pub fit: &'a Fit,
@@ -28,10 +31,7 @@ where
     D: Denoiser<V, S::Time> + ?Sized,
 {
     /// A fit on this grid.
-    pub(super) fn at(
-        &mut self,
-        grid: Grid<S::Time>,
-    ) -> Result<(Grid<S::Time>, Student<V, S::Time>), Error> {
+    pub(super) fn at(&mut self, grid: Grid<S::Time>) -> Result<Placed<V, S::Time>, Error> {
         let base = Plan::new(self.schedule, &grid, self.solver)?;
         let student = self.fit.student(&base, self.lesson, &mut self.network)?;
         Ok((grid, student))
@@ -82,7 +82,7 @@ where
     R: ReverseStep + ?Sized,
     D: Denoiser<V, S::Time> + ?Sized,
 {
-    type Point = (Grid<S::Time>, Student<V, S::Time>);
+    type Point = Placed<V, S::Time>;
 
     fn end<'a>(&self, (_, student): &'a Self::Point) -> Result<&'a Kept<V>, Error> {
         student.walk.last()
