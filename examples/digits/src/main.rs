@@ -150,16 +150,10 @@ fn run(options: &Options) -> Outcome<()> {
         )?;
     }
     if options.fit {
-        let other = trained_with(options, &schedule, &train, options.seed + 1)?;
-        let found = fit::report(
-            &options.out,
-            &network,
-            &other,
-            &schedule,
-            &train,
-            options.seed,
-        )?;
+        let found = fit::report(&options.out, &network, &schedule, &train, options.seed)?;
         fit::pictures(&options.out, &found)?;
+        let other = trained_with(options, &schedule, &train, options.seed + 1)?;
+        fit::transfers(&found, &network, &other, &schedule, options.seed)?;
     }
     println!("\nthe pictures are in {}", options.out.display());
     Ok(())
