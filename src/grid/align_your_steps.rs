@@ -10,8 +10,8 @@ use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
 ///
 /// The algorithm, for a network of your own: [`StepErrors::kl_bound`](crate::fit::StepErrors::kl_bound).
 ///
-/// Source: Align Your Steps: Optimizing Sampling Schedules in Diffusion Models, Sabour, Fidler,
-/// Kreis, 2024.
+/// [Source](crate::docs::papers): Align Your Steps: Optimizing Sampling Schedules in Diffusion Models,
+/// Sabour, Fidler, Kreis, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, grid::AlignYourSteps, schedule::Discrete};

@@ -23,8 +23,8 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// For a network of your own: [`StepErrors`](crate::fit::StepErrors).
     ///
-    /// Source: On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen, Zhou, Wang, Shen,
-    /// Lyu, 2024.
+    /// [Source](crate::docs::papers): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen,
+    /// Zhou, Wang, Shen, Lyu, 2024.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};

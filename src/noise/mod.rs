@@ -25,11 +25,11 @@ pub use torch::{TorchCpu, TorchCuda};
 /// How strong the noise is.
 #[derive(Debug)]
 pub enum Scale<'a, V> {
-    /// One deviation for all.
+    /// One standard deviation for all.
     Same(f64),
-    /// One deviation per batch item.
+    /// One standard deviation per batch item.
     PerItem(&'a [f64]),
-    /// One deviation per element.
+    /// One standard deviation per element.
     PerElement(&'a V),
 }
 
@@ -132,6 +132,22 @@ pub trait NoiseSource<V> {
     }
 }
 
+/// [`NoiseSource::add`] of a source for arrays that makes its numbers in sweeps.
+macro_rules! add_in_a_sweep {
+    () => {
+        fn add(
+            &mut self,
+            x: &mut Array<A, D>,
+            scale: Scale<'_, Array<A, D>>,
+            over: Option<Interval>,
+        ) -> Result<(), Error> {
+            let one = $crate::noise::one();
+            self.sweep(&mut [x], &[], &[one], scale, over).map(|_| ())
+        }
+    };
+}
+use add_in_a_sweep;
+
 /// The assignment that only adds noise.
 fn one() -> Assignment<'static> {
     Assignment::new(0, 1.0, &[]).with_noise(true)
@@ -187,7 +203,7 @@ impl<A> Clone for Deviation<'_, A> {
 
 impl<A> Copy for Deviation<'_, A> {}
 
-/// The numbers of a stream with their deviations.
+/// The numbers of a stream with their standard deviations.
 struct Scaled<'a, A, S> {
     stream: S,
     deviation: Deviation<'a, A>,

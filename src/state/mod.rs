@@ -120,7 +120,7 @@ pub trait State: Clone {
     /// As the tensor library has them.
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error>;
 
-    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a deviation.
+    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a standard deviation.
     ///
     /// # Errors
     ///

@@ -14,15 +14,15 @@ use gaussian_diffusion::{
     schedule::Discrete,
     solver::{Coordinates, Ddim, DpmSolver, ExponentialAdams},
 };
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Slice};
 
 use crate::{
     Outcome,
     asked::{Asked, Sampled},
+    chart::{Axis, Chart, Curve, Scale, Stroke},
     data::{CLASSES, Digits, PIXELS},
     network::{Class, Network},
-    picture,
-    plot::{self, Curve},
+    picture::{self, Gallery},
 };
 
 pub const BUDGETS: [usize; 5] = [4, 5, 6, 8, 10];
@@ -224,7 +224,7 @@ pub fn report(
 
 fn ten(drawn: Array2<f32>) -> Array2<f32> {
     drawn
-        .slice_axis(Axis(0), ndarray::Slice::from(..CLASSES))
+        .slice_axis(ndarray::Axis(0), Slice::from(..CLASSES))
         .to_owned()
 }
 
@@ -374,43 +374,41 @@ pub fn transfers(
 }
 
 /// Draws the errors against the evaluations, and the ten digits.
-pub fn pictures(folder: &Path, report: &Report) -> Outcome<()> {
-    let row = |name: &str| report.rows.iter().find(|row| row.name.starts_with(name));
+pub fn pictures(gallery: &mut Gallery, report: &Report) -> Outcome<()> {
+    let row = |name: &&str| report.rows.iter().find(|row| row.name.starts_with(*name));
     let shown = [
         "best of",
         "DPM++ 2M,",
         "fitted, least sum of",
         "fitted to a Gaussian",
     ];
-    let curves = shown.into_iter().filter_map(row).map(|row| Curve {
-        name: row.name.clone(),
-        points: BUDGETS
-            .iter()
-            .map(|n| *n as f64)
-            .zip(row.errors.iter().copied())
-            .collect(),
-        marks: vec![String::new(); BUDGETS.len()],
-    });
-    let x = plot::Axis {
-        label: "evaluations",
-        ticks: BUDGETS.iter().map(|n| *n as f64).collect(),
-        logarithmic: true,
-    };
-    let y = plot::Axis {
-        label: "distance of a pixel from the exact flow, root mean square",
-        ticks: vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.2],
-        logarithmic: true,
-    };
-    plot::write(
-        &folder.join("fitted.png"),
-        &x,
-        &y,
-        &curves.collect::<Vec<_>>(),
-    )?;
-    let rows: Vec<Vec<_>> = report
-        .digits
+    let curves = shown
         .iter()
-        .map(|(_, digits)| digits.rows().into_iter().collect())
-        .collect();
-    picture::write(&folder.join("fitted_digits.png"), &rows)
+        .filter_map(row)
+        .enumerate()
+        .map(|(colour, row)| {
+            let places = BUDGETS.iter().map(|n| *n as f64);
+            let points = places.zip(row.errors.iter().copied()).collect();
+            Curve::new(&row.name, colour, Stroke::Both, points)
+        });
+    let chart = Chart {
+        title: "Distance from the exact flow".to_owned(),
+        x: Axis::log("network evaluations", Scale::Log2, 4.0, 16.0),
+        y: Axis::log("root mean square of a pixel", Scale::Log10, 1e-3, 1.0),
+        curves: curves.collect(),
+        left: 76,
+    };
+    gallery.add(
+        "fitted",
+        "distance from the exact flow against evaluations",
+        &chart.svg(420)?,
+    )?;
+    let rows = report.digits.iter();
+    let rows = rows.map(|(name, digits)| picture::row(name.clone(), digits.rows()));
+    let title = "Ten digits by few evaluations and by the exact flow";
+    gallery.add(
+        "fitted_digits",
+        "ten digits by the best named sampler, by a fitted one and by the exact flow",
+        &picture::sheet(title, &rows.collect::<Vec<_>>())?,
+    )
 }

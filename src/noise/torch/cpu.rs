@@ -7,7 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{cephes, discard, mt19937::Mt19937, sweep};
 use crate::{
     Error,
-    noise::{Interval, NoiseSource, Scale, one},
+    noise::{Interval, NoiseSource, Scale, add_in_a_sweep},
     state::{Assignment, Real},
 };
 
@@ -41,9 +41,9 @@ use crate::{
 /// too ([`NoiseSource::discard`]), so that a seed gives the same sample, and the next run of the same
 /// generator the same next one.
 ///
-/// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
-/// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
-/// Box, Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
+/// [Source](crate::docs::papers): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random
+/// Number Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates, Box,
+/// Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 ///
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCpu};
@@ -185,14 +185,7 @@ fn pair_f64(&u: &f64, &v: &f64) -> [f64; 2] {
 }
 
 impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

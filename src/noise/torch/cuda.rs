@@ -7,7 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{discard, sweep};
 use crate::{
     Error,
-    noise::{Interval, NoiseSource, Scale, one, philox::philox},
+    noise::{Interval, NoiseSource, Scale, add_in_a_sweep, philox::philox},
     state::{Assignment, Real},
 };
 
@@ -52,8 +52,8 @@ use crate::{
 /// an H100, to the four digits printed; in f64 nothing of a GPU was found to compare with
 /// ([what was verified](crate::docs::precision#seeds-that-travel)).
 ///
-/// Source: Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011; PyTorch,
-/// `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.
+/// [Source](crate::docs::papers): Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw,
+/// 2011; PyTorch, `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.
 ///
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCuda};
@@ -198,14 +198,7 @@ fn normals_f64([a, b, c, d]: [u32; 4]) -> [f64; 2] {
 }
 
 impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCuda {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,
