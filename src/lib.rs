@@ -131,6 +131,9 @@ pub mod docs {
     #[doc = include_str!("../docs/images/why.md")]
     #[doc = include_str!("../docs/images/why_fields.md")]
     #[doc = include_str!("../docs/images/why_pixels.md")]
+    #[doc = include_str!("../docs/images/digits_ways.md")]
+    #[doc = include_str!("../docs/images/digits_noise.md")]
+    #[doc = include_str!("../docs/images/digits_quality.md")]
     #[doc = include_str!("../docs/why.md")]
     pub mod why {}
     #[doc = include_str!("../docs/links.md")]

@@ -88,7 +88,7 @@ const PICTURES: [Picture; 12] = [
 
 /// Those of digits, which `cargo run --release -p digits -- --why` takes minutes to draw. They are kept
 /// as they were drawn, and only their definitions are made here.
-const OF_DIGITS: [&str; 1] = ["digits"];
+const OF_DIGITS: [&str; 4] = ["digits", "digits_ways", "digits_noise", "digits_quality"];
 
 /// The files by their names: each picture, and what defines it for a page that has no other file.
 fn files() -> Outcome<Vec<(String, String)>> {

@@ -2,6 +2,7 @@
 
 mod array;
 mod box_muller;
+mod exp;
 mod keeping;
 mod kernel;
 mod real;

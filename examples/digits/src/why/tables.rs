@@ -8,14 +8,20 @@ use super::{
 };
 use crate::measure::diversity;
 
-/// A table for each measure: a row for each number of evaluations, a column for each way.
+/// A table for each measure: a row for each number of evaluations, a column for each way that has several.
 pub fn quality(scores: &[Scores], measures: &[Measure]) {
     for measure in measures {
-        println!(
+        print!(
             "\n{}; of real digits {}",
             measure.title,
             cell(measure, measure.real)
         );
+        let (once, scores): (Vec<_>, Vec<_>) = scores.iter().partition(|way| way.found.len() == 1);
+        for way in once {
+            let found = way.found.iter().map(|(_, found)| (measure.of)(found));
+            found.for_each(|value| print!(", of {} {}", way.name, cell(measure, value)));
+        }
+        println!();
         let names = scores.iter().map(|way| format!(" {} |", way.name));
         println!("| evaluations |{}", names.collect::<String>());
         println!("|--:|{}", "--:|".repeat(scores.len()));
@@ -30,7 +36,6 @@ pub fn quality(scores: &[Scores], measures: &[Measure]) {
     }
     println!(
         "
-regression    the network says the digit of a class at once; more evaluations say the same
 orders        1 evaluation draws all pixels at once, 64 one after the other
 all           pixels are rounded to the 17 grey levels of the data"
     );

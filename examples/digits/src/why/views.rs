@@ -31,8 +31,8 @@ const SHOWN: [(&str, usize); 11] = [
 pub fn quality(scores: &[Scores], measures: &[Measure]) -> Outcome<String> {
     let axes = [
         Axis::linear("told apart, %", 40.0, 100.0, 7),
-        Axis::linear("class, %", 0.0, 100.0, 6),
-        Axis::log("Frechet", Scale::Log10, 0.1, 100.0),
+        Axis::linear("class, %", 80.0, 100.0, 5),
+        Axis::log("Frechet", Scale::Log10, 0.1, 10.0),
     ];
     let mut charts = Vec::new();
     for (y, measure) in axes.into_iter().zip(measures) {
