@@ -25,7 +25,10 @@ pub fn events(
 pub fn changes(register: Arc<Register>, only: Option<u64>) -> impl Stream<Item = Vec<View>> {
     let start = (register.watch(), register, 0, false);
     stream::unfold(start, move |(mut watch, register, seen, over)| async move {
-        while !over {
+        if over {
+            return None;
+        }
+        loop {
             // Looked at before the jobs, so that a change between the two is seen next time.
             let open = watch.borrow_and_update().is_some();
             let (now, views) = register.since(seen, only);
@@ -34,10 +37,9 @@ pub fn changes(register: Arc<Register>, only: Option<u64>) -> impl Stream<Item =
                 return Some((views, (watch, register, now, over)));
             }
             if !open {
-                break;
+                return None;
             }
             watch.changed().await.ok()?;
         }
-        None
     })
 }
