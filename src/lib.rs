@@ -127,6 +127,8 @@ pub mod docs {
     #[doc = include_str!("../docs/images/guidance.md")]
     #[doc = include_str!("../docs/guidance.md")]
     pub mod guidance {}
+    #[doc = include_str!("../docs/stable-diffusion.md")]
+    pub mod stable_diffusion {}
     #[doc = include_str!("../docs/precision.md")]
     pub mod precision {}
     #[doc = include_str!("../docs/speed.md")]
