@@ -265,8 +265,8 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Between the evaluations of a step, where diffusers keeps known parts at the level to which the step goes,
-    /// also if it asks on the way.
+    /// Between the evaluations of a step, where diffusers gives known parts the noise of the level to which the
+    /// step goes, also where the network is asked on the way.
     fn paste_within<T: Copy + Debug>(
         &mut self,
         run: &mut Run<'_, Batch, T>,
@@ -276,8 +276,10 @@ impl Drive<'_> {
             return Ok(());
         };
         run.edit(&mut |x: &mut Batch, mut at: StepEnd| {
+            let alpha = at.level.alpha();
+            at.level = NoiseLevel::new(alpha, alpha * to.noise_to_signal())?;
             // No longer the start, which is left alone.
-            (at.step, at.level) = (at.step.max(1), to);
+            at.step = at.step.max(1);
             paste.edit(x, at)
         })?;
         Ok(())

@@ -136,7 +136,12 @@ pub(super) fn read_header(
         };
         entries.insert(name, entry);
     }
-    Ok(metadata.metadata().iter().flatten().map(|(key, text)| (key.clone(), text.clone())).collect())
+    Ok(metadata
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(key, text)| (key.clone(), text.clone()))
+        .collect())
 }
 
 pub(super) fn refuse_pickle(path: &Path) -> Box<dyn std::error::Error + Send + Sync> {
