@@ -4,7 +4,9 @@ use std::{f64::consts::FRAC_PI_2, ops::Range};
 
 use ndarray::{Array, Dimension};
 
-use super::{Interval, NoiseSource, Scale, SeededNoise, Stream, keyed::Keyed, one, sweep_stream};
+use super::{
+    Interval, NoiseSource, Scale, SeededNoise, Stream, add_in_a_sweep, keyed::Keyed, sweep_stream,
+};
 use crate::{
     Error, NoiseLevel,
     state::{Assignment, NOISE_BLOCK, Real, Wide},
@@ -58,14 +60,7 @@ impl BrownianPath {
 }
 
 impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

@@ -3,9 +3,9 @@
 use ndarray::{Array, Dimension};
 
 use super::{
-    Interval, NoiseSource, Scale,
+    Interval, NoiseSource, Scale, add_in_a_sweep,
     keyed::{Keyed, Keys},
-    one, sweep_stream,
+    sweep_stream,
 };
 use crate::{
     Error,
@@ -111,14 +111,7 @@ impl SeededNoise {
 }
 
 impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for SeededNoise {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

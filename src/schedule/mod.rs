@@ -19,6 +19,7 @@ mod log_snr_linear;
 mod rectified_flow;
 mod respacing;
 mod shifted;
+mod shortened;
 mod tables;
 mod ve_geometric;
 mod vp_linear;

@@ -145,16 +145,7 @@ impl<S: ReverseStep> Ancestral<S> {
         })
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 
     /// Never goes below the end of the run, as DPM-Solver-fast of k-diffusion does.
     #[must_use]

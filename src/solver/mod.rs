@@ -54,6 +54,7 @@ mod interpolation;
 mod langevin;
 mod linear_multistep;
 mod node_blocks;
+mod options;
 mod pndm;
 mod runge_kutta;
 mod sa_solver;

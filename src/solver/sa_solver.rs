@@ -127,36 +127,19 @@ impl SaSolver {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 
-    /// Lowers the orders to the number of steps left, the step to the data not among them: the last step
-    /// before it has predictor and corrector of order 1.
-    ///
-    /// The corrector of the last step to another end has order 2.
-    #[doc(alias("lower_order_final"))]
-    #[must_use]
-    pub fn with_lower_final_orders(mut self) -> Self {
-        self.ending.lowers = true;
-        self
-    }
-
-    /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
-    /// and the last step is corrected like the others.
-    ///
-    /// The empty step counts where orders are lowered. A run to the data has none.
-    #[must_use]
-    pub fn with_empty_last_step(mut self) -> Self {
-        self.ending.empty_step = true;
-        self
+    super::options::ending! {
+        /// Lowers the orders to the number of steps left, the step to the data not among them: the last step
+        /// before it has predictor and corrector of order 1.
+        ///
+        /// The corrector of the last step to another end has order 2.
+        lowers;
+        /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
+        /// and the last step is corrected like the others.
+        ///
+        /// The empty step counts where orders are lowered. A run to the data has none.
+        empty_step;
     }
 
     /// Asks the network again once a state is corrected: predict, evaluate, correct, evaluate.

@@ -7,7 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{cephes, discard, mt19937::Mt19937, sweep};
 use crate::{
     Error,
-    noise::{Interval, NoiseSource, Scale, one},
+    noise::{Interval, NoiseSource, Scale, add_in_a_sweep},
     state::{Assignment, Real},
 };
 
@@ -185,14 +185,7 @@ fn pair_f64(&u: &f64, &v: &f64) -> [f64; 2] {
 }
 
 impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

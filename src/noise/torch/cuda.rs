@@ -7,7 +7,7 @@ use ndarray::{Array, Dimension};
 use super::{discard, sweep};
 use crate::{
     Error,
-    noise::{Interval, NoiseSource, Scale, one, philox::philox},
+    noise::{Interval, NoiseSource, Scale, add_in_a_sweep, philox::philox},
     state::{Assignment, Real},
 };
 
@@ -198,14 +198,7 @@ fn normals_f64([a, b, c, d]: [u32; 4]) -> [f64; 2] {
 }
 
 impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCuda {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,
