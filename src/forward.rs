@@ -41,7 +41,7 @@ pub struct Gaussian<V> {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 pub trait ForwardProcess: NoiseSchedule {
-    /// `q(x_t | x_0)`: mean `alpha_t x_0`, deviation `sigma_t`.
+    /// `q(x_t | x_0)`: mean `alpha_t x_0`, standard deviation `sigma_t`.
     ///
     /// # Errors
     ///
@@ -392,7 +392,7 @@ impl PosteriorCoefficients {
         Ok(mean)
     }
 
-    /// A sample of the posterior for these two; draws nothing where the deviation is 0.
+    /// A sample of the posterior for these two; draws nothing where the standard deviation is 0.
     ///
     /// # Errors
     ///

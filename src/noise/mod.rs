@@ -25,11 +25,11 @@ pub use torch::{TorchCpu, TorchCuda};
 /// How strong the noise is.
 #[derive(Debug)]
 pub enum Scale<'a, V> {
-    /// One deviation for all.
+    /// One standard deviation for all.
     Same(f64),
-    /// One deviation per batch item.
+    /// One standard deviation per batch item.
     PerItem(&'a [f64]),
-    /// One deviation per element.
+    /// One standard deviation per element.
     PerElement(&'a V),
 }
 
@@ -203,7 +203,7 @@ impl<A> Clone for Deviation<'_, A> {
 
 impl<A> Copy for Deviation<'_, A> {}
 
-/// The numbers of a stream with their deviations.
+/// The numbers of a stream with their standard deviations.
 struct Scaled<'a, A, S> {
     stream: S,
     deviation: Deviation<'a, A>,

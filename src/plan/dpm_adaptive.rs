@@ -30,8 +30,8 @@ use crate::{
 ///
 /// Each step is a [`Plan`] of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
 ///
-/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of k-diffusion,
-/// Crowson, 2022.
+/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of
+/// k-diffusion, Crowson, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm, solver::DpmAdaptive};
@@ -44,7 +44,7 @@ use crate::{
 /// });
 /// let solver = DpmAdaptive::new(3)?.with_tolerances(1e-6, 1e-6)?;
 /// let (x, report) = solver.sample(&schedule, from, to, array![80.0], &mut net, &mut SeededNoise::new(0))?;
-/// // One deviation from the mean stays one deviation from it.
+/// // One standard deviation from the mean stays one standard deviation from it.
 /// assert!((x[0] - 0.5 * (1.0_f64 + 4.0 * 1e-4).sqrt()).abs() < 1e-4);
 /// assert_eq!(report.evaluations, 3 * (report.accepted + report.rejected));
 /// # Ok::<(), gaussian_diffusion::Error>(())

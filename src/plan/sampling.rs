@@ -61,7 +61,7 @@ where
 }
 
 impl<T: Copy + Debug> Plan<T> {
-    /// Where a run starts: `N(0, (alpha^2 + sigma^2) I)` at the first level, the law of noised data
+    /// Where a run starts: `N(0, (alpha^2 + sigma^2) I)` at the first level, the distribution of noised data
     /// of mean 0 and variance 1.
     ///
     /// On variance-preserving schedules, and at the zero-SNR end of flows, that is `N(0, I)`. On
@@ -81,7 +81,7 @@ impl<T: Copy + Debug> Plan<T> {
         start_of(shape, self.prior_std(), noise)
     }
 
-    /// The deviation of [`prior`](Self::prior), for tensors of other types.
+    /// The standard deviation of [`prior`](Self::prior), for tensors of other types.
     pub fn prior_std(&self) -> f64 {
         let start = self.start();
         start.alpha().hypot(start.sigma())

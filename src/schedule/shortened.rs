@@ -18,8 +18,8 @@ impl Discrete {
     ///
     /// If there is only one step: its first and last value cannot both be kept.
     ///
-    /// Source: Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li, Yang,
-    /// 2024, algorithm 1.
+    /// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
+    /// Li, Yang, 2024, algorithm 1.
     #[doc(alias("rescale_betas_zero_snr"))]
     pub fn zero_terminal_snr(&self) -> Result<Self, Error> {
         let count = self.len();
@@ -44,13 +44,14 @@ impl Discrete {
     /// The process on a subsequence of the steps: same marginals, fewer and longer steps.
     ///
     /// The betas are `1 - alpha_bar_t / alpha_bar_s` of kept neighbours. Steps of the result count
-    /// from 0 again; a network is [given](NoiseSchedule::network_time) the original ones.
+    /// from 0 again; a network is [given](crate::NoiseSchedule::network_time) the original ones.
     ///
     /// # Errors
     ///
     /// If the respacing is for another number of steps.
     ///
-    /// Source: Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021, section 4.
+    /// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal,
+    /// 2021, section 4.
     ///
     /// ```
     /// use gaussian_diffusion::{Step, schedule::{Discrete, NoiseSchedule, Respacing}};
@@ -100,7 +101,7 @@ impl Discrete {
     ///
     /// If no step is left.
     ///
-    /// Source: DPM-Solver, Lu et al., 2022, where half of it is -5.1.
+    /// [Source](crate::docs::papers): DPM-Solver, Lu et al., 2022, where half of it is -5.1.
     ///
     /// ```
     /// use gaussian_diffusion::{LogSnr, schedule::Discrete};

@@ -76,8 +76,8 @@ impl Descent {
 /// [`SingleStep::plus_plus`](super::SingleStep::plus_plus) of order 2 DPM++ 2S a; with
 /// [`Descent::Flow`] their forms for rectified flows.
 ///
-/// Sources: the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit Models, Song, Meng,
-/// Ermon, 2020.
+/// [Sources](crate::docs::papers): the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit
+/// Models, Song, Meng, Ermon, 2020.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::{Ancestral, RungeKutta}};
@@ -196,7 +196,7 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     }
 
     /// That of the inner solver: the noise is drawn from the forward process itself, so that an exact
-    /// inner step would give the exact law.
+    /// inner step would give the exact distribution.
     fn order(&self) -> u32 {
         self.inner.order()
     }

@@ -17,8 +17,8 @@ use crate::{Error, NoiseLevel, UpdateNoise};
 ///
 /// where `p` goes through the last data predictions in `rho`. The integrals are taken by quadrature.
 ///
-/// Source: Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion Models, Cui,
-/// Zhang, Lu, Liao, 2023.
+/// [Source](crate::docs::papers): Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion
+/// Models, Cui, Zhang, Lu, Liao, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::ErSde};

@@ -3,7 +3,7 @@
 /// Of a solver with a factor of its noise.
 macro_rules! noise_factor {
     () => {
-        /// Multiplies the noise; anything but 1 changes the law of the result.
+        /// Multiplies the noise; anything but 1 changes the distribution of the result.
         ///
         /// # Errors
         ///

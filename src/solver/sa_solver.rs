@@ -28,8 +28,8 @@ use crate::{Error, LogSnr, NoiseLevel, error::Number};
 /// These are the rules of the authors and of ComfyUI; [`with_diffusers_rules`](Self::with_diffusers_rules)
 /// has those of diffusers.
 ///
-/// Source: SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models, Xue, Yi, Luo,
-/// Zhang, Sun, Li, Ma, 2023.
+/// [Source](crate::docs::papers): SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models,
+/// Xue, Yi, Luo, Zhang, Sun, Li, Ma, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::SaSolver};
@@ -87,7 +87,7 @@ impl SaSolver {
     /// `x_s = (alpha_s / alpha_t) x_t - (1 + tau^2) alpha_s * integral of e^-lambda p + std w`
     /// with `std^2 = tau^2 sigma_s^2 (e^(2 h) - 1)`.
     ///
-    /// For `tau > 0` this does not keep the deviation of the forward process, as that of
+    /// For `tau > 0` this does not keep the standard deviation of the forward process, as that of
     /// [`DpmSolver::new`](super::DpmSolver::new).
     ///
     /// # Errors

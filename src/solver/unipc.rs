@@ -26,8 +26,8 @@ use crate::{Error, NoiseLevel};
 ///
 /// Corrected, a step has one order more than its predictor; the last one is not corrected.
 ///
-/// Source: UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models, Zhao,
-/// Bai, Rao, Zhou, Lu, 2023.
+/// [Source](crate::docs::papers): UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of
+/// Diffusion Models, Zhao, Bai, Rao, Zhou, Lu, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};

@@ -5,10 +5,11 @@ use smallvec::SmallVec;
 
 use super::{
     Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
+    exp::exp,
     slices::{Silent, Slices},
     threads::sweep,
 };
-use crate::Error;
+use crate::{Error, simd::vectorized};
 
 impl<A: Real, D: Dimension> State for Array<A, D> {
     type Keeping = Widened;
@@ -90,7 +91,17 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error> {
-        self.map_inplace(|y| *y = A::of(libm::exp(offset + scale * y.get())));
+        match self.as_slice_memory_order_mut() {
+            Some(values) => vectorized(
+                #[inline(always)]
+                || {
+                    for y in &mut *values {
+                        *y = A::of(exp(offset + scale * y.get()));
+                    }
+                },
+            ),
+            None => self.map_inplace(|y| *y = A::of(exp(offset + scale * y.get()))),
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod array;
 mod box_muller;
+mod exp;
 mod keeping;
 mod kernel;
 mod real;
@@ -120,7 +121,7 @@ pub trait State: Clone {
     /// As the tensor library has them.
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error>;
 
-    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a deviation.
+    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a standard deviation.
     ///
     /// # Errors
     ///
