@@ -62,6 +62,9 @@ mod mixture;
 pub mod sampler;
 pub mod training;
 
+// A plan made from a network.
+pub mod fit;
+
 #[cfg(feature = "serde")]
 pub mod config;
 #[cfg(feature = "serde")]
@@ -139,6 +142,9 @@ pub mod docs {
     #[doc = include_str!("../docs/images/grids.md")]
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/fitting.md")]
+    pub mod fitting {}
     #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/names.md")]
     pub mod names {}
