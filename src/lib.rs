@@ -160,6 +160,9 @@ pub mod docs {
     #[doc = include_str!("../docs/guidance.md")]
     pub mod guidance {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/stable_diffusion.md")]
+    pub mod stable_diffusion {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/comparison.md")]
     pub mod comparison {}
     #[doc = include_str!("../docs/links.md")]
