@@ -163,7 +163,9 @@ fn every_item_links_to_an_entry_of_the_papers() {
     let mut links = 0;
     for text in &all {
         for entry in between(text, "](crate::docs::papers", ')') {
-            let known = entry.strip_prefix('#').is_some_and(|id| entries.contains(id));
+            let known = entry
+                .strip_prefix('#')
+                .is_some_and(|id| entries.contains(id));
             assert!(known, "papers.md has no {entry:?}");
             links += 1;
         }
