@@ -1,9 +1,14 @@
 //! The one loop, turned inside out.
 
 mod answer;
+mod controller;
+mod dpm_adaptive;
+mod draws;
 mod drive;
 mod lent;
+mod observation;
 mod progress;
+mod sampling;
 mod saved;
 
 use std::{
@@ -21,7 +26,10 @@ use crate::{
     state::{Keeping, Kept, State},
 };
 
-pub(crate) use drive::Stop;
+pub use dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
+pub use observation::Observation;
+#[cfg(feature = "serde")]
+pub(crate) use sampling::start_of;
 pub use saved::SavedRun;
 
 /// One run of a plan: it asks, and is answered, until it has ended.

@@ -12,12 +12,14 @@ use std::ops::Range;
 use ndarray::{Array, Dimension};
 
 use crate::{
-    Error, NoiseLevel,
+    Error,
     state::{
         Assignment, NOISE_BLOCK, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with,
     },
 };
 
+#[doc(inline)]
+pub use crate::point::Interval;
 pub use brownian::BrownianPath;
 pub use seeded::SeededNoise;
 pub use torch::{TorchCpu, TorchCuda};
@@ -41,18 +43,6 @@ impl<V> Clone for Scale<'_, V> {
 }
 
 impl<V> Copy for Scale<'_, V> {}
-
-/// The two noise levels a draw of a sampler lies between.
-///
-/// Independent noise ignores it. A source that draws increments of one path needs it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Interval {
-    /// The level the step leaves.
-    pub from: NoiseLevel,
-    /// The level it reaches.
-    pub to: NoiseLevel,
-}
 
 /// Where noise comes from: [`SeededNoise`], which is keyed by seed, item and draw, or any
 /// [`rand::Rng`](crate::rand::Rng).

@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, fmt::Debug, mem};
 
-use super::answer::{PREDICTION, finite, keep, renoise};
+use super::draws::renoise;
 use crate::{
-    Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, solver::Update,
-    state::State,
+    Error, Plan, Point, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage,
+    solver::Update, state::State,
 };
 
 /// How far a run has come.
@@ -231,5 +231,28 @@ impl<V: State> Progress<V> {
             self.state.combine(1.0, &[(scale.recip(), &change)])?;
         }
         Ok(())
+    }
+}
+
+pub(super) const PREDICTION: &str = "the prediction of the network";
+
+pub(super) fn finite<T>(is_finite: bool, point: &Point<T>) -> Result<(), Error> {
+    match is_finite {
+        true => Ok(()),
+        false => Err(Error::NotFinite {
+            what: PREDICTION,
+            step: point.step,
+        }),
+    }
+}
+
+/// Copies a state into an array that is there already, if one is.
+fn keep<V: State>(place: &mut Option<V>, state: &V) -> Result<(), Error> {
+    match place {
+        Some(copy) => copy.combine(0.0, &[(1.0, state)]),
+        None => {
+            *place = Some(state.clone());
+            Ok(())
+        }
     }
 }
