@@ -67,6 +67,12 @@ pub mod config;
 #[cfg(feature = "serde")]
 mod serialized;
 
+// Tensors of other libraries.
+#[cfg(feature = "burn")]
+pub mod burn;
+#[cfg(feature = "candle")]
+pub mod candle;
+
 #[cfg(feature = "laws")]
 pub mod laws;
 
@@ -156,7 +162,7 @@ pub use parameterization::{LinearMap, Parameterization, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::{Run, SavedRun};
+pub use run::{Checks, Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]

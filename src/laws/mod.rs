@@ -11,6 +11,7 @@
 //! # Ok::<(), laws::Violation>(())
 //! ```
 
+mod elements;
 mod run;
 mod solver;
 mod state;
@@ -26,6 +27,7 @@ use crate::{
     schedule::NoiseSchedule, state::Real,
 };
 
+pub use elements::elements;
 pub use run::repeated_run;
 pub use solver::{measured_order, reverse_step};
 pub use state::state;

@@ -4,7 +4,7 @@ use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
 use smallvec::SmallVec;
 
 use super::{
-    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
+    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened, is_watched,
     slices::{Silent, Slices, sweep},
 };
 use crate::Error;
@@ -68,7 +68,13 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         fixed: &[&Self],
         assignments: &[Assignment<'_>],
     ) -> Result<bool, Error> {
-        sweep_with(states, fixed, assignments, true, &mut Silent)
+        sweep_with(
+            states,
+            fixed,
+            assignments,
+            is_watched(assignments),
+            &mut Silent,
+        )
     }
 
     fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {

@@ -2,13 +2,11 @@
 
 use std::f64::consts::TAU;
 
-use ndarray::{Array, Dimension};
-
-use super::{cephes, mt19937::Mt19937, sweep};
+use super::{Generator, cephes, mt19937::Mt19937, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one},
-    state::{Assignment, Real},
+    state::{Assignment, Elements},
 };
 
 /// The numbers of `torch.manual_seed(seed); torch.randn(shape)` on a CPU, draw after draw.
@@ -169,32 +167,31 @@ fn pair_f64(&u: &f64, &v: &f64) -> [f64; 2] {
     [radius * cos, radius * sin]
 }
 
-impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
+impl Generator for TorchCpu {
+    fn draw_f32(&mut self, out: &mut [f32]) -> Result<(), Error> {
+        self.fill_f32(out);
+        Ok(())
+    }
+
+    fn draw_f64(&mut self, out: &mut [f64]) -> Result<(), Error> {
+        self.fill_f64(out);
+        Ok(())
+    }
+}
+
+impl<V: Elements> NoiseSource<V> for TorchCpu {
+    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
         self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
     }
 
     fn sweep(
         &mut self,
-        states: &mut [&mut Array<A, D>],
-        fixed: &[&Array<A, D>],
+        states: &mut [&mut V],
+        fixed: &[&V],
         assignments: &[Assignment<'_>],
-        scale: Scale<'_, Array<A, D>>,
+        scale: Scale<'_, V>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        let fill_f32 = |it: &mut Self, z: &mut [f32]| {
-            it.fill_f32(z);
-            Ok(())
-        };
-        let fill_f64 = |it: &mut Self, z: &mut [f64]| {
-            it.fill_f64(z);
-            Ok(())
-        };
-        sweep(self, states, fixed, assignments, scale, fill_f32, fill_f64)
+        sweep(self, states, fixed, assignments, scale)
     }
 }
