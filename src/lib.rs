@@ -134,6 +134,8 @@ pub mod docs {
     #[doc = include_str!("../docs/images/guidance.md")]
     #[doc = include_str!("../docs/guidance.md")]
     pub mod guidance {}
+    #[doc = include_str!("../docs/networks.md")]
+    pub mod networks {}
     #[doc = include_str!("../docs/precision.md")]
     pub mod precision {}
     #[doc = include_str!("../docs/speed.md")]

@@ -2,12 +2,11 @@
 
 mod brownian;
 mod keyed;
+mod none;
 mod philox;
 mod rng;
 mod seeded;
 mod torch;
-#[cfg(any(feature = "candle", feature = "burn"))]
-mod wider;
 
 use crate::{
     Error, NoiseLevel,
@@ -17,6 +16,7 @@ use crate::{
 pub use crate::state::Scale;
 
 pub use brownian::BrownianPath;
+pub use none::NoNoise;
 pub use seeded::SeededNoise;
 pub use torch::{TorchCpu, TorchCuda};
 
@@ -34,6 +34,9 @@ pub struct Interval {
 
 /// Where noise comes from: [`SeededNoise`], which is keyed by seed, item and draw, or any
 /// [`rand::Rng`](crate::rand::Rng).
+///
+/// Every source of this crate fills every state that has [`Elements`]: arrays and, by way of the host, whatever can
+/// be made of a slice. A deterministic sampler takes [`NoNoise`].
 ///
 /// # Laws
 ///

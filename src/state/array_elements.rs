@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{
     Assignment, Elements, Real, State, Wide,
-    array::{check_shape, for_each_item, item_len, sweep_with},
+    array::{check_shape, check_size, for_each_item, item_len, sweep_with},
     drawn::{Deviation, Draw, Scale, Scaled},
     elements::{check_places, misshapen, quantile},
     is_watched,
@@ -118,6 +118,10 @@ impl<A: Real, D: Dimension> Elements for Array<A, D> {
                 other.shape().to_vec(),
             ));
         }
+        let mut total = first.shape().to_vec();
+        let items = parts.iter().map(|part| part.shape()[0]);
+        total[0] = items.fold(0, usize::saturating_add);
+        check_size::<A>(&total)?;
         let whole = concatenate(Axis(0), &views);
         let shape = first.shape().to_vec();
         in_dimension(whole.map_err(|_| misshapen("batch", shape.clone(), shape))?)

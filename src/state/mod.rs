@@ -11,6 +11,8 @@ mod kernel;
 mod real;
 #[cfg(any(feature = "candle", feature = "burn"))]
 mod recast;
+#[cfg(any(feature = "candle", feature = "burn"))]
+mod recast_elements;
 mod slices;
 mod sweep;
 #[cfg(feature = "rayon")]
@@ -28,8 +30,6 @@ pub use elements::Elements;
 pub(crate) use elements::{check_places, misshapen};
 pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
-#[cfg(any(feature = "candle", feature = "burn"))]
-pub(crate) use recast::inner;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub use recast::{Recast, Recasting, Wider};
 #[cfg(any(feature = "candle", feature = "burn"))]

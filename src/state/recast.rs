@@ -41,11 +41,12 @@ pub trait Recast: State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recasting {}
 
-/// A tensor that is kept in a wider type than it is shown in.
+/// A tensor that is kept in a wider type than it is shown in: what a run has of it ([`Kept`](super::Kept)), and what
+/// a source of noise of your own draws for.
 #[derive(Debug, Clone)]
 pub struct Wider<V: Recast> {
-    pub(crate) tensor: V,
-    shown: V::Type,
+    pub(super) tensor: V,
+    pub(super) shown: V::Type,
 }
 
 impl<V: Recast> Wider<V> {
@@ -57,6 +58,11 @@ impl<V: Recast> Wider<V> {
     /// The tensor as it is kept.
     pub fn tensor(&self) -> &V {
         &self.tensor
+    }
+
+    /// The same, to be changed.
+    pub fn tensor_mut(&mut self) -> &mut V {
+        &mut self.tensor
     }
 
     /// The same by value.
@@ -205,7 +211,7 @@ impl<V: Recast + ErrorNorm> ErrorNorm for Wider<V> {
 /// The tensors inside.
 type Inner<'a, V> = (SmallVec<[&'a mut V; 3]>, SmallVec<[&'a V; 8]>);
 
-pub(crate) fn inner<'a, V: Recast>(
+pub(super) fn inner<'a, V: Recast>(
     states: &'a mut [&mut Wider<V>],
     fixed: &[&'a Wider<V>],
 ) -> Inner<'a, V> {

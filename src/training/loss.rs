@@ -67,8 +67,8 @@ pub(crate) fn check_weights(items: usize, weights: &[&[f64]]) -> Result<Vec<f64>
 ///
 /// $$\ell_i=\frac1d\sum_{j=1}^d (p_{ij}-q_{ij})^2$$
 ///
-/// Summed in f64. Shape: one number per item, for a batch of any dimension; an item without elements
-/// has error 0.
+/// One number per item, for a batch of any dimension; an item without elements has error 0. Of arrays a number in
+/// f64; of tensors of candle and burn a tensor, which a gradient flows through.
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@ use crate::{
 /// A source of noise whose draws have, on top of another source's, one number common to all elements
 /// of a channel: `z + strength * c`.
 ///
-/// Channels are the second axis of an array, batch items the first. A network trained with it can
+/// Channels are the second axis of a state, batch items the first. A network trained with it can
 /// move the mean of an image, which noise that averages out does not ask of it. A draw takes two of
 /// the inner source, and the marginal variance of an element is `1 + strength^2`.
 ///
