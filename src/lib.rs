@@ -21,10 +21,11 @@
 
 // The layers, each resting on those above it.
 
-// Plain numbers: times, noise levels, errors.
+// Plain numbers: times, noise levels, errors, and loops over many.
 mod error;
 mod level;
 mod monomial;
+mod simd;
 mod time;
 
 // Formulas of levels: what a prediction means, the posterior, its variance.
@@ -42,9 +43,7 @@ pub mod plan;
 pub mod solver;
 
 // Tensors, and noise for them.
-mod box_muller;
 pub mod noise;
-mod simd;
 pub mod state;
 
 // The network's side, and the loop between it and a plan.
@@ -146,7 +145,8 @@ pub mod docs {
     pub mod papers {}
 }
 
-pub use ndarray_rand::{rand, rand_distr};
+pub use ndarray_rand::rand;
+pub use rand_distr;
 
 #[doc(inline)]
 pub use denoiser::{Denoiser, Point, Prediction};

@@ -15,12 +15,16 @@ use gaussian_diffusion::{
         Ema, EmaRule, OffsetNoise, absolute_error, huber_error, squared_error, weighted_mean,
     },
 };
-use ndarray::{Array, Array2, Array3, Array4, Dimension};
+use ndarray::{Array, Array1, Array2, Array3, Array4, Dimension};
 
 fn numbers(shape: (usize, usize, usize), which: usize) -> Array3<f64> {
     let count = shape.0 * shape.1 * shape.2;
     let number = |i: usize| (((i + 31 * which) * 2_654_435_761) % 1_000_003) as f64 / 3e5 - 1.6;
     Array::from_shape_vec(shape, (0..count).map(number).collect()).unwrap()
+}
+
+fn line_of(length: usize, which: usize) -> Array1<f64> {
+    numbers((length, 1, 1), which).into_iter().collect()
 }
 
 fn of_type(dtype: DType) -> TensorCreationOptions {
@@ -66,24 +70,13 @@ fn tensors_keep_the_laws_of_states() {
             let check = laws::elements(&x, &y, &other, tolerance);
             check.unwrap_or_else(|broken| panic!("{dtype:?}: {broken}"));
         }
-        let line = |which| tensor::<1, _>(&numbers((4, 1, 1), which).remove_axis(), dtype);
-        let short = tensor::<1, _>(&numbers((5, 1, 1), 3).remove_axis(), dtype);
+        let line = |which| tensor::<1, _>(&line_of(4, which), dtype);
+        let short = tensor::<1, _>(&line_of(5, 3), dtype);
         laws::state(&line(1), &line(2), &short, values, tolerance).unwrap();
     }
     let empty = Tensor::<2>::zeros([0, 3], of_type(DType::F32));
-    assert_eq!((empty.items(), empty.is_finite()), (0, true));
+    assert_eq!((empty.items(), State::is_finite(&empty)), (0, true));
     assert_eq!(empty.dot_items(&empty).unwrap().len(), 0);
-}
-
-/// The numbers without their last two axes.
-trait RemoveAxis {
-    fn remove_axis(self) -> ndarray::Array1<f64>;
-}
-
-impl RemoveAxis for Array3<f64> {
-    fn remove_axis(self) -> ndarray::Array1<f64> {
-        self.into_iter().collect()
-    }
 }
 
 #[test]

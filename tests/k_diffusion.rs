@@ -228,6 +228,39 @@ fn trajectories_agree_to_1e_9() {
     assert_eq!((runs, calls), (42, 442));
 }
 
+/// Gains, safety and first steps of one's own: what each of them does shows in the steps.
+#[test]
+fn controllers_agree_to_1e_9() {
+    let text = include_str!("reference/k_diffusion_controller.json");
+    let file: Value = serde_json::from_str(text).unwrap();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let bound = |key: &str| LogSnr::from_sigma(Sigma::new(number(&file[key])).unwrap());
+    for run in file["runs"].as_array().unwrap() {
+        let gains = [0, 1, 2].map(|i| number(&run["gains"][i]));
+        let solver = DpmAdaptive::new(run["order"].as_u64().unwrap() as usize)
+            .and_then(|solver| solver.with_controller(gains, number(&run["safety"])))
+            .and_then(|solver| solver.with_first_step(number(&run["first"])))
+            .unwrap();
+        let mut inner = network();
+        let mut net = predicts::with(|x: &Array2<f64>, at: Point<Sigma>| {
+            let x0 = inner.predict(&x.row(0).to_owned(), at)?.value;
+            Ok(Prediction::x0(x0.insert_axis(Axis(0))))
+        });
+        let start = list(&file["start"]).insert_axis(Axis(0));
+        let (from, to) = (bound("sigma_max"), bound("sigma_min"));
+        let mut noise = gaussian_diffusion::SeededNoise::new(0);
+        let schedule = Edm::default();
+        let (end, report) = solver
+            .sample(&schedule, from, to, start, &mut net, &mut noise)
+            .unwrap();
+        let count = |key: &str| run["info"][key].as_u64().unwrap() as usize;
+        let found = (report.evaluations, report.accepted, report.rejected);
+        assert_eq!(found, (count("nfe"), count("n_accept"), count("n_reject")));
+        let off = off(&end.row(0).to_owned(), &run["final"]);
+        assert!(off <= 1e-9, "{run}: {off:e}");
+    }
+}
+
 /// The steps too: their number, and which were tried in vain.
 #[test]
 fn adaptive_runs_agree_to_1e_9() {

@@ -626,7 +626,8 @@ fn what_works_on_arrays_works_on_another_tensor() {
             for (a, b) in array.iter().zip(&other.data) {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");
             }
-            let kept = array.iter().zip(&batch(4)).zip(&weights);
+            let known = batch(4);
+            let kept = array.iter().zip(&known).zip(&weights);
             assert!(
                 kept.filter(|(_, w)| **w == 1.0)
                     .all(|((x, known), _)| x == known)

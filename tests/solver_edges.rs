@@ -10,8 +10,8 @@ use gaussian_diffusion::{
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
         Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        EulerMaruyama, ExponentialAdams, Langevin, LinearMultistep, NodeBlocks, Pndm, RungeKutta,
-        SaSolver, SingleStep, UniPc,
+        EulerMaruyama, ExponentialAdams, FinalMean, Langevin, LinearMultistep, NodeBlocks, Pndm,
+        RungeKutta, SaSolver, SingleStep, UniPc,
     },
 };
 use ndarray::Array2;
@@ -399,4 +399,122 @@ fn brownian_paths_serve_all() {
         }
     }
     assert!(NoiseLevel::CLEAN.is_clean());
+}
+
+/// What a solver remembers it remembers inside another, where the other allows it.
+#[test]
+fn wrappers_of_solvers_that_remember() {
+    let snrs: Vec<_> = (0..8).map(|i| -6.0 + 1.5 * f64::from(i)).collect();
+    let grid = grid(&Cosine, &snrs, false, false).unwrap();
+    let inner = || DpmSolver::plus_plus(3).unwrap().with_tau(1.0).unwrap();
+    let plan = |solver: &dyn ReverseStep| Plan::new(&Cosine, &grid, solver).unwrap();
+    let plain = plan(&inner());
+    assert_eq!((inner().memory(), plain.memory()), (3, 3));
+
+    // All but the noise of the last step.
+    let mean = plan(&FinalMean::new(inner()));
+    let last = plain.stages().len() - 1;
+    assert_eq!(mean.memory(), 3);
+    assert_eq!(mean.stages()[..last], plain.stages()[..last]);
+    let mut end = plain.stages()[last].clone();
+    end.stage.commit.as_mut().unwrap().noise = UpdateNoise::NONE;
+    assert_eq!(mean.stages()[last], end);
+    assert_eq!(FinalMean::new(inner()).order(), 1);
+
+    // Without anything to add they are what they hold.
+    let still = || DpmSolver::plus_plus(3).unwrap();
+    let wrappers: [Boxed; 4] = [
+        Box::new(Churn::new(still(), 0.0).unwrap()),
+        Box::new(Langevin::new(still(), 0.2, 0).unwrap()),
+        Box::new(Ancestral::new(still(), 0.0).unwrap()),
+        Box::new(Ancestral::with_descent(still(), Descent::Flow(0.0)).unwrap()),
+    ];
+    for wrapper in &wrappers {
+        assert_eq!(wrapper.memory(), 3, "{}", wrapper.name());
+        assert_eq!(plan(wrapper).memory(), 3, "{}", wrapper.name());
+        assert_eq!(
+            plan(wrapper).stages(),
+            plan(&still()).stages(),
+            "{}",
+            wrapper.name()
+        );
+    }
+    // With churn and descents the run remembers as much, and stays right for exact predictions.
+    let kept = Ancestral::new(still(), 0.7).unwrap();
+    assert_eq!(plan(&kept).memory(), 3);
+    assert!(plan(&kept).defect().unwrap() < 1e-12);
+    assert_eq!(plan(&Churn::new(still(), 2.0).unwrap()).memory(), 3);
+    assert!(plan(&Churn::new(still(), 2.0).unwrap()).defect().unwrap() < 1e-12);
+    // Corrections make predictions of their own, which would be taken for those of the steps.
+    let error = Plan::new(&Cosine, &grid, &Langevin::new(still(), 0.2, 1).unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a solver that takes no predictions of the steps before is missing, a Langevin corrector needs it"
+    );
+    let heun = Langevin::new(RungeKutta::heun(), 0.2, 1).unwrap();
+    assert_eq!((heun.memory(), heun.order()), (2, 0));
+    assert_eq!(plan(&heun).evaluations(), 3 * grid.len());
+}
+
+/// Blocks of nodes go on where the steps before have left them.
+#[test]
+fn a_part_of_blocks_is_that_of_the_whole() {
+    let snrs: Vec<_> = (0..10).map(|i| -6.0 + 1.2 * f64::from(i)).collect();
+    let whole = grid(&Cosine, &snrs, false, false).unwrap();
+    let plan = |grid: &Grid<_>, solver: NodeBlocks| Plan::new(&Cosine, grid, &solver).unwrap();
+    let blocks = || NodeBlocks::plus_plus(3).unwrap();
+    let all = plan(&whole, blocks());
+    for before in 1..9 {
+        let part = plan(
+            &whole.tail(9 - before).unwrap(),
+            blocks().after_steps(before),
+        );
+        // From the next whole block on.
+        let block = before.next_multiple_of(3);
+        let updates = |plan: &Plan<_>, first: usize| -> Vec<_> {
+            let stages = plan.stages()[first..].iter();
+            stages.map(|planned| planned.stage.clone()).collect()
+        };
+        assert_eq!(
+            updates(&part, block - before),
+            updates(&all, block),
+            "{before}"
+        );
+    }
+}
+
+/// What a step sees of its run.
+#[test]
+fn paths() {
+    #[derive(Debug)]
+    struct Watch(std::sync::Mutex<Vec<(usize, Vec<NoiseLevel>, bool)>>);
+    impl ReverseStep for Watch {
+        fn stages(
+            &self,
+            path: &gaussian_diffusion::solver::Path<'_>,
+        ) -> Result<Vec<gaussian_diffusion::solver::Stage>, Error> {
+            let seen = (path.index(), path.visited().collect(), path.is_inverted());
+            self.0.lock().unwrap().push(seen);
+            let above = path.leaving(NoiseLevel::NOISE);
+            assert_eq!((above.from(), above.to()), (NoiseLevel::NOISE, path.to()));
+            assert_eq!(above.visited().next(), Some(NoiseLevel::NOISE));
+            Ddim::default().stages(path)
+        }
+
+        fn name(&self) -> &str {
+            "watch"
+        }
+    }
+    let grid = grid(&Cosine, &[-3.0, -1.0, 1.0, 3.0], false, false).unwrap();
+    for (grid, inverted) in [(grid.clone(), false), (grid.inverted(), true)] {
+        let watch = Watch(std::sync::Mutex::new(Vec::new()));
+        let plan = Plan::new(&Cosine, &grid, &watch).unwrap();
+        for (i, (index, visited, is_inverted)) in
+            watch.0.into_inner().unwrap().into_iter().enumerate()
+        {
+            let mut levels = plan.levels()[..=i].to_vec();
+            levels.reverse();
+            assert_eq!((index, visited, is_inverted), (i, levels, inverted));
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! The noise of torch: its seeds give the numbers they give there.
 
 use gaussian_diffusion::{
-    Error,
+    Error, SeededNoise,
     noise::{NoiseSource, Scale, TorchCpu, TorchCuda},
     state::Real,
+    training::OffsetNoise,
 };
 use ndarray::{Array1, Array2, Array3, Axis, ShapeBuilder, arr0};
 use serde_json::Value;
@@ -131,17 +132,10 @@ fn runs_of_diffusers_from_their_seed() {
             .plan(run["steps"].as_u64().unwrap() as usize)
             .unwrap();
         let mut noise = TorchCpu::new(run["seed"].as_u64().unwrap());
-        let start: Array4<f32> = plan.prior((2, 3, 5, 5), &mut noise).unwrap();
-        // The noise of this one is of float64, and so are its steps.
-        let end = if run["config"]["algorithm_type"] == "sde-dpmsolver++" {
-            let mut net = config.denoiser(|x: &Array4<f64>, time: f64| Ok(answer(x, time)));
-            let start = start.mapv(f64::from);
-            plan.sample(start, &mut net, &mut noise).unwrap()
-        } else {
-            let mut net = config.denoiser(|x: &Array4<f32>, time: f64| Ok(answer(x, time)));
-            let end = plan.sample(start, &mut net, &mut noise).unwrap();
-            end.mapv(f64::from)
-        };
+        let start = plan.prior((2, 3, 5, 5), &mut noise).unwrap();
+        let mut net = config.denoiser(|x: &Array4<f32>, time: f64| Ok(answer(x, time)));
+        let end = plan.sample(start, &mut net, &mut noise).unwrap();
+        let end = end.mapv(f64::from);
         let expected = numbers(&run["end"]);
         let off = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs().max(1.0);
         let off = end.iter().zip(&expected).map(off).fold(0.0, f64::max);
@@ -424,4 +418,35 @@ fn arrays_of_every_kind() {
         noise.fill_f64(&mut z).unwrap();
         z
     });
+}
+
+/// A draw that nobody gets moves the generator on like one that somebody gets; seeded noise stays.
+#[test]
+fn draws_thrown_away() {
+    fn one<A: Real, G>(source: &G, n: usize) -> [G; 2]
+    where
+        G: NoiseSource<Array1<A>> + Clone,
+    {
+        let [mut got, mut thrown] = [source.clone(), source.clone()];
+        let mut x = Array1::from_elem(n, A::of(0.5));
+        thrown.discard(&x).unwrap();
+        assert!(x.iter().all(|x| x.get() == 0.5));
+        got.add(&mut x, Scale::Same(1.0), None).unwrap();
+        [got, thrown]
+    }
+    for n in [0, 1, 5, 16, 37] {
+        let [got, thrown] = one::<f32, _>(&TorchCpu::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let [got, thrown] = one::<f64, _>(&TorchCpu::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let [got, thrown] = one::<f32, _>(&TorchCuda::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let [got, thrown] = one::<f64, _>(&TorchCuda::new(9), n);
+        assert_eq!(got, thrown, "{n}");
+        let offset = OffsetNoise::new(TorchCpu::new(9), 0.1).unwrap();
+        let [got, thrown] = one::<f32, _>(&offset, n);
+        assert_eq!(got, thrown, "{n}");
+    }
+    let [_, thrown] = one::<f32, _>(&SeededNoise::new(9), 5);
+    assert_eq!(thrown, SeededNoise::new(9));
 }

@@ -4,13 +4,13 @@
 use gaussian_diffusion::{
     Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule,
     Parameterization::{self, Noise as OnNoise},
-    Plan, Point, SeededNoise, Sigma, Time,
+    Plan, Point, SeededNoise, Sigma, Step, Time,
     likelihood::{Continuous, ContinuousBound, ProbabilityFlow},
     predicts,
     rand::{SeedableRng, rngs::StdRng},
     schedule::{
-        ContinuousSchedule, Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp,
-        VeGeometric, VpLinear,
+        ContinuousSchedule, Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Respacing, Shifted,
+        SubVp, VeGeometric, VpLinear,
     },
     solver::{Churn, Ddim},
     training::Weight,
@@ -308,4 +308,33 @@ fn beyond_its_ends_a_clock_says_the_end() {
     let schedule = Shifted::new(Cosine, 2.0).unwrap();
     let weight = Weight::likelihood().over_time(OnNoise, &schedule, time(0.999));
     assert!(weight.unwrap().is_finite());
+}
+
+/// A respaced schedule tells its network the steps of the original, and between two of them in proportion.
+#[test]
+fn a_respaced_schedule_between_its_steps() {
+    let of = |schedule: &Discrete, steps: &[usize]| {
+        let kept = Respacing::of_steps(schedule.len(), steps).unwrap();
+        schedule.respaced(&kept).unwrap()
+    };
+    let step = |t| Step::fractional(t).unwrap();
+    let short = of(
+        &Discrete::stable_diffusion().unwrap(),
+        &[0, 10, 40, 41, 999],
+    );
+    let twice = of(&short, &[1, 3, 4]);
+    for (schedule, t, expected) in [
+        (&short, 0.0, 0.0),
+        (&short, 0.5, 5.0),
+        (&short, 1.25, 17.5),
+        (&short, 2.5, 40.5),
+        (&short, 3.75, 41.0 + 0.75 * 958.0),
+        (&short, 4.0, 999.0),
+        (&twice, 0.5, 25.5),
+        (&twice, 1.5, 520.0),
+    ] {
+        assert_eq!(schedule.network_time(step(t)).get(), expected, "{t}");
+        let grid = Grid::at(schedule, &[step(t)]).unwrap();
+        assert_eq!(grid.nodes()[0].time.get(), expected, "{t}");
+    }
 }

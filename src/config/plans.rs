@@ -1,4 +1,6 @@
-//! Grids, solvers and plans of a configuration.
+//! Grids, solvers, plans and starts of a configuration.
+
+use ndarray::{Array, ShapeBuilder};
 
 use super::{
     SchedulerConfig, Timestep,
@@ -7,7 +9,14 @@ use super::{
     schedule::Kind,
     words::Spacing,
 };
-use crate::{Error, Grid, Plan, grid::Node, solver::ReverseStep};
+use crate::{
+    Error, Grid, Plan,
+    grid::{Node, steps_of_strength, steps_of_strength_up},
+    noise::NoiseSource,
+    plan::start_of,
+    solver::ReverseStep,
+    state::{Real, State},
+};
 
 impl SchedulerConfig {
     /// The grid of `n` steps.
@@ -63,7 +72,7 @@ impl SchedulerConfig {
             empty_step,
             before,
         };
-        let solver = (self.keys.class.solver)(ask, &section)?;
+        let solver = self.keys.class.solver_of(ask, &section)?;
         let plan = Plan::new(&self.schedule, grid, &solver)?;
         match self.keys.class.reads(Argument::Jumps) {
             true => ask.options.jumps.apply(&plan),
@@ -98,7 +107,7 @@ impl SchedulerConfig {
             empty_step: walk.empty_step,
             before: 0,
         };
-        self.named(n, (self.keys.class.solver)(&self.ask(n), &section))
+        self.named(n, self.keys.class.solver_of(&self.ask(n), &section))
     }
 
     /// The sampler of `n` steps.
@@ -116,8 +125,8 @@ impl SchedulerConfig {
     ///
     /// The run starts from data brought to the level of the first of them. What counts the steps of a run
     /// counts all `n`: lower orders at the end, the blocks of single-step solvers, churn. How many steps a
-    /// strength stands for, [`steps_of_strength`](crate::grid::steps_of_strength) and
-    /// [`steps_of_strength_up`](crate::grid::steps_of_strength_up) say.
+    /// strength stands for, [`steps_of_strength`] and
+    /// [`steps_of_strength_up`] say.
     ///
     /// # Errors
     ///
@@ -209,6 +218,91 @@ impl SchedulerConfig {
             return Err(self.keys.refuse("skip_prk_steps", allowed));
         }
         Ok((len, Walk::of(grid.clone())))
+    }
+
+    /// The start of `n` steps that diffusers draws, on the scale of this crate's states: one draw of noise,
+    /// [`start_std`](Self::start_std) times.
+    ///
+    /// With [`TorchCpu`](crate::noise::TorchCpu) a seed gives the start that it gives there, and the run after
+    /// it the same sample.
+    ///
+    /// # Errors
+    ///
+    /// As [`grid`](Self::grid), and if the noise source refuses the shape or no memory can hold it.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{config::SchedulerConfig, noise::TorchCpu};
+    /// use ndarray::Array4;
+    /// let config = SchedulerConfig::from_json(
+    ///     r#"{"_class_name": "EulerAncestralDiscreteScheduler", "beta_schedule": "scaled_linear",
+    ///         "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading"}"#,
+    /// )?;
+    /// let mut noise = TorchCpu::new(42); // generator = torch.manual_seed(42)
+    /// let start = config.start((1, 4, 8, 8), 20, &mut noise)?;
+    /// let mut net = config.denoiser(|x: &Array4<f32>, _time: f64| Ok(x * 0.1));
+    /// let x0 = config.plan(20)?.sample(start, &mut net, &mut noise)?;
+    /// # assert_eq!(x0.dim(), (1, 4, 8, 8));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("prepare_latents", "init_noise_sigma", "latents"))]
+    pub fn start<A, Sh, N>(
+        &self,
+        shape: Sh,
+        n: usize,
+        noise: &mut N,
+    ) -> Result<Array<A, Sh::Dim>, Error>
+    where
+        A: Real,
+        Sh: ShapeBuilder,
+        N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
+    {
+        start_of(shape, self.start_std(n)?, noise)
+    }
+
+    /// Image to image: the sampler of the last of `n` steps that a strength stands for, and its start, which is
+    /// this data noised to the first of them.
+    ///
+    /// A strength counts as in the pipelines of diffusers: the last `int(n strength)` steps, and for the classes
+    /// of flow matching the last `n - int(n - n strength)`. Those that count otherwise have
+    /// [`plan_tail`](Self::plan_tail) and [`Plan::noised`].
+    ///
+    /// # Errors
+    ///
+    /// As [`plan_tail`](Self::plan_tail); if the strength is not above 0 and up to 1, or too small for a step;
+    /// and if the noise source refuses the shape.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{config::SchedulerConfig, noise::TorchCpu};
+    /// use ndarray::Array4;
+    /// let config = SchedulerConfig::from_json(r#"{"_class_name": "DPMSolverMultistepScheduler"}"#)?;
+    /// let picture = Array4::<f32>::zeros((1, 4, 8, 8));
+    /// let mut noise = TorchCpu::new(42);
+    /// let (plan, start) = config.image_to_image(&picture, 0.6, 30, &mut noise)?;
+    /// assert_eq!(plan.steps(), 18);
+    /// let mut net = config.denoiser(|x: &Array4<f32>, _time: f64| Ok(x * 0.1));
+    /// let edited = plan.sample(start, &mut net, &mut noise)?;
+    /// # assert_eq!(edited.dim(), picture.dim());
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("img2img", "strength", "get_timesteps", "add_noise"))]
+    pub fn image_to_image<V, N>(
+        &self,
+        data: &V,
+        strength: f64,
+        n: usize,
+        noise: &mut N,
+    ) -> Result<(Plan<Timestep>, V), Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        let steps = match &self.schedule.kind {
+            Kind::Flow { .. } => steps_of_strength_up(n, strength),
+            _ => steps_of_strength(n, strength),
+        };
+        let plan = self.plan_tail(n, self.named(n, steps)?)?;
+        let start = plan.noised(data, noise)?;
+        Ok((plan, start))
     }
 
     /// The standard deviation of the start that diffusers draws, on the scale of this crate's states.

@@ -26,6 +26,13 @@ use crate::{
 /// as it is everywhere with [`with_held_noise`](Self::with_held_noise), which suits deterministic solvers. With a plan that is
 /// [`resampled`](crate::Plan::resampled) it is RePaint.
 ///
+/// # As pipelines of diffusers
+///
+/// Those of networks without a mask of their own keep the known part with the noise of the start, leave the
+/// start alone and end with the data itself: [`with_held_noise`](Self::with_held_noise),
+/// [`with_free_start`](Self::with_free_start) and [`with_data_at_end`](Self::with_data_at_end), and the noise is a copy
+/// of the generator from before the start was drawn.
+///
 /// Sources: RePaint: Inpainting using Denoising Diffusion Probabilistic Models, Lugmayr et al., 2022;
 /// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion: Giving Each Pixel
 /// Its Strength, Levin, Fried, 2023.
@@ -62,6 +69,10 @@ pub struct Inpaint<V, N> {
     pub(super) known: Known<V>,
     pub(super) noise: N,
     pub(super) hold: bool,
+    /// Whether the start of the run is left as it is.
+    pub(super) free_start: bool,
+    /// Whether the run ends with the known data, whatever noise is left.
+    pub(super) data_at_end: bool,
     /// The noise of the start of the run, and the newest.
     pub(super) first: Option<V>,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -78,6 +89,8 @@ impl<V: Elements, N> Inpaint<V, N> {
             known,
             noise,
             hold: false,
+            free_start: false,
+            data_at_end: false,
             first: None,
             fresh: None,
             noised: None,
@@ -88,6 +101,24 @@ impl<V: Elements, N> Inpaint<V, N> {
     #[must_use]
     pub fn with_held_noise(self) -> Self {
         Self { hold: true, ..self }
+    }
+
+    /// Leaves the start of the run as it is: the first known data is that of the level after the first step.
+    #[must_use]
+    pub fn with_free_start(self) -> Self {
+        Self {
+            free_start: true,
+            ..self
+        }
+    }
+
+    /// Ends with the known data itself where the run ends with noise left.
+    #[must_use]
+    pub fn with_data_at_end(self) -> Self {
+        Self {
+            data_at_end: true,
+            ..self
+        }
     }
 }
 
@@ -107,7 +138,8 @@ impl<V: Elements, N: NoiseSource<V>> Edit<V> for Inpaint<V, N> {
                 &mask
             }
         };
-        if at.level.is_clean() && alpha == 1.0 {
+        let ends_with_data = self.data_at_end && at.step == at.steps;
+        if ends_with_data || at.level.is_clean() && alpha == 1.0 {
             return x.blend(kept, values);
         }
         let noised = self.noised.get_or_insert_with(|| values.clone());
@@ -126,6 +158,9 @@ impl<V: Elements, N: NoiseSource<V>> Edit<V> for Inpaint<V, N> {
             true => &self.first,
             false => &self.fresh,
         };
+        if self.free_start && at.step == 0 {
+            return Ok(());
+        }
         if let (Some(first), Some(newest)) = (&self.first, newest) {
             if self.known.is_binary || begins || self.hold {
                 noised.combine(0.0, &[(alpha, values), (sigma, newest)])?;

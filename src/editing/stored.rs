@@ -29,6 +29,10 @@ pub(super) struct StoredInpaint<V, N> {
     known: Known<V>,
     noise: N,
     hold: bool,
+    #[serde(default)]
+    free_start: bool,
+    #[serde(default)]
+    data_at_end: bool,
     first: Option<V>,
 }
 
@@ -40,6 +44,8 @@ impl<V: Elements, N> TryFrom<StoredInpaint<V, N>> for Inpaint<V, N> {
             known,
             noise,
             hold,
+            free_start,
+            data_at_end,
             first,
         } = stored;
         if let Some(first) = &first {
@@ -47,6 +53,7 @@ impl<V: Elements, N> TryFrom<StoredInpaint<V, N>> for Inpaint<V, N> {
         }
         let mut inpaint = Self::new(known, noise);
         (inpaint.hold, inpaint.first) = (hold, first);
+        (inpaint.free_start, inpaint.data_at_end) = (free_start, data_at_end);
         Ok(inpaint)
     }
 }

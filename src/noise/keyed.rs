@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{philox::philox, seeded::Keys};
+use super::philox::philox;
 use crate::{
     simd::{Arch, on},
     state::{NOISE_BLOCK, Stream, Wide},
@@ -21,6 +21,36 @@ const LANES: usize = NOISE_BLOCK / 4;
 const LOW_WORDS: u64 = 1 << 62;
 
 type Words = [[u32; LANES]; 4];
+
+/// What the items of a batch are keyed by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub(super) enum Keys {
+    /// One seed; items count from here.
+    Batch { seed: u64, first: u32 },
+    /// A seed for each item.
+    Items(Vec<u64>),
+}
+
+impl Keys {
+    /// The key of an item, by its place in the batch.
+    pub(super) fn key(&self, item: usize) -> [u32; 2] {
+        let seed = match self {
+            Self::Batch { seed, .. } => *seed,
+            Self::Items(seeds) => seeds.get(item).copied().unwrap_or_default(),
+        };
+        [seed as u32, (seed >> 32) as u32]
+    }
+
+    /// Its number under that key.
+    pub(super) fn number(&self, item: usize) -> u32 {
+        match self {
+            Self::Batch { first, .. } => first.wrapping_add(item as u32),
+            Self::Items(_) => 0,
+        }
+    }
+}
 
 /// One draw for a batch whose items have this many elements.
 #[derive(Debug, Clone, Copy)]

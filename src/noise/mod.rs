@@ -97,6 +97,20 @@ pub trait NoiseSource<V> {
         noisy(assignments)?;
         one_by_one(states, fixed, assignments, |x| self.add(x, scale, over))
     }
+
+    /// A draw for a state like this of which nothing is made.
+    ///
+    /// Programs whose seeds are followed make some ([`Stage::discards`](crate::solver::Stage::discards)).
+    /// [`TorchCpu`] and [`TorchCuda`] go on by one draw; sources of this crate's own numbers, whose seeds are
+    /// nowhere else's, stay as they are, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add).
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
+        let _ = like;
+        Ok(())
+    }
 }
 
 /// The assignment that only adds noise.

@@ -1,6 +1,10 @@
 //! Noise keyed by (seed, batch item, draw).
 
-use super::{Interval, NoiseSource, Scale, keyed::Keyed, one, sweep_drawn};
+use super::{
+    Interval, NoiseSource, Scale,
+    keyed::{Keyed, Keys},
+    one, sweep_drawn,
+};
 use crate::{
     Error,
     state::{Assignment, Draw, Elements, Stream, Wide, items},
@@ -36,35 +40,6 @@ use crate::{
 pub struct SeededNoise {
     keys: Keys,
     draw: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
-pub(super) enum Keys {
-    /// One seed; items count from here.
-    Batch { seed: u64, first: u32 },
-    /// A seed for each item.
-    Items(Vec<u64>),
-}
-
-impl Keys {
-    /// The key of an item, by its place in the batch.
-    pub(super) fn key(&self, item: usize) -> [u32; 2] {
-        let seed = match self {
-            Self::Batch { seed, .. } => *seed,
-            Self::Items(seeds) => seeds.get(item).copied().unwrap_or_default(),
-        };
-        [seed as u32, (seed >> 32) as u32]
-    }
-
-    /// Its number under that key.
-    pub(super) fn number(&self, item: usize) -> u32 {
-        match self {
-            Self::Batch { first, .. } => first.wrapping_add(item as u32),
-            Self::Items(_) => 0,
-        }
-    }
 }
 
 impl SeededNoise {

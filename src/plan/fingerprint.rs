@@ -36,6 +36,9 @@ impl<T: Copy + Debug> Plan<T> {
             for update in [&stage.renoise, &stage.commit, &stage.trial] {
                 hash.update(update.as_ref());
             }
+            if stage.discards {
+                hash.text(&"discards");
+            }
         }
         hash.0
     }

@@ -99,9 +99,7 @@ impl<T: Copy + Debug> Plan<T> {
         let within = |planned: &&PlannedStage<T>| (first..end).contains(&planned.point.step);
         let mut stages: Vec<_> = self.stages.iter().filter(within).cloned().collect();
         for (index, planned) in stages.iter_mut().enumerate() {
-            let uses = [&planned.stage.commit, &planned.stage.trial];
-            let most = uses.into_iter().flatten().map(|u| u.model.len()).max();
-            let most = most.unwrap_or(0);
+            let most = planned.stage.predictions();
             if most > index + 1 {
                 let what = "predictions of an update";
                 let allowed = format!("up to {} for a jump back", index + 1);

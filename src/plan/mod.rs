@@ -24,6 +24,8 @@ use crate::{
 pub use carry::{Affine, Moments};
 pub use restart::Restart;
 pub use sampling::Observation;
+#[cfg(feature = "serde")]
+pub(crate) use sampling::start_of;
 
 /// A sampler as a table: every coefficient of a run, computed before any network is asked.
 ///
@@ -105,12 +107,7 @@ impl<T> PlannedStage<T> {
     /// Whether noise is drawn after the answer to this stage and before the next question.
     pub(crate) fn draws(&self, next: Option<&Self>) -> bool {
         let before_next = next.and_then(|next| next.stage.renoise.as_ref());
-        let updates = [
-            self.stage.commit.as_ref(),
-            self.stage.trial.as_ref(),
-            before_next,
-        ];
-        updates.into_iter().flatten().any(|u| u.noise.draws())
+        self.stage.draws() || before_next.is_some_and(|update| update.noise.draws())
     }
 }
 
@@ -209,11 +206,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// How many of the predictions made before this evaluation are used in it or later.
     pub(crate) fn looks_back(&self, evaluation: usize) -> usize {
         let later = self.stages.iter().skip(evaluation).enumerate();
-        let uses = later.map(|(later, planned)| {
-            let updates = [&planned.stage.commit, &planned.stage.trial];
-            let most = updates.into_iter().flatten().map(|u| u.model.len()).max();
-            most.unwrap_or(0).saturating_sub(later + 1)
-        });
+        let uses =
+            later.map(|(later, planned)| planned.stage.predictions().saturating_sub(later + 1));
         uses.max().unwrap_or(0)
     }
 

@@ -42,6 +42,24 @@ impl<V: State, T> Observation<'_, V, T> {
     }
 }
 
+/// An array of noise of this deviation.
+pub(crate) fn start_of<A, Sh, N>(
+    shape: Sh,
+    std: f64,
+    noise: &mut N,
+) -> Result<Array<A, Sh::Dim>, Error>
+where
+    A: Real,
+    Sh: ShapeBuilder,
+    N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
+{
+    let shape = shape.into_shape_with_order();
+    check_size::<A>(shape.raw_dim().slice())?;
+    let mut x = Array::from_elem(shape, A::of(0.0));
+    noise.add(&mut x, Scale::Same(std), None)?;
+    Ok(x)
+}
+
 impl<T: Copy + Debug> Plan<T> {
     /// Where a run starts, as an array: `N(0, (alpha^2 + sigma^2) I)` at the first level, the law of noised data
     /// of mean 0 and variance 1. For other states, [`prior_like`](Self::prior_like).
@@ -60,11 +78,7 @@ impl<T: Copy + Debug> Plan<T> {
         Sh: ShapeBuilder,
         N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
     {
-        let shape = shape.into_shape_with_order();
-        check_size::<A>(shape.raw_dim().slice())?;
-        let mut x = Array::from_elem(shape, A::of(0.0));
-        noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
-        Ok(x)
+        start_of(shape, self.prior_std(), noise)
     }
 
     /// The same for a state of any type: in the shape of this one, whose numbers do not matter.

@@ -52,6 +52,10 @@ impl<T: fmt::Debug> fmt::Display for Plan<T> {
                 ("trial", &stage.trial),
             ];
             let mut separator = "";
+            if stage.discards {
+                write!(f, "a draw thrown away")?;
+                separator = "; ";
+            }
             for (target, update) in updates {
                 if let Some(update) = update {
                     write!(f, "{separator}{target} <- ")?;

@@ -51,6 +51,13 @@ impl<V: State> Progress<V> {
         };
         let map = parameterization.to(stage.basis, point.level)?;
         let same = parameterization == stage.basis;
+        if stage.discards {
+            // Of an answer that is refused nothing is drawn.
+            self.state
+                .fits(&value)
+                .map_err(|error| error.naming(PREDICTION))?;
+            noise.discard(&self.state)?;
+        }
         let free = if self.is_direct(here) {
             self.direct(here, value, map, std.as_ref(), noise)?
         } else {

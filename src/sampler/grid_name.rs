@@ -7,7 +7,7 @@ use crate::{
     Clock, Error, Grid, NoiseSchedule, Sigma, Step,
     grid::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, FlowCurve, Karras, KlOptimal,
-        LaplaceCurve, LinearQuadratic, LogitNormalCurve, Node, PolyExponential, VpCurve, flux2_mu,
+        LaplaceCurve, LinearQuadratic, LogitNormalCurve, PolyExponential, VpCurve, flux2_mu,
     },
     sampler::on_steps::OnSteps,
     time::check_steps,
@@ -246,25 +246,6 @@ impl GridName {
             _ => FlowCurve::new(DynamicShift::LTX_VIDEO.factor(LENGTH))?.with_last(0.1),
         }
     }
-}
-
-/// The same grid on another clock.
-pub(super) fn on_clock<T, U>(
-    grid: &Grid<T>,
-    own: impl Fn(T) -> Result<U, Error>,
-) -> Result<Grid<U>, Error>
-where
-    T: Copy + fmt::Debug,
-    U: Copy + fmt::Debug,
-{
-    let mut nodes = Vec::with_capacity(grid.len());
-    for node in grid.nodes() {
-        nodes.push(Node {
-            level: node.level,
-            time: own(node.time)?,
-        });
-    }
-    Grid::new(nodes, grid.end())
 }
 
 impl fmt::Display for GridName {

@@ -1,6 +1,7 @@
 //! A schedule of any clock, seen as front ends see every model: a table of training steps.
 
-use super::grid_name::on_clock;
+use std::fmt::Debug;
+
 use crate::{
     Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step,
     grid::{Node, SigmaCurve},
@@ -214,4 +215,20 @@ impl<S: NoiseSchedule<Time: Clock> + ?Sized> NoiseSchedule for OnSteps<'_, S> {
     fn level_at(&self, snr: LogSnr) -> Result<NoiseLevel, Error> {
         self.schedule.level_at(snr)
     }
+}
+
+/// The same grid on another clock.
+fn on_clock<T, U>(grid: &Grid<T>, own: impl Fn(T) -> Result<U, Error>) -> Result<Grid<U>, Error>
+where
+    T: Copy + Debug,
+    U: Copy + Debug,
+{
+    let mut nodes = Vec::with_capacity(grid.len());
+    for node in grid.nodes() {
+        nodes.push(Node {
+            level: node.level,
+            time: own(node.time)?,
+        });
+    }
+    Grid::new(nodes, grid.end())
 }

@@ -14,7 +14,8 @@ use crate::{Error, Parameterization, UpdateNoise};
 /// A Langevin step does not keep the deviation: of a point the variance
 /// becomes `1 + 4 snr^4` times what it was right.
 ///
-/// Around single-step solvers. A step to the clean level is not corrected.
+/// Around single-step solvers: one that takes predictions of the steps before is an error of the plan, for
+/// those of the corrections lie between them. A step to the clean level is not corrected.
 ///
 /// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
 /// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, algorithms 4 and 5.
@@ -93,6 +94,13 @@ impl<S: ReverseStep> ReverseStep for Langevin<S> {
         };
         if !inner(level) {
             return Ok(stages);
+        }
+        let looks_back = |(i, stage): (usize, &Stage)| stage.predictions() > i + 1;
+        if self.steps > 0 && stages.iter().enumerate().any(looks_back) {
+            return Err(Error::Missing {
+                what: "a solver that takes no predictions of the steps before",
+                needed_by: "a Langevin corrector",
+            });
         }
         // The score is -eps / sigma.
         let length = 2.0 * self.snr * self.snr;

@@ -103,8 +103,8 @@ pub enum At {
 /// One evaluation of the network and what is made of it.
 ///
 /// In this order: `renoise` changes the state; the network is asked about the trial point, or about
-/// the state where no trial point is pending; `commit` replaces the state; `trial` makes, from the
-/// new state, the point of the next evaluation.
+/// the state where no trial point is pending; a draw is thrown away if `discards`; `commit` replaces the
+/// state; `trial` makes, from the new state, the point of the next evaluation.
 ///
 /// | sampler | stages of a step |
 /// |---|---|
@@ -126,6 +126,14 @@ pub struct Stage {
     pub commit: Option<Update>,
     /// The point of the next evaluation, from the new state.
     pub trial: Option<Update>,
+    /// Whether a draw is [thrown away](crate::noise::NoiseSource::discard) before those of the updates,
+    /// which changes nothing but the numbers that follow: what other programs do, whose seeds are to give the
+    /// same here.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "std::ops::Not::not")
+    )]
+    pub discards: bool,
 }
 
 impl Stage {
@@ -143,6 +151,7 @@ impl Stage {
             renoise: None,
             commit: None,
             trial: None,
+            discards: false,
         }
     }
 
@@ -165,6 +174,26 @@ impl Stage {
     pub fn with_trial(mut self, update: Update) -> Self {
         self.trial = Some(update);
         self
+    }
+
+    /// Throws a draw away before those of the updates.
+    #[must_use]
+    pub fn with_discarded_draw(mut self) -> Self {
+        self.discards = true;
+        self
+    }
+
+    /// How many predictions its updates take, the newest included.
+    pub(crate) fn predictions(&self) -> usize {
+        let updates = [self.commit.as_ref(), self.trial.as_ref()];
+        let taken = updates.into_iter().flatten().map(|u| u.model.len());
+        taken.max().unwrap_or(0)
+    }
+
+    /// Whether an update after the evaluation draws noise.
+    pub(crate) fn draws(&self) -> bool {
+        let updates = [self.commit.as_ref(), self.trial.as_ref()];
+        updates.into_iter().flatten().any(|u| u.noise.draws())
     }
 
     /// The step of a posterior with the predicted data in place of the data.

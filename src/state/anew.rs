@@ -80,7 +80,7 @@ pub(crate) fn sweep_anew<A: Real, N: NoiseBlocks<A::Wide>>(
             fixed: fixed.iter().map(|array| &array[..]).collect(),
             first: 0,
         };
-        finite &= super::slices::sweep(slices, &moved, watched && first, noise);
+        finite &= threads::sweep(slices, &moved, watched && first, noise);
         let arrays = targets.into_iter().zip(new).collect();
         return Anew { arrays, finite };
     }

@@ -5,7 +5,8 @@ use smallvec::SmallVec;
 
 use super::{
     Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened, is_watched,
-    slices::{Silent, Slices, sweep},
+    slices::{Silent, Slices},
+    threads::sweep,
 };
 use crate::Error;
 

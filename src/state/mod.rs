@@ -4,6 +4,7 @@
 pub(crate) mod anew;
 mod array;
 mod array_elements;
+mod box_muller;
 mod drawn;
 mod elements;
 mod keeping;
@@ -15,7 +16,6 @@ mod recast;
 mod recast_elements;
 mod slices;
 mod sweep;
-#[cfg(feature = "rayon")]
 mod threads;
 
 use crate::Error;
@@ -34,11 +34,13 @@ pub use real::{Real, Wide};
 pub use recast::{Recast, Recasting, Wider};
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use slices::Silent;
-pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
 #[cfg(feature = "burn")]
-pub(crate) use slices::{Slices, sweep as sweep_slices};
+pub(crate) use slices::Slices;
+pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
 pub use sweep::Assignment;
 pub(crate) use sweep::{is_watched, one_by_one};
+#[cfg(feature = "burn")]
+pub(crate) use threads::sweep as sweep_slices;
 
 /// A batch of numbers that a process runs on.
 ///

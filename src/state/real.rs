@@ -4,8 +4,8 @@ use std::{fmt::Debug, ops};
 
 use ndarray::Array;
 
+use super::box_muller;
 use super::kernel;
-use crate::box_muller;
 
 mod sealed {
     pub trait Sealed {}

@@ -4,8 +4,6 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-#[cfg(feature = "rayon")]
-use super::threads;
 use super::{
     Assignment, Real, Wide, kernel,
     sweep::{Terms, state_at},
@@ -79,27 +77,8 @@ pub(crate) struct Slices<'a, A> {
     pub(crate) first: usize,
 }
 
-/// Runs the assignments, and tells whether the first array held only finite numbers, if asked.
-pub(crate) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
-    slices: Slices<'_, A>,
-    assignments: &[Assignment<'_>],
-    watched: bool,
-    noise: &mut N,
-) -> bool {
-    #[cfg(feature = "rayon")]
-    {
-        let arrays = slices.changing.len() + slices.fixed.len();
-        if threads::worth(slices.len(), arrays, N::SILENT)
-            && let Some(mut part) = noise.part()
-        {
-            let parts = rayon::current_num_threads().next_power_of_two() * 2;
-            return threads::sweep(slices, assignments, watched, &mut part, parts);
-        }
-    }
-    run(slices, assignments, watched, noise)
-}
-
-/// The loop over blocks.
+/// Runs the assignments, and tells whether the first array held only finite numbers, if asked: the loop over
+/// blocks.
 pub(super) fn run<A: Real, N: NoiseBlocks<A::Wide>>(
     slices: Slices<'_, A>,
     assignments: &[Assignment<'_>],

@@ -63,15 +63,24 @@ impl<V: Elements, N: NoiseSource<V>> NoiseSource<V> for OffsetNoise<N> {
         if shape.contains(&0) {
             return Ok(());
         }
-        let channels: usize = shape.iter().take(2).product();
-        let each: Vec<_> = shape
-            .iter()
-            .enumerate()
-            .map(|(i, n)| if i < 2 { *n } else { 1 })
-            .collect();
-        let mut offset = x.of_numbers(&each, &vec![0.0; channels])?;
+        let mut offset = channels(x, &shape)?;
         self.inner
             .add(&mut offset, Scale::Same(self.strength), over)?;
         add_scaled(x, scale, &offset.spread(&shape)?)
     }
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
+        self.inner.discard(like)?;
+        let shape = like.shape();
+        match shape.contains(&0) {
+            true => Ok(()),
+            false => self.inner.discard(&channels(like, &shape)?),
+        }
+    }
+}
+
+/// A place for one number for each channel.
+fn channels<V: Elements>(x: &V, shape: &[usize]) -> Result<V, Error> {
+    let axes = shape.iter().enumerate();
+    let each: Vec<_> = axes.map(|(i, n)| if i < 2 { *n } else { 1 }).collect();
+    x.of_numbers(&each, &vec![0.0; each.iter().product()])
 }

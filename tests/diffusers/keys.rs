@@ -77,15 +77,6 @@ fn run(case: &Value, noise: &VecDeque<Array2<f64>>, start: &Value) -> Result<f64
     let mut run = plan.start_from(x, &mut replay)?;
     while let Some((seen, at)) = run.pending() {
         let answer = gaussian_diffusion::Denoiser::predict(&mut net, seen, at)?;
-        // They draw at every step, used or not.
-        let drawn = match class {
-            "SASolverScheduler" => Some(at.step),
-            "CogVideoXDPMScheduler" => Some(2 * at.step),
-            _ => None,
-        };
-        if let Some(drawn) = drawn {
-            replay.0 = noise.iter().skip(drawn).cloned().collect();
-        }
         run.supply(answer, &mut replay)?;
     }
     let end = scale(class, plan.levels()[plan.steps()]);

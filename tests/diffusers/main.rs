@@ -3,6 +3,7 @@
 mod keys;
 mod messages;
 mod replay;
+mod seeds;
 
 use std::collections::VecDeque;
 

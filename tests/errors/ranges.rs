@@ -180,6 +180,8 @@ fn numbers_meet_the_range_that_is_named() {
         v => Discrete::constant(1, v);
         v => Discrete::cosine_with(9, v, 0.999);
         v => Discrete::warm_up(9, 0.1, 0.2, v);
+        v => Discrete::laplace(9, 0.0, v);
+        v => Discrete::laplace(9, v, 1.0);
         v => VpLinear::new(v, 690.0);
         v => VpLinear::new(0.1, v);
         v => SubVp::new(v, 690.0);

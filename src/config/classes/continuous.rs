@@ -1,8 +1,8 @@
 //! The classes on clocks of their own.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Start,
-    dpm_solver::dpm_solver_of,
+    Argument, Class, Draws, End, Family, Quirks, Start,
+    dpm_solver::{dpm_solver_of, stochastic},
     groups::{DPM_SOLVER, EDM, THRESHOLD},
     sigma::churned,
 };
@@ -37,6 +37,7 @@ const OF_EDM: Class = Class {
         let kept = Parameterization::Edm(sigma_data(ask.keys)?);
         churned(ask, section, kept)
     },
+    draws: |_| Ok(Draws::Needed),
     network: Network::edm,
     keeps_noise: |_| Ok(None),
     start: Start::Root,
@@ -63,6 +64,7 @@ pub(super) const EDM_DPM_SOLVER: Class = Class {
         let algorithm = ask.keys.word("algorithm_type", OWN)?;
         dpm_solver_of(ask, section, algorithm)
     },
+    draws: stochastic,
     ..OF_EDM
 };
 
@@ -115,6 +117,10 @@ pub(super) const CM_STOCHASTIC_ITERATIVE: Class = Class {
             keys.blame("s_noise", solver.with_noise_factor(factor))?,
         ))
     },
+    draws: |ask| match ask.n {
+        1 => Ok(Draws::Needed),
+        _ => Ok(Draws::EveryStep),
+    },
     network: |keys| {
         let min = keys.blame("sigma_min", Sigma::new(keys.number("sigma_min")?))?;
         Ok(Network::Consistency(min, sigma_data(keys)?))
@@ -137,6 +143,7 @@ pub(super) const SCM: Class = Class {
     },
     grid: ratios::trigflow,
     solver: |_, _| Ok(Box::new(Consistency::default())),
+    draws: |_| Ok(Draws::EveryStep),
     network: |keys| {
         const ONE: Words<()> = &[("trigflow", ())];
         keys.word("prediction_type", ONE)?;
@@ -201,6 +208,7 @@ pub(super) const DDPM_WUERSTCHEN: Class = Class {
     },
     grid: ratios::wuerstchen,
     solver: |_, _| Ok(Box::new(FinalMean::new(Ddpm::default()))),
+    draws: |_| Ok(Draws::EveryStep),
     network: |_| Ok(Network::Plain(Parameterization::Noise, 1.0)),
     ..OF_EDM
 };

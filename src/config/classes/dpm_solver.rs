@@ -1,23 +1,55 @@
-//! The classes of DPM-Solver.
+//! The classes of DPM-Solver, and what all multi-step classes share.
 
 use super::{
-    Argument, Class, Quirks, Section, Solver,
+    Argument, Class, Draws, End, Family, Quirks, Section, Solver, Start,
     groups::{
-        BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE,
-        THRESHOLD, ZERO_SNR,
+        BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL,
+        FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
     },
-    multistep::{LONG, MULTISTEP, order},
 };
 use crate::{
     Error,
     config::{
         defaults::Default::{Flag, Number, Word},
-        grid::{Ask, upwards},
+        grid::{Ask, flow, steps, upwards},
         keys::Keys,
+        network::Network,
+        schedule::Kind,
         words::{Algorithm, FINAL_SIGMAS, Words},
     },
     solver::{Coordinates, DpmSolver, NodeBlocks},
 };
+
+/// What they and the other multi-step classes share.
+pub(super) const MULTISTEP: Class = Class {
+    name: "",
+    keys: &[],
+    betas: BETA_SCHEDULES,
+    network_time: "a whole step",
+    schedule: Kind::steps_or_flow,
+    spacing: Family::Multistep,
+    end: End::FinalSigmas,
+    quirks: Quirks::NONE,
+    grid: |ask| match ask.keys.is_flow()? {
+        true => flow::multistep(ask),
+        false => steps::plain(ask),
+    },
+    solver: dpm_solver,
+    draws: |_| Ok(Draws::Needed),
+    network: Network::plain_or_flow,
+    keeps_noise: |_| Ok(None),
+    start: Start::Root,
+    arguments: &[Argument::Mu],
+    refused: &[],
+    idle: &[],
+};
+
+/// Runs of so many steps have no lower orders at their end.
+pub(super) const LONG: usize = 15;
+
+pub(super) fn order(keys: &Keys) -> Result<usize, Error> {
+    keys.count_in("solver_order", 1..=3)
+}
 
 /// Whether a slope is integrated exactly, by `solver_type`; words of other classes mean midpoint.
 const SLOPES: Words<bool> = &[
@@ -48,6 +80,7 @@ pub(super) const DPM_SOLVER: Class = Class {
         leaves_a_trace: true,
         ..Quirks::NONE
     },
+    draws: stochastic,
     arguments: &[Argument::Mu, Argument::Timesteps],
     ..MULTISTEP
 };
@@ -79,6 +112,15 @@ pub(super) const DPM_SOLVER_INVERSE: Class = Class {
     refused: &[("use_flow_sigmas", "false: its list goes down")],
     ..MULTISTEP
 };
+
+/// The SDE types draw in every step.
+pub(super) fn stochastic(ask: &Ask<'_>) -> Result<Draws, Error> {
+    let algorithm = ask.keys.word("algorithm_type", Algorithm::WORDS)?;
+    Ok(match algorithm.is_stochastic {
+        true => Draws::EveryStep,
+        false => Draws::Needed,
+    })
+}
 
 /// diffusers refuses the clean end for the algorithms that predict noise.
 fn check_end(keys: &Keys, algorithm: Algorithm) -> Result<(), Error> {
@@ -171,6 +213,7 @@ pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
         }
         Ok(Box::new(solver.after_steps(section.before)))
     },
+    draws: stochastic,
     arguments: &[Argument::Mu, Argument::Timesteps],
     ..MULTISTEP
 };

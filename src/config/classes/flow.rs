@@ -1,7 +1,7 @@
 //! The classes of flow matching.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Solver, Start,
+    Argument, Class, Draws, End, Family, Quirks, Solver, Start,
     groups::{CURVES, DYNAMIC, FLOW, FLOW_ENDS, SEQUENCE},
 };
 use crate::{
@@ -27,6 +27,7 @@ const MATCHING: Class = Class {
     quirks: Quirks::NONE,
     grid: flow::matching,
     solver: |_, _| Ok(Box::new(Ddim::default())),
+    draws: |_| Ok(Draws::Needed),
     network: Network::flow,
     keeps_noise: |_| Ok(None),
     start: Start::Root,
@@ -56,6 +57,10 @@ pub(super) const FLOW_MATCH_EULER: Class = Class {
         ask.keys.unset("invert_sigmas", NOISED)?;
         Ok(Box::new(Consistency::default()))
     },
+    draws: |ask| match ask.keys.flag("stochastic_sampling")? {
+        true => Ok(Draws::EveryStep),
+        false => Ok(Draws::Needed),
+    },
     ..MATCHING
 };
 
@@ -83,6 +88,7 @@ pub(super) const FLOW_MATCH_LCM: Class = Class {
         &[("scale_factors", Null)],
     ],
     solver: |_, _| Ok(Box::new(Consistency::default())),
+    draws: |_| Ok(Draws::EveryStep),
     refused: &[
         ("scale_factors", "null: a run keeps its resolution"),
         ("invert_sigmas", NOISED),

@@ -5,6 +5,7 @@
 
 mod continuous;
 mod dpm_solver;
+mod draws;
 mod flow;
 mod groups;
 mod multistep;
@@ -21,6 +22,7 @@ use super::{
     words::BetaSchedule,
 };
 use crate::{Error, Grid, NonMarkovian, solver::ReverseStep};
+use draws::Draws;
 
 pub(super) type Solver = Box<dyn ReverseStep>;
 
@@ -47,6 +49,8 @@ pub(super) struct Class {
     pub grid: fn(&Ask<'_>) -> Result<Walk<Timestep>, Error>,
     /// The step between two of them.
     pub solver: fn(&Ask<'_>, &Section<'_>) -> Result<Solver, Error>,
+    /// Where its steps draw noise.
+    pub draws: fn(&Ask<'_>) -> Result<Draws, Error>,
     /// What the network is shown, and what its answer stands for.
     pub network: fn(&Keys) -> Result<Network, Error>,
     /// The posterior for which clipped data leaves the predicted noise as it was.
@@ -201,6 +205,12 @@ pub(super) const ALL: [&Class; 39] = [
 ];
 
 impl Class {
+    /// The step between two levels, with the draws of diffusers.
+    pub fn solver_of(&self, ask: &Ask<'_>, section: &Section<'_>) -> Result<Solver, Error> {
+        let solver = (self.solver)(ask, section)?;
+        Ok((self.draws)(ask)?.made_by(solver, section))
+    }
+
     pub fn reads(&self, argument: Argument) -> bool {
         self.arguments.contains(&argument)
     }

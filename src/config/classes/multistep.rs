@@ -1,54 +1,20 @@
 //! The multi-step classes, which also know one another's words.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Start, dpm_solver,
+    Argument, Class, Draws, End, Quirks,
+    dpm_solver::{LONG, MULTISTEP, order},
     groups::{
-        BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE,
-        THRESHOLD, ZERO_SNR,
+        BETAS, CLIPPED_LAMBDA, CURVES, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
     },
 };
 use crate::{
-    Error,
     config::{
         defaults::Default::{EmptyList, Flag, Null, Number, Word},
         grid::{flow, steps},
-        keys::Keys,
-        network::Network,
-        schedule::Kind,
         words::Words,
     },
     solver::{Coordinates, ExponentialAdams, SaSolver, UniPc},
 };
-
-/// What they share.
-pub(super) const MULTISTEP: Class = Class {
-    name: "",
-    keys: &[],
-    betas: BETA_SCHEDULES,
-    network_time: "a whole step",
-    schedule: Kind::steps_or_flow,
-    spacing: Family::Multistep,
-    end: End::FinalSigmas,
-    quirks: Quirks::NONE,
-    grid: |ask| match ask.keys.is_flow()? {
-        true => flow::multistep(ask),
-        false => steps::plain(ask),
-    },
-    solver: dpm_solver::dpm_solver,
-    network: Network::plain_or_flow,
-    keeps_noise: |_| Ok(None),
-    start: Start::Root,
-    arguments: &[Argument::Mu],
-    refused: &[],
-    idle: &[],
-};
-
-/// Runs of so many steps have no lower orders at their end.
-pub(super) const LONG: usize = 15;
-
-pub(super) fn order(keys: &Keys) -> Result<usize, Error> {
-    keys.count_in("solver_order", 1..=3)
-}
 
 pub(super) const UNI_PC: Class = Class {
     name: "UniPCMultistepScheduler",
@@ -216,6 +182,7 @@ pub(super) const SA_SOLVER: Class = Class {
             None => solver.with_tau(0.0)?,
         }))
     },
+    draws: |_| Ok(Draws::EveryStep),
     arguments: &[],
     refused: &[("tau_func", "null: a function is no value of a file")],
     ..MULTISTEP

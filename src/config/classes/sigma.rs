@@ -1,7 +1,7 @@
 //! The classes that count in sigma: k-diffusion's samplers.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Start,
+    Argument, Class, Draws, End, Family, Quirks, Start,
     groups::{
         BETA_SCHEDULES, BETAS, CLIP, CURVES, EXPONENTIAL_TOO, FINAL, LATENT, LINSPACE, NO_CLIP,
         ZERO_SNR,
@@ -35,6 +35,7 @@ const IN_SIGMA: Class = Class {
     },
     grid: steps::plain,
     solver: |_, _| Ok(Box::new(Ddim::default())),
+    draws: |_| Ok(Draws::Needed),
     network: |keys| Network::plain(keys, PREDICTIONS),
     keeps_noise: |_| Ok(None),
     start: Start::SigmaUnlessLeading,
@@ -148,6 +149,7 @@ pub(super) const EULER_ANCESTRAL: Class = Class {
         let solver = Ancestral::new(Ddim::default(), 1.0)?;
         noised(ask, solver)
     },
+    draws: |_| Ok(Draws::EveryStep),
     arguments: &[Argument::NoiseFactor],
     ..IN_SIGMA
 };

@@ -1,7 +1,7 @@
 //! The classes that take whole training steps, one evaluation each.
 
 use super::{
-    Argument, Class, End, Family, Quirks, Section, Solver, Start,
+    Argument, Class, Draws, End, Family, Quirks, Section, Solver, Start,
     groups::{
         ALPHA_TO_ONE, BETA_SCHEDULES, BETAS, CLIP, COSINE_ALONE, LATENT, LEADING, NO_CLIP, SCALED,
         SIGMOID_AND_LAPLACE_TOO, SIGMOID_TOO, THRESHOLD, ZERO_SNR,
@@ -32,6 +32,7 @@ const ON_STEPS: Class = Class {
     quirks: Quirks::NONE,
     grid: steps::plain,
     solver: |_, _| Ok(Box::new(Ddim::default())),
+    draws: |_| Ok(Draws::Needed),
     network: |keys| Network::plain(keys, PREDICTIONS),
     keeps_noise: |_| Ok(None),
     start: Start::Root,
@@ -71,6 +72,7 @@ pub(super) const DDPM: Class = Class {
             false => ask.keys.word(key, VARIANCES)?,
         })))
     },
+    draws: |_| Ok(Draws::AboveStep0),
     arguments: &[Argument::Timesteps],
     ..ON_STEPS
 };
@@ -100,6 +102,7 @@ pub(super) const UN_CLIP: Class = Class {
         ];
         Ok(Box::new(Ddpm::new(ask.keys.word("variance_type", OWN)?)))
     },
+    draws: |_| Ok(Draws::AboveStep0),
     network: |keys| {
         const OWN: Words<Parameterization> = &[
             ("epsilon", Parameterization::Noise),
@@ -132,6 +135,10 @@ pub(super) const DDIM: Class = Class {
     solver: |ask, _| {
         let eta = ask.options.eta.unwrap_or(0.0);
         Ok(Box::new(named_eta(ask, Ddim::new(eta))?))
+    },
+    draws: |ask| match ask.options.eta {
+        Some(eta) if eta > 0.0 => Ok(Draws::EveryStep),
+        _ => Ok(Draws::Needed),
     },
     keeps_noise: generalized,
     arguments: &[Argument::Eta],
@@ -179,6 +186,7 @@ pub(super) const COG_VIDEO_X_DPM: Class = Class {
             false => solver,
         }))
     },
+    draws: |_| Ok(Draws::TwiceWithin),
     ..COG_VIDEO_X_DDIM
 };
 

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::{Generator, cephes, mt19937::Mt19937, sweep};
+use super::{Generator, cephes, discard, mt19937::Mt19937, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one},
@@ -30,9 +30,14 @@ use crate::{
 /// from torch with it by up to 3e-6 in f32 ([what was measured](crate::docs::precision#seeds-that-travel)).
 ///
 /// A tensor that torch draws in half precision is the rounded f32 one, if it has fewer than 16 numbers or a
-/// multiple of 16. A list of generators in diffusers is one source for each item, each with its item as
-/// an array of batch 1. DPMSolverMultistepScheduler of diffusers 0.42 draws in float64 for any sample: draw the
-/// start as an f32 array, and run on it made f64.
+/// multiple of 16. Runs of half precision draw in f32 here ([`Run`](crate::Run) keeps their state so), as
+/// DPMSolverMultistep and the stochastic flows of diffusers do; its other schedulers draw in the type of the
+/// sample. A list of generators in diffusers is one source for each item, each with its item as an array of
+/// batch 1.
+///
+/// diffusers draws also where it makes nothing of the numbers. Plans of its scheduler files make these draws
+/// too ([`NoiseSource::discard`]), so that a seed gives the same sample, and the next run of the same
+/// generator the same next one.
 ///
 /// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
 /// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
@@ -193,5 +198,9 @@ impl<V: Elements> NoiseSource<V> for TorchCpu {
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
         sweep(self, states, fixed, assignments, scale)
+    }
+
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
+        discard(self, like)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use super::{Generator, sweep};
+use super::{Generator, discard, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, one, philox::philox},
@@ -220,6 +220,10 @@ impl<V: Elements> NoiseSource<V> for TorchCuda {
     ) -> Result<bool, Error> {
         sweep(self, states, fixed, assignments, scale)
     }
+
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
+        discard(self, like)
+    }
 }
 
 #[cfg(test)]
@@ -238,6 +242,23 @@ mod tests {
             assert!(normals_f32(bits).all(|z| z.abs() < 6.77));
             assert!(normals_f64(bits).iter().all(|z| z.abs() < 8.66));
         }
+    }
+
+    /// The smallest words, where half a unit is all there is of `u` and of the turn: `u = 2^-33` and an angle
+    /// of `2 pi 2^-33`, and twice `2^-54` of 53 bits.
+    #[test]
+    fn the_smallest_words() {
+        use std::f64::consts::{LN_2, TAU};
+        let (radius, angle) = ((66.0 * LN_2).sqrt(), TAU * 2.0_f64.powi(-33));
+        let z: Vec<_> = normals_f32([0; 4]).map(f64::from).collect();
+        for pair in z.chunks(2) {
+            let (sin, cos) = (pair[0] / (radius * angle) - 1.0, pair[1] / radius - 1.0);
+            assert!(sin.abs() < 2e-7 && cos.abs() < 2e-7, "{pair:?}");
+        }
+        let (radius, angle) = ((108.0 * LN_2).sqrt(), TAU * 2.0_f64.powi(-54));
+        let z = normals_f64([0; 4]);
+        let (sin, cos) = (z[0] / (radius * angle) - 1.0, z[1] / radius - 1.0);
+        assert!(sin.abs() < 1e-15 && cos.abs() < 1e-15, "{z:?}");
     }
 
     #[test]

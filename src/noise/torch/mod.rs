@@ -38,6 +38,15 @@ fn sweep<V: Elements, G: Generator>(
     Ok(finite)
 }
 
+/// A draw of a generator for a state like this, which nobody gets.
+fn discard<V: Elements, G: Generator>(generator: &mut G, like: &V) -> Result<(), Error> {
+    let length = like.shape().iter().product();
+    match like.is_double() {
+        true => generator.draw_f64(&mut vec![0.0; length]),
+        false => generator.draw_f32(&mut vec![0.0; length]),
+    }
+}
+
 struct After<G>(G);
 
 impl<G: Generator> Draw for After<G> {
