@@ -220,7 +220,7 @@ impl SchedulerConfig {
         Ok((len, Walk::of(grid.clone())))
     }
 
-    /// The start of `n` steps that diffusers draws, on the scale of this crate's states: one draw of noise,
+    /// The start of `n` steps that diffusers draws, as an array, on the scale of this crate's states: one draw of noise,
     /// [`start_std`](Self::start_std) times.
     ///
     /// With [`TorchCpu`](crate::noise::TorchCpu) a seed gives the start that it gives there, and the run after

@@ -142,7 +142,7 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
         )?;
         require(
             "another shape is refused",
-            V::concatenated(&[x, other]).is_err(),
+            other.shape().get(1..) == shape.get(1..) || V::concatenated(&[x, other]).is_err(),
             || "concatenated took it".to_owned(),
         )?;
         let column = x.of_numbers(&vec![1; shape.len()], &xs[..1.min(count)]);
