@@ -54,11 +54,26 @@ struct Row {
     end: Option<Array2<f64>>,
 }
 
+impl Row {
+    fn figures(&self) -> Vec<String> {
+        figures(&self.points)
+    }
+}
+
+/// The errors as they are printed.
+fn figures(points: &[Option<(usize, f64)>]) -> Vec<String> {
+    let figure = |point: &Option<(usize, f64)>| match point {
+        Some((_, error)) => format!("{error:.4}"),
+        None => "-".to_owned(),
+    };
+    points.iter().map(figure).collect()
+}
+
 fn run(folder: &Path) -> Outcome<()> {
     let begin = Instant::now();
     fs::create_dir_all(folder)?;
     let mut ruler = Ruler::new(POINTS.0, POINTS.1)?;
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for sampler in samplers() {
         // One that draws noise in long runs only is held to one measure all the same.
         let plans = BUDGETS.map(|budget| within(sampler, ruler.schedule(), budget));
@@ -77,6 +92,13 @@ fn run(folder: &Path) -> Outcome<()> {
             }
         }
         let name = sampler.to_string();
+        // Names for the same thing share a row.
+        let same =
+            |row: &&mut Row| row.stochastic == stochastic && row.figures() == figures(&points);
+        if let Some(row) = rows.iter_mut().find(same) {
+            row.name += &format!("; {name}");
+            continue;
+        }
         rows.push(Row {
             name,
             stochastic,
@@ -120,7 +142,7 @@ fn samplers() -> Vec<Sampler> {
 fn print(rows: &[Row], floor: f64) {
     let heading = |title: &str| {
         println!("\n{title}");
-        print!("{:<35}", "evaluations, at most");
+        print!("{:<61}", "evaluations, at most");
         BUDGETS.iter().for_each(|budget| print!("{budget:>10}"));
         println!();
     };
@@ -129,16 +151,13 @@ fn print(rows: &[Row], floor: f64) {
     for (number, row) in (1..).zip(rows) {
         if row.stochastic && !headed {
             heading("stochastic: sliced Wasserstein distance from exact samples");
-            println!("{:<35}{floor:>10.4}", "(two sets of exact samples)");
+            println!("{:<61}{floor:>10.4}", "(two sets of exact samples)");
             headed = true;
         }
-        print!("{number:>3}  {:<30}", row.name);
-        for point in &row.points {
-            match point {
-                Some((_, error)) => print!("{error:>10.4}"),
-                None => print!("{:>10}", "-"),
-            }
-        }
+        print!("{number:>3}  {:<56}", row.name);
+        row.figures()
+            .iter()
+            .for_each(|figure| print!("{figure:>10}"));
         println!();
     }
 }

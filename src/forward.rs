@@ -1,47 +1,18 @@
 //! The Gaussians of the process, on states: the forward transitions and the posterior.
 
+mod per_item;
+mod transition;
+
+pub use per_item::PerItem;
+pub(crate) use per_item::per_item;
+pub use transition::Transition;
+
 use crate::{
     Error, Markov, NoiseLevel, Parameterization, Posterior, PosteriorCoefficients, Step,
     noise::{Interval, NoiseSource, Scale},
     schedule::NoiseSchedule,
     state::{Assignment, State},
 };
-
-/// One value for the whole batch, or one per item.
-///
-/// Made from a value, a slice or a vector, so that `schedule.jump(&x0, t, &eps)` and
-/// `schedule.jump(&x0, &times, &eps)` both work.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum PerItem<'a, T> {
-    /// The same for all.
-    Same(T),
-    /// One for each item, in order.
-    Each(&'a [T]),
-}
-
-impl<T> From<T> for PerItem<'_, T> {
-    fn from(value: T) -> Self {
-        Self::Same(value)
-    }
-}
-
-impl<'a, T> From<&'a [T]> for PerItem<'a, T> {
-    fn from(values: &'a [T]) -> Self {
-        Self::Each(values)
-    }
-}
-
-impl<'a, T> From<&'a Vec<T>> for PerItem<'a, T> {
-    fn from(values: &'a Vec<T>) -> Self {
-        Self::Each(values)
-    }
-}
-
-impl<'a, T, const N: usize> From<&'a [T; N]> for PerItem<'a, T> {
-    fn from(values: &'a [T; N]) -> Self {
-        Self::Each(values)
-    }
-}
 
 /// An isotropic Gaussian for every batch item.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,32 +22,6 @@ pub struct Gaussian<V> {
     pub mean: V,
     /// The standard deviation of each item.
     pub std: Vec<f64>,
-}
-
-/// `x_t = scale * x_s + std * z`: the forward transition between two levels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Transition {
-    /// `alpha_t / alpha_s`.
-    pub scale: f64,
-    /// The root of the beta of the pair.
-    pub std: f64,
-}
-
-impl Transition {
-    /// From the cleaner level `from` to the noisier level `to`.
-    ///
-    /// `scale = alpha_t / alpha_s`, `std^2 = sigma_t^2 - scale^2 sigma_s^2`.
-    ///
-    /// # Errors
-    ///
-    /// If `to` is not noisier than `from`.
-    pub fn between(from: NoiseLevel, to: NoiseLevel) -> Result<Self, Error> {
-        let std = Markov.forward_std(to, from)?;
-        Ok(Self {
-            scale: to.alpha() / from.alpha(),
-            std,
-        })
-    }
 }
 
 /// The forward process of a schedule: data to noise, at once, step by step, or from one level to
@@ -96,7 +41,7 @@ impl Transition {
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 pub trait ForwardProcess: NoiseSchedule {
-    /// `q(x_t | x_0)`: mean `alpha_t x_0`, deviation `sigma_t`.
+    /// `q(x_t | x_0)`: mean `alpha_t x_0`, standard deviation `sigma_t`.
     ///
     /// # Errors
     ///
@@ -373,22 +318,6 @@ pub trait ForwardProcess: NoiseSchedule {
 
 impl<S: NoiseSchedule + ?Sized> ForwardProcess for S {}
 
-pub(crate) fn per_item<T: Copy, U: Clone>(
-    t: PerItem<'_, T>,
-    items: usize,
-    f: impl Fn(T) -> Result<U, Error>,
-) -> Result<Vec<U>, Error> {
-    match t {
-        PerItem::Same(t) => Ok(vec![f(t)?; items]),
-        PerItem::Each(times) if times.len() == items => times.iter().map(|&t| f(t)).collect(),
-        PerItem::Each(times) => Err(Error::BatchLength {
-            what: "times",
-            expected: items,
-            found: times.len(),
-        }),
-    }
-}
-
 pub(crate) fn levels<'t, S: NoiseSchedule + ?Sized>(
     schedule: &S,
     t: impl Into<PerItem<'t, S::Time>>,
@@ -463,7 +392,7 @@ impl PosteriorCoefficients {
         Ok(mean)
     }
 
-    /// A sample of the posterior for these two; draws nothing where the deviation is 0.
+    /// A sample of the posterior for these two; draws nothing where the standard deviation is 0.
     ///
     /// # Errors
     ///

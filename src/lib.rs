@@ -1,6 +1,7 @@
 //! The mathematics of Gaussian diffusion models: noise schedules, the forward process, posteriors,
 //! samplers, training targets. The network is yours.
 //!
+#![doc = include_str!("../docs/links.md")]
 #![doc = include_str!("../docs/tour.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // No panic on any data; tests may.
@@ -76,71 +77,107 @@ pub mod candle;
 pub mod laws;
 
 /// Longer texts: guides, figures and papers. Their examples are tests.
-// `docs/images/NAME.md` defines the picture NAME as data, so that it shows wherever the page is read. The
-// definition in the page itself names a file, for a repository's pages; here it comes second and is void.
+// What a page refers to, a picture or another page, is defined at its end as a file, for readers of the
+// repository. Here `docs/images/NAME.md` defines the picture as data and `docs/links.md` the pages as modules;
+// the first definition counts.
 pub mod docs {
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/guide/index.md")]
     pub mod guide {
+        #[doc = include_str!("../docs/links.md")]
+        #[doc = include_str!("../docs/images/digits.md")]
         #[doc = include_str!("../docs/images/mixture.md")]
         #[doc = include_str!("../docs/guide/forward.md")]
         pub mod forward {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/images/schedules.md")]
         #[doc = include_str!("../docs/images/log_snr.md")]
         #[doc = include_str!("../docs/guide/schedules.md")]
         pub mod schedules {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/guide/posterior.md")]
         pub mod posterior {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/guide/bound.md")]
         pub mod bound {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/guide/mean.md")]
         pub mod mean {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/images/weights.md")]
         #[doc = include_str!("../docs/guide/training.md")]
         pub mod training {}
+        #[doc = include_str!("../docs/links.md")]
+        #[doc = include_str!("../docs/images/digits.md")]
         #[doc = include_str!("../docs/images/paths.md")]
         #[doc = include_str!("../docs/guide/sampling.md")]
         pub mod sampling {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/guide/equations.md")]
         pub mod equations {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/images/grids.md")]
         #[doc = include_str!("../docs/guide/solvers.md")]
         pub mod solvers {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/images/guidance.md")]
         #[doc = include_str!("../docs/guide/guidance.md")]
         pub mod guidance {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/guide/flow_matching.md")]
         pub mod flow_matching {}
+        #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/guide/elsewhere.md")]
         pub mod elsewhere {}
     }
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/images/why.md")]
     #[doc = include_str!("../docs/images/why_fields.md")]
     #[doc = include_str!("../docs/images/why_pixels.md")]
+    #[doc = include_str!("../docs/images/digits_ways.md")]
+    #[doc = include_str!("../docs/images/digits_noise.md")]
+    #[doc = include_str!("../docs/images/digits_quality.md")]
     #[doc = include_str!("../docs/why.md")]
     pub mod why {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/images/errors.md")]
     #[doc = include_str!("../docs/images/errors_stochastic.md")]
     #[doc = include_str!("../docs/images/grids.md")]
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/names.md")]
     pub mod names {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/images/weights.md")]
     #[doc = include_str!("../docs/training.md")]
     pub mod training {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/likelihood.md")]
     pub mod likelihood {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/images/guidance.md")]
     #[doc = include_str!("../docs/guidance.md")]
     pub mod guidance {}
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/comparison.md")]
+    pub mod comparison {}
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/faq.md")]
+    pub mod faq {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/networks.md")]
+    #[doc = include_str!("../docs/links.md")]
     pub mod networks {}
     #[doc = include_str!("../docs/precision.md")]
     pub mod precision {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/speed.md")]
     pub mod speed {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/papers.md")]
     pub mod papers {}
 }

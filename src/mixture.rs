@@ -1,9 +1,12 @@
 //! Mixtures of Gaussians: data for which everything is known in closed form.
 
+mod component;
 mod divergence;
 mod measured;
 
 use ndarray::{Array, Array1, Array2, Dimension};
+
+use component::{Component, Seen, check_orthonormal};
 
 use crate::{
     Denoiser, Error, NoiseLevel, Point, Prediction,
@@ -38,82 +41,6 @@ use crate::{
 pub struct GaussianMixture {
     components: Vec<Component>,
     dimension: usize,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Component {
-    weight: f64,
-    mean: Array1<f64>,
-    /// Variances along the axes.
-    variances: Array1<f64>,
-    /// The axes as rows; the coordinates' where there are none.
-    axes: Option<Array2<f64>>,
-}
-
-impl Component {
-    /// `x - alpha mean` in the axes of the component.
-    fn centered(&self, x: &[f64], alpha: f64) -> Array1<f64> {
-        let off = Array1::from_iter(x.iter().zip(&self.mean).map(|(x, m)| x - alpha * m));
-        match &self.axes {
-            Some(axes) => axes.dot(&off),
-            None => off,
-        }
-    }
-
-    /// From the axes of the component to the coordinates.
-    fn restored(&self, y: Array1<f64>) -> Array1<f64> {
-        match &self.axes {
-            Some(axes) => axes.t().dot(&y),
-            None => y,
-        }
-    }
-
-    /// The variances of the noisy component along its axes.
-    fn noisy_variances(&self, level: NoiseLevel) -> Array1<f64> {
-        let (alpha2, sigma2) = (level.alpha().powi(2), level.sigma().powi(2));
-        self.variances.mapv(|v| alpha2 * v + sigma2)
-    }
-
-    fn log_density(&self, centered: &Array1<f64>, noisy: &Array1<f64>) -> f64 {
-        let term = |(y, v): (&f64, &f64)| y * y / v + (std::f64::consts::TAU * v).ln();
-        -0.5 * centered.iter().zip(noisy).map(term).sum::<f64>()
-    }
-}
-
-/// A component with what depends on the point and the level.
-struct Seen<'a> {
-    component: &'a Component,
-    centered: Array1<f64>,
-    noisy: Array1<f64>,
-    /// The log-density with its weight, then the posterior probability.
-    log: f64,
-}
-
-impl Seen<'_> {
-    /// The posterior probability, given the log-density of all; 1 for a component that is alone and
-    /// has no density at this point.
-    fn probability(&self, total: f64) -> f64 {
-        if total.is_finite() {
-            (self.log - total).exp()
-        } else {
-            1.0
-        }
-    }
-
-    /// `E[x_0 | x]` under this component.
-    fn posterior_mean(&self, level: NoiseLevel) -> Array1<f64> {
-        // Where all variance is noise (0 of 0 at a point of clean data) nothing is gained.
-        let gain = |((v, n), y): ((&f64, &f64), &f64)| {
-            if *n == 0.0 {
-                0.0
-            } else {
-                level.alpha() * v / n * y
-            }
-        };
-        let variances = self.component.variances.iter().zip(&self.noisy);
-        let gained = Array1::from_iter(variances.zip(&self.centered).map(gain));
-        self.component.restored(gained) + &self.component.mean
-    }
 }
 
 impl GaussianMixture {
@@ -392,33 +319,6 @@ impl GaussianMixture {
         }
         Ok((seen, total))
     }
-}
-
-fn check_orthonormal(axes: &Array2<f64>, dimension: usize) -> Result<(), Error> {
-    if axes.dim() != (dimension, dimension) {
-        return Err(Error::Shape {
-            what: "axes",
-            expected: vec![dimension, dimension],
-            found: axes.shape().to_vec(),
-        });
-    }
-    for (index, product) in axes.dot(&axes.t()).iter().enumerate() {
-        let expected = if index / dimension == index % dimension {
-            1.0
-        } else {
-            0.0
-        };
-        if !((product - expected).abs() <= 1e-8) {
-            let allowed = format!("{expected}, for orthonormal rows");
-            return Err(Error::element(
-                "products of the axes",
-                index,
-                *product,
-                allowed,
-            ));
-        }
-    }
-    Ok(())
 }
 
 impl<A: Real, D: Dimension, T> Denoiser<Array<A, D>, T> for GaussianMixture {

@@ -17,11 +17,11 @@ use crate::{Error, NoiseLevel, PosteriorCoefficients, monomial::Monomial};
 /// | `Mean` | state alpha + clean | state sigma | mean of `x_s` under a posterior |
 /// | `Edm` | sigma / (d n) | -alpha d / n | EDM's raw network, with d = sigma_data, n = hypot(sigma, alpha d) |
 ///
-/// Sources: Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast Sampling of
-/// Diffusion Models, Salimans, Ho, 2022 (velocity); Score-Based Generative Modeling through
-/// Stochastic Differential Equations, Song et al., 2021 (score); Flow Straight and Fast, Liu, Gong,
-/// Liu, 2023, and Flow Matching for Generative Modeling, Lipman et al., 2023 (flow); Elucidating the
-/// Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila, Laine, 2022 (EDM).
+/// [Sources](crate::docs::papers): Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast
+/// Sampling of Diffusion Models, Salimans, Ho, 2022 (velocity); Score-Based Generative Modeling through
+/// Stochastic Differential Equations, Song et al., 2021 (score); Flow Straight and Fast, Liu, Gong, Liu,
+/// 2023, and Flow Matching for Generative Modeling, Lipman et al., 2023 (flow); Elucidating the Design Space
+/// of Diffusion-Based Generative Models, Karras, Aittala, Aila, Laine, 2022 (EDM).
 ///
 /// ```
 /// use gaussian_diffusion::{NoiseLevel, Parameterization::{Noise, X0}};
@@ -55,7 +55,7 @@ pub enum Parameterization {
     #[doc(alias("previous_x", "previous_mean"))]
     Mean(PosteriorCoefficients),
     /// The output `F` of a network under EDM's preconditioning, which has unit variance for data of
-    /// deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
+    /// standard deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
     /// with the other sign.
     #[doc(alias("preconditioned"))]
     Edm(SigmaData),
@@ -90,7 +90,7 @@ impl SigmaData {
         Ok(Self(value))
     }
 
-    /// The deviation as a number.
+    /// The standard deviation as a number.
     pub const fn get(self) -> f64 {
         self.0
     }

@@ -22,7 +22,7 @@ pub struct PosteriorCoefficients {
     /// Coefficient of `x_0`.
     #[doc(alias("posterior_mean_coef1"))]
     pub clean: f64,
-    /// Standard deviation.
+    /// Standard standard deviation.
     pub std: f64,
 }
 
@@ -89,13 +89,14 @@ pub trait Posterior {
 /// For neighbouring steps of a discrete schedule these are the posterior mean coefficients and
 /// `beta_tilde` of the DDPM paper.
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equations 6 and 7.
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equations
+/// 6 and 7.
 #[doc(alias("beta_tilde", "q_posterior_mean_variance"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Markov;
 
 impl Markov {
-    /// The deviation of `q(x_t | x_s)`: the root of the beta of this step.
+    /// The standard deviation of `q(x_t | x_s)`: the root of the beta of this step.
     ///
     /// # Errors
     ///
@@ -127,7 +128,8 @@ impl Posterior for Markov {
 ///
 /// `eta = 1` is [`Markov`]; `eta = 0` is deterministic.
 ///
-/// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7 and 16.
+/// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7
+/// and 16.
 #[doc(alias("DDIM posterior", "generalized DDIM"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NonMarkovian {
@@ -150,7 +152,7 @@ impl NonMarkovian {
         Ok(Self { eta })
     }
 
-    /// The share of the Markov posterior's deviation.
+    /// The share of the Markov posterior's standard deviation.
     pub const fn eta(self) -> f64 {
         self.eta
     }

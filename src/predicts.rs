@@ -106,7 +106,8 @@ predicts! {
 /// The level the mean belongs to is where the step goes, so that the network must have been trained
 /// on the steps of the grid.
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, section 3.2.
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, section
+/// 3.2.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, Markov, NoiseLevel, Parameterization, Point, Step, predicts};

@@ -30,7 +30,7 @@ impl Variance {
         Ok(Self(value))
     }
 
-    /// The square of a deviation that is known to be valid.
+    /// The square of a standard deviation that is known to be valid.
     pub(crate) const fn of_std(std: f64) -> Self {
         Self(std * std)
     }
@@ -104,7 +104,7 @@ impl LogVariance {
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum UpdateNoise {
-    /// The same deviation for every element; 0 draws nothing.
+    /// The same standard deviation for every element; 0 draws nothing.
     Std(f64),
     /// The network gives the log-variance of every element.
     Learned,
@@ -149,8 +149,8 @@ impl UpdateNoise {
 /// | `Learned` | the network gives its logarithm |
 /// | `LearnedRange` | the network gives where its logarithm lies between the first two |
 ///
-/// Sources: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (the fixed ones);
-/// Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021 (the learned ones).
+/// [Sources](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (the
+/// fixed ones); Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021 (the learned ones).
 #[doc(alias("variance_type", "fixed_small", "fixed_large", "learned_range"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -116,7 +116,10 @@ fn no_old_name_is_left() {
     ];
     for word in old {
         // Titles of papers are not ours to rename.
-        let wrong = lines(|_, line| has_word(line, word) && !line.contains("Source: "));
+        let of_a_title = |file: &str, line: &str| {
+            line.contains("crate::docs::papers") || file.ends_with("papers.md")
+        };
+        let wrong = lines(|file, line| has_word(line, word) && !of_a_title(file, line));
         assert!(wrong.is_empty(), "{word}: {wrong:#?}");
     }
 }

@@ -10,10 +10,11 @@ use gaussian_diffusion::{
 };
 
 use super::{
+    SIDE,
     chart::Outcome,
     losses::{Autoregression, Diffusion, covariance, random_orders},
-    panels::{Row, SIDE, rows},
-    plane::Panel,
+    panels::{Row, rows},
+    plane::{Panel, colour},
 };
 
 const PIXELS: usize = 20;
@@ -116,14 +117,15 @@ pub fn picture() -> Outcome<String> {
             .map(|(name, panel)| (name.to_owned(), panel))
             .unzip();
         Row {
-            name: "",
             above,
             panels,
+            ..Row::default()
         }
     };
     rows(
         &format!("A field of {PIXELS}x{PIXELS} pixels, drawn in {EVALUATIONS} evaluations"),
-        vec![row(upper), row(lower)],
+        colour,
+        &[row(upper), row(lower)],
     )
 }
 

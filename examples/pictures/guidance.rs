@@ -8,9 +8,10 @@ use gaussian_diffusion::{
 };
 
 use super::{
+    SIDE,
     chart::Outcome,
-    panels::{Row, SIDE, rows},
-    plane::{density_panel, points_panel},
+    panels::{Row, rows},
+    plane::{colour, density_panel, points_panel},
 };
 
 const POINTS: usize = 3000;
@@ -43,10 +44,11 @@ pub fn picture() -> Outcome<String> {
     }
     rows(
         "Guidance: away from the others, and less varied",
-        vec![Row {
-            name: "",
+        colour,
+        &[Row {
             above,
             panels,
+            ..Row::default()
         }],
     )
 }

@@ -4,23 +4,26 @@
 //! as `NAME.md`, which defines the image `NAME` for the pages of docs.rs without a second file. With
 //! `--check` it writes nothing and names the pictures that are no longer what it draws.
 
-mod chart;
 mod errors;
 mod fields;
 mod grids;
 mod guidance;
 mod levels;
 mod mixture;
-mod panels;
 mod paths;
 mod weights;
 mod why;
 
+#[path = "../shared/chart.rs"]
+#[allow(dead_code)]
+mod chart;
 #[path = "../why/fewest.rs"]
 mod fewest;
 #[path = "../why/losses.rs"]
 #[allow(dead_code)]
 mod losses;
+#[path = "../shared/panels.rs"]
+mod panels;
 #[path = "../shared/plane.rs"]
 mod plane;
 #[path = "../shared/ruler.rs"]
@@ -34,6 +37,9 @@ use std::{
 };
 
 use chart::Outcome;
+
+/// Pixels of a panel's side.
+const SIDE: usize = 120;
 
 fn main() -> ExitCode {
     let mut folder = default_folder();
@@ -80,8 +86,26 @@ const PICTURES: [Picture; 12] = [
     ("why_fields", fields::picture),
 ];
 
-/// The files of a picture: itself, and what defines it for a page that has no other file.
-fn files(name: &str, svg: String) -> [(String, String); 2] {
+/// Those of digits, which `cargo run --release -p digits -- --why` takes minutes to draw. They are kept
+/// as they were drawn, and only their definitions are made here.
+const OF_DIGITS: [&str; 4] = ["digits", "digits_ways", "digits_noise", "digits_quality"];
+
+/// The files by their names: each picture, and what defines it for a page that has no other file.
+fn files() -> Outcome<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for (name, draw) in PICTURES {
+        let svg = draw()?;
+        files.push((format!("{name}.md"), definition(name, &svg)));
+        files.push((format!("{name}.svg"), svg));
+    }
+    for name in OF_DIGITS {
+        let svg = fs::read_to_string(default_folder().join(format!("{name}.svg")))?;
+        files.push((format!("{name}.md"), definition(name, &svg)));
+    }
+    Ok(files)
+}
+
+fn definition(name: &str, svg: &str) -> String {
     let mut uri = svg.replace('"', "'");
     for (plain, encoded) in [
         ("%", "%25"),
@@ -94,31 +118,23 @@ fn files(name: &str, svg: String) -> [(String, String); 2] {
     ] {
         uri = uri.replace(plain, encoded);
     }
-    let definition = format!("[{name}]: data:image/svg+xml,{uri}\n");
-    [
-        (format!("{name}.svg"), svg),
-        (format!("{name}.md"), definition),
-    ]
+    format!("[{name}]: data:image/svg+xml,{uri}\n")
 }
 
 fn write_all(folder: &Path) -> Outcome<()> {
     fs::create_dir_all(folder)?;
-    for (name, draw) in PICTURES {
-        for (file, text) in files(name, draw()?) {
-            println!("{file:>24} {:>7} bytes", text.len());
-            fs::write(folder.join(file), text)?;
-        }
+    for (file, text) in files()? {
+        println!("{file:>24} {:>7} bytes", text.len());
+        fs::write(folder.join(file), text)?;
     }
     Ok(())
 }
 
 fn check_all(folder: &Path) -> Outcome<()> {
     let mut stale = Vec::new();
-    for (name, draw) in PICTURES {
-        for (file, text) in files(name, draw()?) {
-            if fs::read_to_string(folder.join(&file)).ok().as_ref() != Some(&text) {
-                stale.push(file);
-            }
+    for (file, text) in files()? {
+        if fs::read_to_string(folder.join(&file)).ok().as_ref() != Some(&text) {
+            stale.push(file);
         }
     }
     match stale.as_slice() {

@@ -9,9 +9,10 @@ use gaussian_diffusion::{
 use ndarray::Array2;
 
 use super::{
+    SIDE,
     chart::Outcome,
-    panels::{Row, SIDE, rows},
-    plane::{density_panel, petals, points_panel, states},
+    panels::{Row, rows},
+    plane::{colour, density_panel, petals, points_panel, states},
 };
 
 const POINTS: usize = 3000;
@@ -49,13 +50,15 @@ pub fn picture() -> Outcome<String> {
         }
     }
     let names = ["density", "forward", "DDPM", "DDIM"];
-    let row = |(name, panels)| Row {
-        name,
+    let row = |(name, panels): (&str, Vec<_>)| Row {
+        name: name.to_owned(),
         above: std::mem::take(&mut above),
         panels,
+        ..Row::default()
     };
     rows(
         "Data to noise (forward), and back again (DDPM, DDIM)",
-        names.into_iter().zip(panels).map(row).collect(),
+        colour,
+        &names.into_iter().zip(panels).map(row).collect::<Vec<_>>(),
     )
 }

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     Error,
     state::{
-        Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, anew, items, one_by_one,
+        Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, anew, exp::exp_affine,
+        items, one_by_one,
     },
 };
 
@@ -121,9 +122,8 @@ impl<const D: usize> State for Tensor<D> {
             return Ok(());
         };
         let result = with_type!(self.dtype(), A => {
-            let exp = |x: &A| <A as Real>::of(libm::exp(offset + scale * x.get()));
-            let numbers = FlexTensor::as_slice::<A>(&x[0]).unwrap_or_default();
-            let numbers: Vec<A> = numbers.iter().map(exp).collect();
+            let mut numbers = FlexTensor::as_slice::<A>(&x[0]).unwrap_or_default().to_vec();
+            exp_affine(&mut numbers, offset, scale);
             operations::made(self, burn_tensor::TensorData::new(numbers, self.dims()))
         });
         *self = result.ok_or_else(|| unsupported(self.dtype()))?;

@@ -11,7 +11,7 @@ use crate::{
     Error,
     state::{
         Assignment, ErrorNorm, NoiseBlocks, Real, Recast, Recasting, Silent, State, anew,
-        is_watched, items, one_by_one,
+        exp::exp_affine, is_watched, items, one_by_one,
     },
 };
 
@@ -124,8 +124,8 @@ impl State for Tensor {
         }
         let x = self.contiguous().map_err(Error::tensor)?;
         let result = with_type!(self.dtype(), A => {
-            let exp = |x: &A| <A as Real>::of(libm::exp(offset + scale * x.get()));
-            let numbers = with_elements(&x, |x: &[A]| x.iter().map(exp).collect::<Vec<_>>())?;
+            let mut numbers = with_elements(&x, <[A]>::to_vec)?;
+            exp_affine(&mut numbers, offset, scale);
             tensor(numbers, self)
         });
         *self = result.ok_or_else(|| unsupported(self.dtype()))??;

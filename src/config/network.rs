@@ -136,7 +136,7 @@ fn signed(map: LinearMap, sign: f64) -> LinearMap {
     LinearMap { prediction, ..map }
 }
 
-/// The deviation of the data.
+/// The standard deviation of the data.
 pub(super) fn sigma_data(keys: &Keys) -> Result<SigmaData, Error> {
     let key = "sigma_data";
     keys.blame(key, SigmaData::new(keys.number(key)?))

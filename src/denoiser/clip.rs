@@ -9,7 +9,8 @@ use crate::{
 
 /// Data kept within `low..high`: static thresholding, as [`Denoiser::clipped`](super::Denoiser::clipped).
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (its code).
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (its
+/// code).
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};

@@ -8,14 +8,14 @@ use crate::{Error, State};
 /// The closure gets the scaled state and `c_noise`, and answers the raw output or its own error. The
 /// clock of the plan plays no part: what the network is given comes from the noise level.
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022.
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, SeededNoise, Plan, schedule, solver::Ddim};
 /// use gaussian_diffusion::denoiser::{Preconditioned, preconditioning::EdmPreconditioning};
 /// use ndarray::Array2;
-/// // Of Gaussian data with deviation sigma_data the best raw network says 0.
+/// // Of Gaussian data with standard deviation sigma_data the best raw network says 0.
 /// let mut net = Preconditioned::new(EdmPreconditioning::default(), |x: &Array2<f64>, _time: f64| Ok(x * 0.0));
 /// let schedule = schedule::Edm::default();
 /// let plan = Plan::new(&schedule, &Grid::karras(&schedule, 18)?, &Ddim::default())?;

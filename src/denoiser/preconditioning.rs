@@ -40,8 +40,8 @@ pub struct Coefficients {
 /// for levels `alpha = 1`, `sigma = s`, with `d = sigma_data`. On other levels the same network sees
 /// the same numbers: coefficients of `x` are divided by `alpha`, and `s = sigma / alpha`.
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022, table 1.
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022, table 1.
 ///
 /// ```
 /// use gaussian_diffusion::{NoiseLevel, Sigma, denoiser::preconditioning::{EdmPreconditioning, Preconditioning}};
@@ -137,7 +137,7 @@ pub struct EdmPreconditioning {
 }
 
 impl EdmPreconditioning {
-    /// For data of this deviation.
+    /// For data of this standard deviation.
     pub const fn new(data: SigmaData) -> Self {
         Self { data }
     }

@@ -8,8 +8,8 @@ use crate::{Error, Parameterization, state::State};
 ///
 /// What it is shown is the x0 that it predicted itself, before adapters around it correct or guide it.
 ///
-/// Source: Analog Bits: Generating Discrete Data using Diffusion Models with Self-Conditioning, Chen,
-/// Zhang, Hinton, 2023.
+/// [Source](crate::docs::papers): Analog Bits: Generating Discrete Data using Diffusion Models with
+/// Self-Conditioning, Chen, Zhang, Hinton, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, SeededNoise, Plan, Point, Prediction, Step};

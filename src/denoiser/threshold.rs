@@ -15,8 +15,8 @@ use crate::{Error, state::Elements};
 /// There is no upper bound unless [`with_maximum`](Self::with_maximum) sets one; with the bound 1 nothing is
 /// dynamic.
 ///
-/// Source: Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding, Saharia et
-/// al., 2022, section 2.3.
+/// [Source](crate::docs::papers): Photorealistic Text-to-Image Diffusion Models with Deep Language
+/// Understanding, Saharia et al., 2022, section 2.3.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, denoiser::DynamicThreshold, predicts};

@@ -33,9 +33,9 @@ use crate::{
 /// [`with_free_start`](Self::with_free_start) and [`with_data_at_end`](Self::with_data_at_end), and the noise is a copy
 /// of the generator from before the start was drawn.
 ///
-/// Sources: RePaint: Inpainting using Denoising Diffusion Probabilistic Models, Lugmayr et al., 2022;
-/// Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion: Giving Each Pixel
-/// Its Strength, Levin, Fried, 2023.
+/// [Sources](crate::docs::papers): RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
+/// Lugmayr et al., 2022; Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion:
+/// Giving Each Pixel Its Strength, Levin, Fried, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddpm};

@@ -7,7 +7,7 @@ use crate::{Error, Point, denoiser::Correction, state::Elements};
 ///
 /// As a [`Correction`] it replaces the predicted data. The run then follows the known data at every
 /// level, with whatever solver, and the noise of its own start: with exact predictions every solver
-/// keeps mean and deviation (see [`ReverseStep`](crate::ReverseStep)), whatever the weight. That is the
+/// keeps mean and standard deviation (see [`ReverseStep`](crate::ReverseStep)), whatever the weight. That is the
 /// soft mask of the WebUI, whose samplers blend the prediction too, without its correction of
 /// magnitudes: the noise is not touched. [`Inpaint`](super::Inpaint) replaces the state instead, and
 /// reads a weight as the share of the run for which it does so.

@@ -8,8 +8,8 @@ use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
 /// The sigmas that were optimised for a model, for ten steps; for another number, even in the index
 /// and linear in `ln sigma` between the published ones.
 ///
-/// Source: Align Your Steps: Optimizing Sampling Schedules in Diffusion Models, Sabour, Fidler,
-/// Kreis, 2024.
+/// [Source](crate::docs::papers): Align Your Steps: Optimizing Sampling Schedules in Diffusion Models,
+/// Sabour, Fidler, Kreis, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, grid::AlignYourSteps, schedule::Discrete};

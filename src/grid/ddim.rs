@@ -13,7 +13,8 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, or another number of steps would come out.
     ///
-    /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, as in Latent Diffusion.
+    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, as in
+    /// Latent Diffusion.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
@@ -50,8 +51,8 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, a step comes twice, or the offset leads beyond the schedule.
     ///
-    /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, appendix D.2; Latent
-    /// Diffusion has the offset 1.
+    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, appendix
+    /// D.2; Latent Diffusion has the offset 1.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};

@@ -21,8 +21,8 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If `n` is 0, or the schedule does not reach a sigma.
     ///
-    /// Source: On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen, Zhou, Wang, Shen,
-    /// Lyu, 2024.
+    /// [Source](crate::docs::papers): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen,
+    /// Zhou, Wang, Shen, Lyu, 2024.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};

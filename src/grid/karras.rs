@@ -79,8 +79,8 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If `n` is 0, or the schedule does not reach an end.
     ///
-    /// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala,
-    /// Aila, Laine, 2022, equation 5.
+    /// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models,
+    /// Karras, Aittala, Aila, Laine, 2022, equation 5.
     pub fn karras_with<S>(schedule: &S, n: usize, shape: Karras) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = T> + ?Sized,

@@ -1,4 +1,4 @@
-//! Log-SNRs spread as a Laplace law.
+//! Log-SNRs spread as a Laplace distribution.
 
 use super::{SigmaCurve, curve::Ends};
 use crate::{Error, Sigma, time::check_steps};
@@ -13,7 +13,8 @@ use crate::{Error, Sigma, time::check_steps};
 /// scale)` down to `exp(mean - 11.5 scale)`; its ends are `max` and `min` where those are nearer. The
 /// largest alone for `n = 1`.
 ///
-/// Source: Improved Noise Schedule for Diffusion Training, Hang, Gu, Geng, Guo, 2024, as in ComfyUI.
+/// [Source](crate::docs::papers): Improved Noise Schedule for Diffusion Training, Hang, Gu, Geng, Guo, 2024,
+/// as in ComfyUI.
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, grid::{LaplaceCurve, SigmaCurve}};

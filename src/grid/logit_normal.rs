@@ -15,8 +15,8 @@ use crate::{Error, LogSnr, error::Number, time::check_steps};
 ///
 /// The first node, of infinite quantile, lies at the lower log-SNR.
 ///
-/// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-/// 2024, where it is the law of training times.
+/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// Esser et al., 2024, where it is the distribution of training times.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, LogSnr, grid::LogitNormalCurve, schedule::RectifiedFlow};

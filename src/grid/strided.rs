@@ -29,8 +29,8 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, or the offset leads beyond the schedule.
     ///
-    /// Source: Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020; named by Lin et al.,
-    /// 2024.
+    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020; named by
+    /// Lin et al., 2024.
     #[doc(alias("steps_offset"))]
     pub fn leading<S>(schedule: &S, n: usize, offset: usize) -> Result<Self, Error>
     where
@@ -50,7 +50,8 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`.
     ///
-    /// Source: Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li, Yang, 2024.
+    /// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
+    /// Li, Yang, 2024.
     pub fn trailing<S>(schedule: &S, n: usize) -> Result<Self, Error>
     where
         S: NoiseSchedule<Time = Step> + ?Sized,

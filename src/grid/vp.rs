@@ -10,8 +10,8 @@ use crate::{Error, time::check_steps};
 /// The sigmas of [`VpLinear`](crate::schedule::VpLinear) at even times, for any other schedule. The
 /// largest alone for `n = 1`.
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022, table 1.
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022, table 1.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Sigma, grid::VpCurve, schedule::Edm};

@@ -20,8 +20,8 @@ use crate::{
 /// [`CfgPlusPlusStep`](crate::solver::CfgPlusPlusStep) has them, and the samplers named "dpmpp_2m_cfg_pp" and so
 /// on, which take this guidance and no other.
 ///
-/// Source: CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models, Chung, Kim, Park,
-/// Nam, Ye, 2024.
+/// [Source](crate::docs::papers): CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models,
+/// Chung, Kim, Park, Nam, Ye, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};

@@ -13,8 +13,8 @@ use crate::{Error, Point, state::State};
 /// For velocities of flows ([`Flow`](crate::Parameterization::Flow)), where a prediction of 0 leaves the
 /// state as it is.
 ///
-/// Source: CFG-Zero*: Improved Classifier-Free Guidance for Flow Matching Models, Fan, Zheng, Yeh,
-/// Liu, 2025.
+/// [Source](crate::docs::papers): CFG-Zero*: Improved Classifier-Free Guidance for Flow Matching Models, Fan,
+/// Zheng, Yeh, Liu, 2025.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::CfgZeroStar;

@@ -14,7 +14,8 @@ use crate::{
 /// The gradient is a closure `(x, at) -> V`. The answer is a noise prediction; where there is no noise
 /// it is left as it was.
 ///
-/// Source: Diffusion Models Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021, algorithms 1 and 2.
+/// [Source](crate::docs::papers): Diffusion Models Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021,
+/// algorithms 1 and 2.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, guidance::Classifier, predicts};

@@ -32,8 +32,8 @@ where
 /// The operator need not be linear. The gradient is that of the norm and not of its square, as in the
 /// paper's code; the steps of a run sum up, so that `step` belongs to a number of steps.
 ///
-/// Source: Diffusion Posterior Sampling for General Noisy Inverse Problems, Chung, Kim, Mccann, Klasky,
-/// Ye, 2023, algorithm 1.
+/// [Source](crate::docs::papers): Diffusion Posterior Sampling for General Noisy Inverse Problems, Chung,
+/// Kim, Mccann, Klasky, Ye, 2023, algorithm 1.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, Grid, SeededNoise, Plan, schedule::Discrete, solver::Ddpm};

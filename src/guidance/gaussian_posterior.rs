@@ -31,9 +31,9 @@ enum Covariance {
 /// As many as there are measurements solve exactly. Where no signal is left the state says nothing,
 /// and the prediction is left as it was.
 ///
-/// Sources: Pseudoinverse-Guided Diffusion Models for Inverse Problems, Song, Vahdat, Mardani, Kautz,
-/// 2023; Learning Diffusion Priors from Observations by Expectation Maximization, Rozet, Andry,
-/// Lanusse, Louppe, 2024 (MMPS).
+/// [Sources](crate::docs::papers): Pseudoinverse-Guided Diffusion Models for Inverse Problems, Song, Vahdat,
+/// Mardani, Kautz, 2023; Learning Diffusion Priors from Observations by Expectation Maximization, Rozet,
+/// Andry, Lanusse, Louppe, 2024 (MMPS).
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, GaussianMixture, NoiseLevel, Point, Step};

@@ -11,8 +11,8 @@ use crate::{Error, state::State};
 /// coefficients of its own: its solution does not depend on the others. No library solves such
 /// batches; the least-squares problems of the items, small and dense, are nalgebra's.
 ///
-/// Source: GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric Linear Systems,
-/// Saad, Schultz, 1986.
+/// [Source](crate::docs::papers): GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric
+/// Linear Systems, Saad, Schultz, 1986.
 pub(super) fn solve<V: State>(
     mut operator: impl FnMut(&V) -> Result<V, Error>,
     b: &V,

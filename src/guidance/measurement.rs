@@ -84,7 +84,7 @@ impl<O, V> Measurement<O, V> {
     ///
     /// # Errors
     ///
-    /// If the deviation of the noise is negative or not finite.
+    /// If the standard deviation of the noise is negative or not finite.
     pub fn new(operator: O, value: V, std: f64) -> Result<Self, Error> {
         if !(std >= 0.0 && std.is_finite()) {
             let allowed = "a finite number from 0 on";

@@ -17,8 +17,8 @@ use crate::{Error, Point, state::State};
 /// The momentum is forgotten where a run [begins](crate::Denoiser::begin); a point where the scale is 1
 /// leaves it as it is.
 ///
-/// Source: Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models, Sadat,
-/// Hilliges, Weber, 2024.
+/// [Source](crate::docs::papers): Eliminating Oversaturation and Artifacts of High Guidance Scales in
+/// Diffusion Models, Sadat, Hilliges, Weber, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::Projected;

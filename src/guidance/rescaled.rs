@@ -1,19 +1,19 @@
-//! Guided predictions with the deviation of the conditional one.
+//! Guided predictions with the standard deviation of the conditional one.
 
 use super::{Predictions, Rule};
 use crate::{Error, Point, denoiser::memory_of, state::State};
 
-/// A rule whose result is brought toward the deviation of the first prediction, item by item.
+/// A rule whose result is brought toward the standard deviation of the first prediction, item by item.
 ///
-/// `g <- (phi std(c) / std(g) + 1 - phi) g`, with the deviations over the elements of an item. An item
-/// whose result has no deviation is left alone.
+/// `g <- (phi std(c) / std(g) + 1 - phi) g`, with the standard deviations over the elements of an item. An item
+/// whose result has no standard deviation is left alone.
 ///
 /// $$g \leftarrow \Big(\phi\thinspace\frac{\operatorname{std}(c)}{\operatorname{std}(g)}+1-\phi\Big)\thinspace g$$
 ///
 /// The result depends on the terms: the paper rescales what the network predicts.
 ///
-/// Source: Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li, Yang, 2024,
-/// section 3.4.
+/// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li,
+/// Yang, 2024, section 3.4.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::{Combination, Rescaled};

@@ -11,7 +11,8 @@ use crate::{Error, Point, state::State};
 ///
 /// $$\hat\varepsilon=u^{\prime}+w\thinspace(c-u^{\prime}),\qquad u^{\prime}=\langle v,u\rangle\thinspace v$$
 ///
-/// Source: TCFG: Tangential Damping Classifier-free Guidance, Kwon, Kim, Jeong, Hsiao, Uh, 2025.
+/// [Source](crate::docs::papers): TCFG: Tangential Damping Classifier-free Guidance, Kwon, Kim, Jeong, Hsiao,
+/// Uh, 2025.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::TangentialCfg;

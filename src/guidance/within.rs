@@ -80,8 +80,8 @@ impl GuidanceInterval {
 /// A rule in an interval of the run; outside, the first prediction is taken as it is, and no other
 /// asked for.
 ///
-/// Source: Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in
-/// Diffusion Models, Kynkäänniemi, Aittala, Karras, Laine, Aila, Lehtinen, 2024.
+/// [Source](crate::docs::papers): Applying Guidance in a Limited Interval Improves Sample and Distribution
+/// Quality in Diffusion Models, Kynkäänniemi, Aittala, Karras, Laine, Aila, Lehtinen, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::{Combination, GuidanceInterval, Within};

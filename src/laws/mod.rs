@@ -197,7 +197,7 @@ pub fn posterior<P: Posterior + ?Sized>(
 /// Bayes' rule for the [`Markov`] posterior on one step, as densities in one dimension:
 /// `q(x_s|x_t,x_0) q(x_t|x_0) = q(x_t|x_s) q(x_s|x_0)`.
 ///
-/// `points` are `x_0`, and how many deviations `x_s` and `x_t` are from their means.
+/// `points` are `x_0`, and how many standard deviations `x_s` and `x_t` are from their means.
 ///
 /// # Errors
 ///

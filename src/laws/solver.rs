@@ -14,7 +14,7 @@ use crate::{
 /// The laws of a [`ReverseStep`], on variance-preserving, sub-variance-preserving,
 /// variance-exploding and flow schedules, for 1 to 60 steps.
 ///
-/// 1. With exact predictions for data that is a point, mean and deviation are right wherever the
+/// 1. With exact predictions for data that is a point, mean and standard deviation are right wherever the
 ///    network is asked and at the end: the defect is below 1e-12.
 /// 2. A run to the clean level ends in the x0-prediction, and its last step draws nothing.
 /// 3. The order of convergence on Gaussian data is at least the stated one, to 0.2, on a

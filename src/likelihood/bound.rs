@@ -34,7 +34,8 @@ use crate::{
 /// [`LogDensity`](super::LogDensity), as the decoder has it. Each term is drawn with one noise; averages over draws and
 /// items are for [`Estimate::of`].
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation 5.
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation
+/// 5.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, Grid, ModelVariance, SeededNoise, schedule::Discrete};

@@ -19,7 +19,7 @@ pub struct BoundStep<T> {
     pub point: Point<T>,
     /// `q(x_s | x_t, x_0)`.
     pub posterior: PosteriorCoefficients,
-    /// The deviation of `p(x_s | x_t)`, or where the network says it.
+    /// The standard deviation of `p(x_s | x_t)`, or where the network says it.
     pub noise: UpdateNoise,
 }
 

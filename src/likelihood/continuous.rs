@@ -32,10 +32,11 @@ use crate::{
 /// log-SNR evenly, [`in_time`](Self::in_time) draws the time of the schedule evenly and weighs by
 /// `-d log_snr / dt = g^2 / sigma^2`.
 ///
-/// `p(x_0 | z_0)` is the decoder's likelihood at mean `z_0 / alpha` and deviation `sigma / alpha` of
+/// `p(x_0 | z_0)` is the decoder's likelihood at mean `z_0 / alpha` and standard deviation `sigma / alpha` of
 /// the cleanest level, which needs no network.
 ///
-/// Source: Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, equations 11 to 18.
+/// [Source](crate::docs::papers): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, equations
+/// 11 to 18.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, LogSnr, SeededNoise, schedule::LogSnrLinear};

@@ -65,7 +65,8 @@ impl Decoder for Continuous {
 /// The logarithm is that of the exact normal distribution function and accurate to a relative 1e-12
 /// also where both terms are 1, or both underflow.
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation 13.
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation
+/// 13.
 ///
 /// ```
 /// use gaussian_diffusion::{LogVariance, likelihood::{Decoder, Discretized}};
@@ -129,7 +130,7 @@ impl Discretized {
     ///
     /// # Errors
     ///
-    /// If there is no such level, or the deviation is not above 0 and finite.
+    /// If there is no such level, or the standard deviation is not above 0 and finite.
     pub fn log_probability(
         self,
         index: usize,

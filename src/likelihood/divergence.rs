@@ -100,8 +100,8 @@ where
 /// `probe^T J` (a vector-Jacobian product; `J probe` does as well) for each. The probes stay the same
 /// for a whole integration, so that what is integrated is smooth.
 ///
-/// Source: A Stochastic Estimator of the Trace of the Influence Matrix, Hutchinson, 1989; in flows,
-/// FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2019.
+/// [Source](crate::docs::papers): A Stochastic Estimator of the Trace of the Influence Matrix, Hutchinson,
+/// 1989; in flows, FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2019.
 ///
 /// ```
 /// use gaussian_diffusion::{Error, SeededNoise, Point, Prediction, Time, likelihood::Hutchinson};

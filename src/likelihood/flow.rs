@@ -38,8 +38,8 @@ use crate::{
 /// have results that do not depend on the batch at all. For the fixed steps of a solver there is
 /// [`PlannedFlow`](super::PlannedFlow).
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
-/// 2021, section 4.3 and appendix D.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song et al., 2021, section 4.3 and appendix D.
 ///
 /// ```
 /// use gaussian_diffusion::{GaussianMixture, NoiseLevel, Time, schedule::RectifiedFlow};

@@ -83,7 +83,7 @@ impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
         })
     }
 
-    /// The deviation of `y` at the noise end.
+    /// The standard deviation of `y` at the noise end.
     fn prior_std(&self) -> f64 {
         let level = self.noisiest;
         level.alpha().hypot(level.sigma()) / scale(level)

@@ -27,8 +27,8 @@ use crate::{
 /// If a shape differs or a needed variance is missing; if the step is more than one Gaussian given one
 /// answer, as those of multi-step, multi-stage and churning solvers are.
 ///
-/// Source: Training Diffusion Models with Reinforcement Learning, Black, Janner, Du, Kostrikov,
-/// Levine, 2024, section 4.3.
+/// [Source](crate::docs::papers): Training Diffusion Models with Reinforcement Learning, Black, Janner, Du,
+/// Kostrikov, Levine, 2024, section 4.3.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, SeededNoise, Plan, Prediction, likelihood::step_log_density};

@@ -182,7 +182,7 @@ impl LogProbability {
         Ok(Self(Nats(nats)))
     }
 
-    /// The logarithm, up to 0.
+    /// The log-probability in nats, at most 0.
     pub const fn nats(self) -> Nats {
         self.0
     }
@@ -228,7 +228,8 @@ impl LogDensity {
     /// of the same side as the variational one. For 256 levels on -1 to 1 the width is 2/256, and the
     /// constant is the "7 bits" of some programs.
     ///
-    /// Source: A Note on the Evaluation of Generative Models, Theis, van den Oord, Bethge, 2016.
+    /// [Source](crate::docs::papers): A Note on the Evaluation of Generative Models, Theis, van den Oord,
+    /// Bethge, 2016.
     ///
     /// # Errors
     ///

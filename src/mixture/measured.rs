@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl GaussianMixture {
-    /// The law of the data given the measurement `y = A x_0 + n`, `n ~ N(0, diag(noise))`: a mixture
+    /// The distribution of the data given the measurement `y = A x_0 + n`, `n ~ N(0, diag(noise))`: a mixture
     /// again, in closed form.
     ///
     /// With `S_k = A C_k A^T + diag(noise)`, the weights become `w_k N(y; A mean_k, S_k)`, the means

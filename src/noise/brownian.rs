@@ -2,7 +2,7 @@
 
 use std::{f64::consts::FRAC_PI_2, ops::Range};
 
-use super::{Interval, NoiseSource, Scale, SeededNoise, keyed::Keyed, one, sweep_drawn};
+use super::{Interval, NoiseSource, Scale, SeededNoise, add_in_a_sweep, keyed::Keyed, sweep_drawn};
 use crate::{
     Error, NoiseLevel,
     state::{Assignment, Draw, Elements, NOISE_BLOCK, Stream, Wide},
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// $$z=\frac{W(u_s)-W(u_t)}{\sqrt{u_s-u_t}}$$
 ///
-/// Source: Scalable Gradients for Stochastic Differential Equations, Li, Wong, Chen, Duvenaud, 2020
+/// [Source](crate::docs::papers): Scalable Gradients for Stochastic Differential Equations, Li, Wong, Chen, Duvenaud, 2020
 /// (the virtual Brownian tree).
 ///
 /// ```
@@ -56,9 +56,7 @@ impl BrownianPath {
 }
 
 impl<V: Elements> NoiseSource<V> for BrownianPath {
-    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

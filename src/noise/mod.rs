@@ -113,6 +113,22 @@ pub trait NoiseSource<V> {
     }
 }
 
+/// [`NoiseSource::add`] of a source that makes its numbers in sweeps.
+macro_rules! add_in_a_sweep {
+    () => {
+        fn add(
+            &mut self,
+            x: &mut V,
+            scale: Scale<'_, V>,
+            over: Option<Interval>,
+        ) -> Result<(), Error> {
+            let one = $crate::noise::one();
+            self.sweep(&mut [x], &[], &[one], scale, over).map(|_| ())
+        }
+    };
+}
+use add_in_a_sweep;
+
 /// The assignment that only adds noise.
 fn one() -> Assignment<'static> {
     Assignment::new(0, 1.0, &[]).with_noise(true)

@@ -1,9 +1,9 @@
 //! Noise keyed by (seed, batch item, draw).
 
 use super::{
-    Interval, NoiseSource, Scale,
+    Interval, NoiseSource, Scale, add_in_a_sweep,
     keyed::{Keyed, Keys},
-    one, sweep_drawn,
+    sweep_drawn,
 };
 use crate::{
     Error,
@@ -116,9 +116,7 @@ impl Draw for SeededNoise {
 }
 
 impl<V: Elements> NoiseSource<V> for SeededNoise {
-    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

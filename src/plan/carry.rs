@@ -1,4 +1,4 @@
-//! A law carried through the table of a plan, without an array and without a sample.
+//! A mean and a variance carried through the table of a plan, without an array and without a sample.
 
 use std::{collections::VecDeque, fmt::Debug};
 
@@ -84,8 +84,8 @@ fn moments(terms: &Terms) -> Moments {
 }
 
 impl<T: Copy + Debug> Plan<T> {
-    /// Mean and variance at the end of the run for a one-dimensional start of this law and a network
-    /// that is affine at every level: the law of the sampler with no sample drawn.
+    /// Mean and variance at the end of the run for a one-dimensional start of this mean and variance, and a network
+    /// that is affine at every level: the distribution of the samples with none drawn.
     ///
     /// # Errors
     ///
@@ -113,8 +113,8 @@ impl<T: Copy + Debug> Plan<T> {
         Ok(moments(&end))
     }
 
-    /// How far the table is from the laws of the forward process: with exact predictions for the
-    /// data `x_0 = 1`, the largest distance of mean from `alpha` and of deviation from `sigma`, where
+    /// How far the table is from the means and variances of the forward process: with exact predictions for the
+    /// data `x_0 = 1`, the largest distance of mean from `alpha` and of standard deviation from `sigma`, where
     /// the network is asked and at the end, relative to `alpha + sigma` there, or to the largest sum of
     /// sizes on the way, by its weight in the result, where that is more: noise predictions near zero
     /// SNR take differences of large numbers.

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::controller::Controller;
 use crate::{
     Denoiser, Error, Grid, LogSnr, Markov, NoiseLevel, NoiseSchedule, Plan,
     error::Number,
@@ -29,8 +30,8 @@ use crate::{
 ///
 /// Each step is a [`Plan`] of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
 ///
-/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of k-diffusion,
-/// Crowson, 2022.
+/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of
+/// k-diffusion, Crowson, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{LogSnr, SeededNoise, NoiseSchedule, Point, Sigma, predicts, schedule::Edm, solver::DpmAdaptive};
@@ -43,7 +44,7 @@ use crate::{
 /// });
 /// let solver = DpmAdaptive::new(3)?.with_tolerances(1e-6, 1e-6)?;
 /// let (x, report) = solver.sample(&schedule, from, to, array![80.0], &mut net, &mut SeededNoise::new(0))?;
-/// // One deviation from the mean stays one deviation from it.
+/// // One standard deviation from the mean stays one standard deviation from it.
 /// assert!((x[0] - 0.5 * (1.0_f64 + 4.0 * 1e-4).sqrt()).abs() < 1e-4);
 /// assert_eq!(report.evaluations, 3 * (report.accepted + report.rejected));
 /// # Ok::<(), gaussian_diffusion::Error>(())
@@ -216,7 +217,7 @@ impl DpmAdaptive {
         }
         network.begin();
         let mut report = DpmAdaptiveReport::default();
-        let mut controller = Controller::new(self);
+        let mut controller = self.controller();
         let mut x = V::Keeping::keep(x, None).0;
         // Over alpha, so that its size can be told beside one at another level.
         let mut before = x.clone();
@@ -295,6 +296,16 @@ impl DpmAdaptive {
         }
         let x = V::Keeping::into_shown(x).unwrap_or_else(|x| V::Keeping::round(&x, None));
         Ok((x, report))
+    }
+
+    fn controller(&self) -> Controller {
+        // Noise lowers the order.
+        let order = if self.eta > 0.0 {
+            1.5
+        } else {
+            self.order as f64
+        };
+        Controller::new(self.first, self.gains, order, self.safety)
     }
 
     /// The level that the deterministic part of a step goes to, never below the end.
@@ -394,51 +405,3 @@ const STRETCH: f64 = 8.0;
 const PATIENCE: usize = 16;
 
 const WHAT: &str = "the adaptive DPM-Solver";
-
-/// The controller of the step length, in half log-SNR.
-struct Controller {
-    length: f64,
-    exponents: [f64; 3],
-    safety: f64,
-    /// Inverse errors, the newest first.
-    inverse: Option<[f64; 3]>,
-}
-
-impl Controller {
-    fn new(solver: &DpmAdaptive) -> Self {
-        let [p, i, d] = solver.gains;
-        // Noise lowers the order.
-        let order = if solver.eta > 0.0 {
-            1.5
-        } else {
-            solver.order as f64
-        };
-        Self {
-            length: solver.first,
-            exponents: [(p + i + d) / order, -(p + 2.0 * d) / order, d / order],
-            safety: solver.safety,
-            inverse: None,
-        }
-    }
-
-    /// Takes the error of a step, sets the next length, and says whether the step is accepted.
-    fn propose(&mut self, error: f64) -> bool {
-        // An error of 0 lets the step grow as much as any small one.
-        let newest = 1.0 / (error + 1e-8);
-        let mut inverse = self.inverse.unwrap_or([newest; 3]);
-        inverse[0] = newest;
-        let factor: f64 = inverse
-            .iter()
-            .zip(self.exponents)
-            .map(|(e, b)| e.powf(b))
-            .product();
-        let factor = 1.0 + (factor - 1.0).atan();
-        let accepted = factor >= self.safety;
-        if accepted {
-            inverse = [inverse[0], inverse[0], inverse[1]];
-        }
-        self.inverse = Some(inverse);
-        self.length *= factor;
-        accepted
-    }
-}

@@ -2,6 +2,7 @@
 
 mod carry;
 mod check;
+mod controller;
 pub(crate) mod dpm_adaptive;
 mod fingerprint;
 mod jumps;

@@ -88,8 +88,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// Each restart comes after the step that reaches the level nearest to its `low` in log-SNR, and
     /// ends there.
     ///
-    /// Source: Restart Sampling for Improving Generative Processes, Xu, Deng, Cheng, Tian, Liu,
-    /// Jaakkola, 2023.
+    /// [Source](crate::docs::papers): Restart Sampling for Improving Generative Processes, Xu, Deng, Cheng,
+    /// Tian, Liu, Jaakkola, 2023.
     ///
     /// # Errors
     ///

@@ -272,7 +272,7 @@ where
     Ok(())
 }
 
-/// The deviation of every element, where the network gives it, in the shape of the state.
+/// The standard deviation of every element, where the network gives it, in the shape of the state.
 fn deviation<V: State>(
     drawn: UpdateNoise,
     variance: Option<V>,

@@ -20,8 +20,8 @@ fn rule(n: usize) -> Option<(usize, usize)> {
 /// The plan of as many steps as the grid has, restarts included. With restarts, the other steps lie
 /// on a curve of Karras between the ends of the grid; the restarts are those of `sigma / alpha` on flows too.
 ///
-/// Source: the code of the WebUI, after Restart Sampling for Improving Generative Processes, Xu, Deng,
-/// Cheng, Tian, Liu, Jaakkola, 2023.
+/// [Source](crate::docs::papers): the code of the WebUI, after Restart Sampling for Improving Generative
+/// Processes, Xu, Deng, Cheng, Tian, Liu, Jaakkola, 2023.
 pub(super) fn plan<S, R>(
     schedule: &S,
     grid: Grid<S::Time>,

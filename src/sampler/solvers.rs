@@ -186,7 +186,7 @@ fn in_sigma(is_flow: bool, solver: Box<dyn ReverseStep>) -> Box<dyn ReverseStep>
     }
 }
 
-/// Of eta 1, with the step of rectified flows on a flow: there the posterior's has another law on the way.
+/// Of eta 1, with the step of rectified flows on a flow: there the posterior's gives another distribution on the way.
 fn ancestral<R>(is_flow: bool, inner: R) -> Result<Box<dyn ReverseStep>, Error>
 where
     R: ReverseStep + 'static,

@@ -12,8 +12,9 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 /// Ends at zero SNR. The table of betas with an offset and a cap is
 /// [`Discrete::cosine`](super::Discrete::cosine).
 ///
-/// Sources: Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021 (without its
-/// offset); Progressive Distillation, Salimans, Ho, 2022; generalized VP path and TrigFlow elsewhere.
+/// [Sources](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021
+/// (without its offset); Progressive Distillation, Salimans, Ho, 2022; generalized VP path and TrigFlow
+/// elsewhere.
 ///
 /// ```
 /// use gaussian_diffusion::{NoiseLevel, Time, schedule::{Cosine, NoiseSchedule}};

@@ -9,8 +9,8 @@ use crate::{Error, LogSnr, NoiseLevel, Sigma, error::Number};
 ///
 /// The two ends say where grids start and stop; a level exists for every sigma.
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022.
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, schedule::{Edm, NoiseSchedule}};

@@ -19,6 +19,7 @@ mod log_snr_linear;
 mod rectified_flow;
 mod respacing;
 mod shifted;
+mod shortened;
 mod tables;
 mod ve_geometric;
 mod vp_linear;
@@ -157,8 +158,8 @@ forward_schedule!(&S, Box<S>, std::sync::Arc<S>);
 ///   f=\frac{\mathrm d\ln\alpha}{\mathrm dt},\qquad
 ///   g^2=-\sigma^2\thinspace\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
-/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
 #[doc(alias("reverse SDE"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sde {

@@ -9,8 +9,8 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 ///
 /// Ends at zero SNR. The shift of Stable Diffusion 3 and FLUX is [`Shifted::flow`](super::Shifted::flow).
 ///
-/// Sources: Flow Straight and Fast, Liu, Gong, Liu, 2023; Flow Matching for Generative Modeling,
-/// Lipman, Chen, Ben-Hamu, Nickel, Le, 2023 (whose time runs the other way).
+/// [Sources](crate::docs::papers): Flow Straight and Fast, Liu, Gong, Liu, 2023; Flow Matching for Generative
+/// Modeling, Lipman, Chen, Ben-Hamu, Nickel, Le, 2023 (whose time runs the other way).
 ///
 /// ```
 /// use gaussian_diffusion::{Time, schedule::{NoiseSchedule, RectifiedFlow}};

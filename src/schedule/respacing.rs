@@ -12,8 +12,8 @@ use crate::{Error, time::check_steps};
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 ///
-/// Source: Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021, whose code
-/// reads the same texts.
+/// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
+/// whose code reads the same texts.
 #[doc(alias("timestep_respacing", "space_timesteps", "SpacedDiffusion"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Respacing {

@@ -12,8 +12,8 @@ use crate::{Error, LogSnr, NoiseLevel};
 /// `sigma' = k sigma / (1 + (k - 1) sigma)`; with `k` the ratio of image sizes it is the resolution
 /// shift of simple diffusion.
 ///
-/// Sources: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-/// 2024; simple diffusion, Hoogeboom, Heek, Salimans, 2023.
+/// [Sources](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// Esser et al., 2024; simple diffusion, Hoogeboom, Heek, Salimans, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Time, schedule::{NoiseSchedule, Shifted}};

@@ -8,8 +8,8 @@ use crate::{Error, LogSnr, NoiseLevel, Sigma, Time, error::Number};
 /// $$\sigma(t)=\sigma_{\min}\Big(\frac{\sigma_{\max}}{\sigma_{\min}}\Big)^{t},\qquad
 ///   g^2=2\sigma^2\ln\frac{\sigma_{\max}}{\sigma_{\min}}$$
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
-/// 2021 (min 0.01, max 50 for CIFAR-10).
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song et al., 2021 (min 0.01, max 50 for CIFAR-10).
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, Time, schedule::{NoiseSchedule, VeGeometric}};

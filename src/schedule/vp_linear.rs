@@ -50,8 +50,8 @@ impl LinearBeta {
 ///
 /// The equation has drift `-beta / 2` and diffusion `sqrt(beta)`.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
-/// 2021 (min 0.1, max 20).
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song et al., 2021 (min 0.1, max 20).
 ///
 /// ```
 /// use gaussian_diffusion::{Time, schedule::{NoiseSchedule, VpLinear}};
@@ -120,8 +120,8 @@ impl ContinuousSchedule for VpLinear {
 ///
 /// $$\sigma(t) = 1-\alpha(t)^2,\qquad f=-\tfrac12\beta,\qquad g^2=\beta\thinspace(1-\alpha^4)$$
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
-/// 2021.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song et al., 2021.
 ///
 /// ```
 /// use gaussian_diffusion::{Time, schedule::{NoiseSchedule, SubVp}};

@@ -76,8 +76,8 @@ impl Descent {
 /// [`SingleStep::plus_plus`](super::SingleStep::plus_plus) of order 2 DPM++ 2S a; with
 /// [`Descent::Flow`] their forms for rectified flows.
 ///
-/// Sources: the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit Models, Song, Meng,
-/// Ermon, 2020.
+/// [Sources](crate::docs::papers): the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit
+/// Models, Song, Meng, Ermon, 2020.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::{Ancestral, RungeKutta}};
@@ -145,16 +145,7 @@ impl<S: ReverseStep> Ancestral<S> {
         })
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 
     /// Never goes below the end of the run, as DPM-Solver-fast of k-diffusion does.
     #[must_use]
@@ -205,7 +196,7 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     }
 
     /// That of the inner solver: the noise is drawn from the forward process itself, so that an exact
-    /// inner step would give the exact law.
+    /// inner step would give the exact distribution.
     fn order(&self) -> u32 {
         self.inner.order()
     }

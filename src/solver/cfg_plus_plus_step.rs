@@ -27,8 +27,8 @@ enum Rule {
 /// The step to the data is the guided data in all. Without such an answer a run fails, and says so; any
 /// other solver takes the displacement as published where there is one.
 ///
-/// Sources: CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models, Chung, Kim, Park,
-/// Nam, Ye, 2024; the code of ComfyUI, 2024, for the other three.
+/// [Sources](crate::docs::papers): CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models,
+/// Chung, Kim, Park, Nam, Ye, 2024; the code of ComfyUI, 2024, for the other three.
 ///
 /// ```
 /// use gaussian_diffusion::{SeededNoise, Grid, Plan, Point, Step, predicts, schedule::Discrete};

@@ -16,8 +16,8 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise, err
 /// [`RungeKutta::heun`](super::RungeKutta::heun) these are the stochastic Euler and Heun samplers of
 /// EDM.
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022, algorithm 2.
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022, algorithm 2.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, Sigma, schedule::Edm, solver::{Churn, RungeKutta}};
@@ -76,7 +76,7 @@ impl<S: ReverseStep> Churn<S> {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
+    /// Multiplies the noise; anything but 1 changes the distribution of the result.
     ///
     /// # Errors
     ///

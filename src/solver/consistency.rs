@@ -12,9 +12,9 @@ use crate::{Error, Parameterization, Sigma, UpdateNoise};
 /// with noise of ratio `floor` left, as those of consistency models do, less is added:
 /// `std^2 = alpha_s^2 (rho_s^2 - floor^2)`.
 ///
-/// Sources: Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023, algorithm 1; Latent Consistency
-/// Models, Luo, Tan, Huang, Li, Zhao, 2023; Simplifying, Stabilizing and Scaling Continuous-Time
-/// Consistency Models, Lu, Song, 2024.
+/// [Sources](crate::docs::papers): Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023, algorithm 1;
+/// Latent Consistency Models, Luo, Tan, Huang, Li, Zhao, 2023; Simplifying, Stabilizing and Scaling
+/// Continuous-Time Consistency Models, Lu, Song, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::RectifiedFlow, solver::Consistency};
@@ -55,16 +55,7 @@ impl Consistency {
         self
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 }
 
 impl ReverseStep for Consistency {

@@ -3,15 +3,16 @@
 use super::{At, Path, Stage, Update};
 use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise};
 
-/// A way to draw the probability flow: `y = x / scale` against a clock `u`, with `dy/du` a prediction.
+/// A change of variables for the probability flow: `x / scale` against a clock, so that its slope
+/// `d(x / scale) / d(clock)` is a prediction.
 ///
-/// | | scale | clock | `dy/du` |
+/// | | scale | clock | slope |
 /// |---|---|---|---|
 /// | `Noise` | alpha | sigma / alpha | noise |
 /// | `Flow` | alpha + sigma | sigma / (alpha + sigma) | eps - x_0 |
 /// | `Data` | sigma | alpha / sigma | x_0 |
 ///
-/// If the data is one point, `dy/du` does not change along the way, and one Euler step is exact in
+/// If the data is one point, the slope does not change along the way, and one Euler step is exact in
 /// each. For other data the same method in other coordinates is another sampler: Heun's of EDM is in
 /// `Noise`, that of flow matching in `Flow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,7 +27,7 @@ pub enum Coordinates {
 }
 
 impl Coordinates {
-    /// The parameterization of `dy/du`.
+    /// The parameterization of the slope.
     pub const fn basis(self) -> Parameterization {
         match self {
             Self::Noise => Parameterization::Noise,
@@ -35,7 +36,7 @@ impl Coordinates {
         }
     }
 
-    /// Those whose `dy/du` this is.
+    /// Those whose slope this is.
     pub(crate) fn of_basis(basis: Parameterization) -> Option<Self> {
         let mut all = [Self::Noise, Self::Flow, Self::Data].into_iter();
         all.find(|own| own.basis() == basis)

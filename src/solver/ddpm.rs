@@ -14,7 +14,8 @@ use crate::{Error, Markov, ModelVariance, Posterior};
 /// With [`FixedLarge`](ModelVariance::FixedLarge) the deviation law of solvers is broken by
 /// construction; that variance is right for data `N(0, I)`.
 ///
-/// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, algorithm 2.
+/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, algorithm
+/// 2.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::Ddpm};

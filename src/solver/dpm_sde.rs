@@ -19,7 +19,7 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// path if the [`NoiseSource`](crate::noise::NoiseSource) draws such. A step to or from an infinite
 /// log-SNR is one posterior step. Weak order 1.
 ///
-/// Source: the code of k-diffusion, Crowson, 2022; DPM-Solver++, Lu et al., 2022.
+/// [Source](crate::docs::papers): the code of k-diffusion, Crowson, 2022; DPM-Solver++, Lu et al., 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::DpmSde};
@@ -68,16 +68,7 @@ impl DpmSde {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 }
 
 impl ReverseStep for DpmSde {

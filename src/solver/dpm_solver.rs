@@ -33,7 +33,8 @@ use crate::Error;
 /// `tau` is the stochasticity of the [reverse equation](crate#notation): 0 is the probability flow, 1 the reverse of the
 /// forward process. The `eta` of k-diffusion's SDE samplers is `tau^2`.
 ///
-/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022; DPM-Solver++, the same authors, 2022.
+/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022; DPM-Solver++, the same
+/// authors, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::DpmSolver};
@@ -119,34 +120,17 @@ impl DpmSolver {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 
-    /// Lowers the order toward the end of runs of fewer than 15 steps, so that the last step has
-    /// order 1 and the one before it at most 2.
-    #[doc(alias("lower_order_final"))]
-    #[must_use]
-    pub fn with_lower_final_orders(mut self) -> Self {
-        self.ending.lowers = true;
-        self
-    }
-
-    /// Counts an empty step after the last one: the list of sigmas repeats its last.
-    ///
-    /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
-    /// the final one.
-    #[must_use]
-    pub fn with_empty_last_step(mut self) -> Self {
-        self.ending.empty_step = true;
-        self
+    super::options::ending! {
+        /// Lowers the order toward the end of runs of fewer than 15 steps, so that the last step has
+        /// order 1 and the one before it at most 2.
+        lowers;
+        /// Counts an empty step after the last one: the list of sigmas repeats its last.
+        ///
+        /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
+        /// the final one.
+        empty_step;
     }
 
     /// Makes the last step one of order 1, wherever it ends.

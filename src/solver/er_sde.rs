@@ -17,8 +17,8 @@ use crate::{Error, NoiseLevel, UpdateNoise};
 ///
 /// where `p` goes through the last data predictions in `rho`. The integrals are taken by quadrature.
 ///
-/// Source: Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion Models, Cui,
-/// Zhang, Lu, Liao, 2023.
+/// [Source](crate::docs::papers): Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion
+/// Models, Cui, Zhang, Lu, Liao, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::ErSde};
@@ -45,16 +45,7 @@ impl ErSde {
         Ok(Self { order, noise: 1.0 })
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 }
 
 /// `n(rho) / rho`.

@@ -14,11 +14,11 @@ use crate::{Error, Parameterization, UpdateNoise};
 /// $$y_s=y_t+\tfrac{1+\tau^2}2(1-r^2)(\hat x_0-y_t)+\tau\sqrt{\rho_t^2-\rho_s^2}\thickspace z$$
 ///
 /// `tau = 1` is the reverse diffusion sampler: the mean of DDPM with the variance of the forward process in `y`. It does not
-/// keep the deviation of the forward process: the defect of a step is of the second order in its
+/// keep the standard deviation of the forward process: the defect of a step is of the second order in its
 /// length, and that of a run closes as 1/n. A step to or from an infinite log-SNR is the exact one.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
-/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, LogSnr, Plan, schedule::{Cosine, NoiseSchedule}, solver::EulerMaruyama};

@@ -23,8 +23,8 @@ use crate::Error;
 /// the flow velocity (`Flow`). Start-up steps and steps next to an infinite log-SNR have the order
 /// that the predictions at hand allow; a step to or from one is that of [`Ddim`](super::Ddim).
 ///
-/// Sources: Exponential integrators, Hochbruck, Ostermann, 2010; Fast Sampling of Diffusion Models
-/// with Exponential Integrator, Zhang, Chen, 2023 (DEIS).
+/// [Sources](crate::docs::papers): Exponential integrators, Hochbruck, Ostermann, 2010; Fast Sampling of
+/// Diffusion Models with Exponential Integrator, Zhang, Chen, 2023 (DEIS).
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::{Coordinates, ExponentialAdams}};
@@ -72,23 +72,15 @@ impl ExponentialAdams {
         Ok(solver)
     }
 
-    /// Lowers the order toward the end of runs of fewer than 15 steps, so that the last step has
-    /// order 1 and the one before it at most 2, as diffusers does.
-    #[doc(alias("lower_order_final"))]
-    #[must_use]
-    pub fn with_lower_final_orders(mut self) -> Self {
-        self.ending.lowers = true;
-        self
-    }
-
-    /// Counts an empty step after the last one: the list of sigmas repeats its last.
-    ///
-    /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
-    /// the final one.
-    #[must_use]
-    pub fn with_empty_last_step(mut self) -> Self {
-        self.ending.empty_step = true;
-        self
+    super::options::ending! {
+        /// Lowers the order toward the end of runs of fewer than 15 steps, so that the last step has
+        /// order 1 and the one before it at most 2, as diffusers does.
+        lowers;
+        /// Counts an empty step after the last one: the list of sigmas repeats its last.
+        ///
+        /// Orders are then lowered one step later, as diffusers does where a curve of sigmas ends at
+        /// the final one.
+        empty_step;
     }
 }
 

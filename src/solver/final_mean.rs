@@ -6,10 +6,10 @@ use crate::{Error, UpdateNoise};
 /// A solver whose last step draws no noise, wherever it ends.
 ///
 /// A step to the clean level draws none anyhow. A run that ends at a level with noise left gives the
-/// mean there: its deviation falls short of that level's by what the last step would have drawn.
+/// mean there: its standard deviation falls short of that level's by what the last step would have drawn.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
-/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, appendix G.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, appendix G.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, UpdateNoise, schedule::Edm, solver::{Ddpm, FinalMean}};

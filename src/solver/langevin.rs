@@ -11,14 +11,14 @@ use crate::{Error, Parameterization, UpdateNoise};
 ///
 /// The authors take the ratio of the norms of `z` and `s`, over a whole batch, where `sigma`, its
 /// expectation, stands here: a batch then cannot mix its items, and the plan is known before the run.
-/// A Langevin step does not keep the deviation: of a point the variance
+/// A Langevin step does not keep the standard deviation: of a point the variance
 /// becomes `1 + 4 snr^4` times what it was right.
 ///
 /// Around single-step solvers: one that takes predictions of the steps before is an error of the plan, for
 /// those of the corrections lie between them. A step to the clean level is not corrected.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song,
-/// Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, algorithms 4 and 5.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, algorithms 4 and 5.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::{Ddpm, Langevin}};

@@ -54,6 +54,7 @@ mod interpolation;
 mod langevin;
 mod linear_multistep;
 mod node_blocks;
+mod options;
 mod pndm;
 mod runge_kutta;
 mod sa_solver;
@@ -100,7 +101,7 @@ pub use unipc::UniPc;
 /// # Laws
 ///
 /// Checked by `laws::reverse_step` (feature `laws`). With exact predictions for data that is one
-/// point, the mean and the deviation of the state are `alpha x_0` and `sigma` wherever the network is
+/// point, the mean and the standard deviation of the state are `alpha x_0` and `sigma` wherever the network is
 /// asked and at the end ([`Plan::defect`](crate::Plan::defect)); a step to the clean level is the
 /// x0-prediction and draws nothing; the measured order of convergence is [`order`](Self::order).
 ///

@@ -14,7 +14,7 @@ use crate::{Error, NoiseLevel};
 /// each inner node is reached with the order of its place in the block, the block's end with the full
 /// one. One evaluation a node, as diffusers counts its steps.
 ///
-/// Sources: as [`SingleStep`](super::SingleStep).
+/// [Sources](crate::docs::papers): as [`SingleStep`](super::SingleStep).
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::NodeBlocks};
@@ -72,39 +72,26 @@ impl NodeBlocks {
         self
     }
 
-    /// The reverse stochastic equation, for the data; `tau = 1` reverses the forward process.
-    ///
-    /// Every node of a block is reached from its start with noise of its own, which is not that of one
-    /// path, as it is in [`SingleStep`](super::SingleStep): the law converges with order 1.
-    ///
-    /// # Errors
-    ///
-    /// If tau is not 0 to 3, or the solver is one for the noise.
-    #[doc(alias("sde-dpmsolver++"))]
-    pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
-        if tau != 0.0 && self.coordinates != Coordinates::Data {
-            return Err(Error::range("tau", tau, "0 for predictions of the noise"));
-        }
-        self.tau = super::check_tau(tau)?;
-        Ok(self)
+    super::options::tau_of_data! {
+        /// The reverse stochastic equation, for the data; `tau = 1` reverses the forward process.
+        ///
+        /// Every node of a block is reached from its start with noise of its own, which is not that of one
+        /// path, as it is in [`SingleStep`](super::SingleStep): the law converges with order 1.
+        ///
+        /// # Errors
+        ///
+        /// If tau is not 0 to 3, or the solver is one for the noise.
+        #[doc(alias("sde-dpmsolver++"))]
     }
 
-    /// Cuts the last block, if it is full, so that the run ends with a step of order 1.
-    #[doc(alias("lower_order_final"))]
-    #[must_use]
-    pub fn with_lower_final_orders(mut self) -> Self {
-        self.ending.lowers = true;
-        self
-    }
-
-    /// Ends with an empty step after the last one: it has a place in the last block, and where that is
-    /// not the first, the end is reached again with what the network says there.
-    ///
-    /// A run to the data has none.
-    #[must_use]
-    pub fn with_empty_last_step(mut self) -> Self {
-        self.ending.empty_step = true;
-        self
+    super::options::ending! {
+        /// Cuts the last block, if it is full, so that the run ends with a step of order 1.
+        lowers;
+        /// Ends with an empty step after the last one: it has a place in the last block, and where that is
+        /// not the first, the end is reached again with what the network says there.
+        ///
+        /// A run to the data has none.
+        empty_step;
     }
 
     /// Takes the run for the rest of a list, of which so many steps come first: its blocks are those of

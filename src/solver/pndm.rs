@@ -22,7 +22,8 @@ use crate::{Error, NoiseLevel};
 /// the two ends is where the middle slopes are taken. The coefficients are those of equal steps: the
 /// order is 2 where steps in `rho` change smoothly.
 ///
-/// Source: Pseudo Numerical Methods for Diffusion Models on Manifolds, Liu, Ren, Lin, Zhao, 2022.
+/// [Source](crate::docs::papers): Pseudo Numerical Methods for Diffusion Models on Manifolds, Liu, Ren, Lin,
+/// Zhao, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::Pndm};

@@ -28,8 +28,8 @@ use crate::{Error, LogSnr, NoiseLevel, error::Number};
 /// These are the rules of the authors and of ComfyUI; [`with_diffusers_rules`](Self::with_diffusers_rules)
 /// has those of diffusers.
 ///
-/// Source: SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models, Xue, Yi, Luo,
-/// Zhang, Sun, Li, Ma, 2023.
+/// [Source](crate::docs::papers): SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models,
+/// Xue, Yi, Luo, Zhang, Sun, Li, Ma, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::SaSolver};
@@ -87,7 +87,7 @@ impl SaSolver {
     /// `x_s = (alpha_s / alpha_t) x_t - (1 + tau^2) alpha_s * integral of e^-lambda p + std w`
     /// with `std^2 = tau^2 sigma_s^2 (e^(2 h) - 1)`.
     ///
-    /// For `tau > 0` this does not keep the deviation of the forward process, as that of
+    /// For `tau > 0` this does not keep the standard deviation of the forward process, as that of
     /// [`DpmSolver::new`](super::DpmSolver::new).
     ///
     /// # Errors
@@ -127,36 +127,19 @@ impl SaSolver {
         Ok(self)
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 
-    /// Lowers the orders to the number of steps left, the step to the data not among them: the last step
-    /// before it has predictor and corrector of order 1.
-    ///
-    /// The corrector of the last step to another end has order 2.
-    #[doc(alias("lower_order_final"))]
-    #[must_use]
-    pub fn with_lower_final_orders(mut self) -> Self {
-        self.ending.lowers = true;
-        self
-    }
-
-    /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
-    /// and the last step is corrected like the others.
-    ///
-    /// The empty step counts where orders are lowered. A run to the data has none.
-    #[must_use]
-    pub fn with_empty_last_step(mut self) -> Self {
-        self.ending.empty_step = true;
-        self
+    super::options::ending! {
+        /// Lowers the orders to the number of steps left, the step to the data not among them: the last step
+        /// before it has predictor and corrector of order 1.
+        ///
+        /// The corrector of the last step to another end has order 2.
+        lowers;
+        /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
+        /// and the last step is corrected like the others.
+        ///
+        /// The empty step counts where orders are lowered. A run to the data has none.
+        empty_step;
     }
 
     /// Asks the network again once a state is corrected: predict, evaluate, correct, evaluate.

@@ -26,10 +26,11 @@ use crate::{
 ///
 /// A step to or from an infinite log-SNR is that of [`Ddim`](super::Ddim).
 ///
-/// Sources: DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, algorithms 1 and 2; DPM-Solver++, 2022;
-/// Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling, Zhang,
-/// Wei, Song, 2023 (the exact second order, RES); SEEDS: Exponential SDE Solvers for Fast High-Quality
-/// Sampling from Diffusion Models, Gonzalez, Fernandez Pinto, Tran, Gherbi, Hajri, Masmoudi, 2023.
+/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, algorithms 1 and 2;
+/// DPM-Solver++, 2022; Improved Order Analysis and Design of Exponential Integrator for Diffusion Models
+/// Sampling, Zhang, Wei, Song, 2023 (the exact second order, RES); SEEDS: Exponential SDE Solvers for Fast
+/// High-Quality Sampling from Diffusion Models, Gonzalez, Fernandez Pinto, Tran, Gherbi, Hajri, Masmoudi,
+/// 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Cosine, solver::{Coordinates, SingleStep}};
@@ -110,33 +111,19 @@ impl SingleStep {
         })
     }
 
-    /// The reverse stochastic equation, for the data: SEEDS. `tau = 1` reverses the forward process.
-    ///
-    /// The noises of the points inside a step and of its end are those of one path, as the equation
-    /// has them.
-    ///
-    /// # Errors
-    ///
-    /// If tau is not 0 to 3, or the solver is one for the noise.
-    #[doc(alias("SEEDS", "seeds_2", "seeds_3"))]
-    pub fn with_tau(mut self, tau: f64) -> Result<Self, Error> {
-        if tau != 0.0 && self.coordinates != Coordinates::Data {
-            return Err(Error::range("tau", tau, "0 for predictions of the noise"));
-        }
-        self.tau = super::check_tau(tau)?;
-        Ok(self)
+    super::options::tau_of_data! {
+        /// The reverse stochastic equation, for the data: SEEDS. `tau = 1` reverses the forward process.
+        ///
+        /// The noises of the points inside a step and of its end are those of one path, as the equation
+        /// has them.
+        ///
+        /// # Errors
+        ///
+        /// If tau is not 0 to 3, or the solver is one for the noise.
+        #[doc(alias("SEEDS", "seeds_2", "seeds_3"))]
     }
 
-    /// Multiplies the noise; anything but 1 changes the law of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the factor is not 0 to 10.
-    #[doc(alias("s_noise"))]
-    pub fn with_noise_factor(mut self, factor: f64) -> Result<Self, Error> {
-        self.noise = super::check_noise_factor(factor)?;
-        Ok(self)
-    }
+    super::options::noise_factor!();
 
     /// The stages of these updates, each from the start of the step to a point further on, and where
     /// the network is asked for each.

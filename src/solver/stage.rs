@@ -79,7 +79,7 @@ impl Update {
         self
     }
 
-    /// Multiplies a fixed deviation.
+    /// Multiplies a fixed standard deviation.
     pub(super) fn scale_noise(&mut self, factor: f64) {
         if let UpdateNoise::Std(std) = &mut self.noise {
             *std *= factor;

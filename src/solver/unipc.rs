@@ -26,8 +26,8 @@ use crate::{Error, NoiseLevel};
 ///
 /// Corrected, a step has one order more than its predictor; the last one is not corrected.
 ///
-/// Source: UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models, Zhao,
-/// Bai, Rao, Zhou, Lu, 2023.
+/// [Source](crate::docs::papers): UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of
+/// Diffusion Models, Zhao, Bai, Rao, Zhou, Lu, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
@@ -81,31 +81,23 @@ impl UniPc {
         self
     }
 
-    /// Lowers the order to the number of steps left: the last has order 1, the one before it 2.
-    #[doc(alias("lower_order_final"))]
-    #[must_use]
-    pub fn with_lower_final_orders(mut self) -> Self {
-        self.ending.lowers = true;
-        self
-    }
-
-    /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
-    /// and the last step is corrected like the others.
-    ///
-    /// The empty step counts where orders are lowered. A run to the data has none.
-    ///
-    /// ```
-    /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
-    /// let schedule = Discrete::stable_diffusion()?;
-    /// let grid = Grid::karras(&schedule, 8)?.without_final_step()?;
-    /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.with_empty_last_step())?;
-    /// assert_eq!((plan.steps(), plan.evaluations()), (7, 8));
-    /// # Ok::<(), gaussian_diffusion::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_empty_last_step(mut self) -> Self {
-        self.ending.empty_step = true;
-        self
+    super::options::ending! {
+        /// Lowers the order to the number of steps left: the last has order 1, the one before it 2.
+        lowers;
+        /// Ends with an empty step after the last one: the network is asked at the level the run ends at,
+        /// and the last step is corrected like the others.
+        ///
+        /// The empty step counts where orders are lowered. A run to the data has none.
+        ///
+        /// ```
+        /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::UniPc};
+        /// let schedule = Discrete::stable_diffusion()?;
+        /// let grid = Grid::karras(&schedule, 8)?.without_final_step()?;
+        /// let plan = Plan::new(&schedule, &grid, &UniPc::new(2)?.with_empty_last_step())?;
+        /// assert_eq!((plan.steps(), plan.evaluations()), (7, 8));
+        /// # Ok::<(), gaussian_diffusion::Error>(())
+        /// ```
+        empty_step;
     }
 
     /// Leaves the results of these steps, counted from 0, as they were predicted.

@@ -4,7 +4,9 @@ use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
 use smallvec::SmallVec;
 
 use super::{
-    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened, is_watched,
+    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
+    exp::{exp, exp_affine},
+    is_watched,
     slices::{Silent, Slices},
     threads::sweep,
 };
@@ -96,7 +98,10 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error> {
-        self.map_inplace(|y| *y = A::of(libm::exp(offset + scale * y.get())));
+        match self.as_slice_memory_order_mut() {
+            Some(values) => exp_affine(values, offset, scale),
+            None => self.map_inplace(|y| *y = A::of(exp(offset + scale * y.get()))),
+        }
         Ok(())
     }
 

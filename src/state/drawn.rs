@@ -8,11 +8,11 @@ use crate::Error;
 /// How strong the noise is.
 #[derive(Debug)]
 pub enum Scale<'a, V> {
-    /// One deviation for all.
+    /// One standard deviation for all.
     Same(f64),
-    /// One deviation per batch item.
+    /// One standard deviation per batch item.
     PerItem(&'a [f64]),
-    /// One deviation per element.
+    /// One standard deviation per element.
     PerElement(&'a V),
 }
 

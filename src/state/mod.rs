@@ -7,6 +7,7 @@ mod array_elements;
 mod box_muller;
 mod drawn;
 mod elements;
+pub(crate) mod exp;
 mod keeping;
 mod kernel;
 mod real;
@@ -145,7 +146,7 @@ pub trait State: Clone {
     /// As the tensor library has them.
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error>;
 
-    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a deviation.
+    /// `self <- exp(offset + scale * self)`, element by element: a log-variance made a standard deviation.
     ///
     /// # Errors
     ///

@@ -78,8 +78,8 @@ impl EmaRule {
 
     /// `(1 - 1 / n)^(gamma + 1)` at update `n`: parameters weighted by a power of their time.
     ///
-    /// Source: Analyzing and Improving the Training Dynamics of Diffusion Models, Karras, Aittala,
-    /// Lehtinen, Hellsten, Aila, Laine, 2024.
+    /// [Source](crate::docs::papers): Analyzing and Improving the Training Dynamics of Diffusion Models,
+    /// Karras, Aittala, Lehtinen, Hellsten, Aila, Laine, 2024.
     pub const fn power(profile: PowerProfile) -> Self {
         Self {
             kind: Kind::Power(profile),

@@ -14,8 +14,8 @@ use crate::{
 ///
 /// $$x_t=\alpha_tx_0+\sigma_t(\varepsilon+\gamma\thinspace\xi),\qquad \varepsilon,\xi\sim\mathcal N(0,I)$$
 ///
-/// Source: Input Perturbation Reduces Exposure Bias in Diffusion Models, Ning, Sangineto, Porrello,
-/// Calderara, Cucchiara, 2023 (strength 0.1).
+/// [Source](crate::docs::papers): Input Perturbation Reduces Exposure Bias in Diffusion Models, Ning,
+/// Sangineto, Porrello, Calderara, Cucchiara, 2023 (strength 0.1).
 ///
 /// ```
 /// use gaussian_diffusion::{ForwardProcess, SeededNoise, Parameterization, Time, schedule::Cosine};

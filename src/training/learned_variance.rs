@@ -28,7 +28,8 @@ use crate::{
 /// At step 0 the second term is the decoder's `-log p(x_0|x_1)`. The paper's `0.001 L_vlb`, where
 /// `L_vlb` is a sum over `T` steps, is a weight of `T / 1000`.
 ///
-/// Source: Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021, section 3.1.
+/// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
+/// section 3.1.
 ///
 /// ```
 /// use gaussian_diffusion::{ForwardProcess, ModelVariance, Parameterization, Prediction, Step};

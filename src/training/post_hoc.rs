@@ -24,8 +24,8 @@ use crate::{
 /// width 0.15, which made all parameters 12 % smaller. The division is that of the paper's code
 /// (`phema.py`, 2024).
 ///
-/// Source: Analyzing and Improving the Training Dynamics of Diffusion Models, Karras, Aittala,
-/// Lehtinen, Hellsten, Aila, Laine, 2024, section 3.
+/// [Source](crate::docs::papers): Analyzing and Improving the Training Dynamics of Diffusion Models, Karras,
+/// Aittala, Lehtinen, Hellsten, Aila, Laine, 2024, section 3.
 ///
 /// ```
 /// use gaussian_diffusion::training::{Ema, EmaRule, PostHoc, PowerProfile};

@@ -65,7 +65,7 @@ impl Weight {
     ///
     /// `uniform(Noise)` is the simple loss of DDPM, and SNR on the x0 error.
     ///
-    /// Source: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
+    /// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
     #[doc(alias("simple", "snr"))]
     pub const fn uniform(on: Parameterization) -> Self {
         Self {
@@ -75,7 +75,8 @@ impl Weight {
 
     /// `max(SNR, 1)` on the x0 error.
     ///
-    /// Source: Progressive Distillation for Fast Sampling of Diffusion Models, Salimans, Ho, 2022.
+    /// [Source](crate::docs::papers): Progressive Distillation for Fast Sampling of Diffusion Models,
+    /// Salimans, Ho, 2022.
     pub const fn truncated_snr() -> Self {
         Self {
             form: Form::TruncatedSnr,
@@ -88,8 +89,8 @@ impl Weight {
     ///
     /// If `gamma` is not in 1e-100 to 1e100.
     ///
-    /// Source: Efficient Diffusion Training via Min-SNR Weighting Strategy, Hang et al., 2023
-    /// (gamma 5).
+    /// [Source](crate::docs::papers): Efficient Diffusion Training via Min-SNR Weighting Strategy, Hang et
+    /// al., 2023 (gamma 5).
     #[doc(alias("snr_gamma"))]
     pub fn min_snr(gamma: f64) -> Result<Self, Error> {
         let form = Form::MinSnr(positive("gamma", gamma)?);
@@ -102,8 +103,8 @@ impl Weight {
     ///
     /// If `gamma` is not in 1e-100 to 1e100.
     ///
-    /// Source: Scalable High-Resolution Pixel-Space Image Synthesis with Hourglass Diffusion
-    /// Transformers, Crowson, Baumann, Birch, Abraham, Kaplan, Shippole, 2024 (gamma 4).
+    /// [Source](crate::docs::papers): Scalable High-Resolution Pixel-Space Image Synthesis with Hourglass
+    /// Diffusion Transformers, Crowson, Baumann, Birch, Abraham, Kaplan, Shippole, 2024 (gamma 4).
     pub fn soft_min_snr(gamma: f64) -> Result<Self, Error> {
         let form = Form::SoftMinSnr(positive("gamma", gamma)?);
         Ok(Self { form })
@@ -115,8 +116,8 @@ impl Weight {
     ///
     /// If `k` is not in 1e-100 to 1e100, or `gamma` not in 0 to 10.
     ///
-    /// Source: Perception Prioritized Training of Diffusion Models, Choi, Lee, Shin, Kim, Kim, Yoon,
-    /// 2022 (k 1, gamma 1).
+    /// [Source](crate::docs::papers): Perception Prioritized Training of Diffusion Models, Choi, Lee, Shin,
+    /// Kim, Kim, Yoon, 2022 (k 1, gamma 1).
     pub fn p2(k: f64, gamma: f64) -> Result<Self, Error> {
         if !(0.0..=10.0).contains(&gamma) {
             return Err(Error::range("gamma", gamma, "0 to 10"));
@@ -130,8 +131,8 @@ impl Weight {
     /// `(sigma^2 + sigma_data^2) / (sigma sigma_data)^2` on the x0 error, with `sigma` for
     /// `sigma / alpha`: uniform on the output of EDM's network.
     ///
-    /// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala,
-    /// Aila, Laine, 2022.
+    /// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models,
+    /// Karras, Aittala, Aila, Laine, 2022.
     pub const fn edm(sigma_data: crate::SigmaData) -> Self {
         Self::uniform(Parameterization::Edm(sigma_data))
     }
@@ -145,8 +146,9 @@ impl Weight {
     ///
     /// If `bias` is not in -200 to 200.
     ///
-    /// Sources: Understanding Diffusion Objectives as the ELBO with Simple Data Augmentation, Kingma,
-    /// Gao, 2023; Simpler Diffusion (SiD2), Hoogeboom, Mensink, Heek, Lamerigts, Gao, Salimans, 2024.
+    /// [Sources](crate::docs::papers): Understanding Diffusion Objectives as the ELBO with Simple Data
+    /// Augmentation, Kingma, Gao, 2023; Simpler Diffusion (SiD2), Hoogeboom, Mensink, Heek, Lamerigts, Gao,
+    /// Salimans, 2024.
     pub fn sigmoid(bias: f64) -> Result<Self, Error> {
         if !(-200.0..=200.0).contains(&bias) {
             return Err(Error::range("bias", bias, "-200 to 200"));
@@ -163,8 +165,8 @@ impl Weight {
     ///
     /// The bound sums over elements; an error averaged over them is to be multiplied by their number.
     ///
-    /// Sources: Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021; Maximum Likelihood
-    /// Training of Score-Based Diffusion Models, Song, Durkan, Murray, Ermon, 2021.
+    /// [Sources](crate::docs::papers): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021;
+    /// Maximum Likelihood Training of Score-Based Diffusion Models, Song, Durkan, Murray, Ermon, 2021.
     #[doc(alias("VDM", "likelihood_weighting", "vlb"))]
     pub const fn likelihood() -> Self {
         Self {
@@ -178,7 +180,8 @@ impl Weight {
     ///
     /// If `mean` is not in -50 to 50, or `scale` not in 0.1 to 100.
     ///
-    /// Source: Improved Noise Schedule for Diffusion Training, Hang, Gu, 2024 (mean 0, scale 0.5).
+    /// [Source](crate::docs::papers): Improved Noise Schedule for Diffusion Training, Hang, Gu, 2024 (mean 0,
+    /// scale 0.5).
     pub fn laplace(mean: f64, scale: f64) -> Result<Self, Error> {
         if !(-50.0..=50.0).contains(&mean) {
             return Err(Error::range("mean", mean, "-50 to 50"));
@@ -197,8 +200,8 @@ impl Weight {
     /// Training scripts apply it to the x0 error, where it is uniform on the flow, or to the flow
     /// error; which is yours to say.
     ///
-    /// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-    /// 2024 (its public training code).
+    /// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image
+    /// Synthesis, Esser et al., 2024 (its public training code).
     pub const fn sigma_sqrt(on: Parameterization) -> Self {
         Self {
             form: Form::SigmaSqrt(on),
@@ -210,8 +213,8 @@ impl Weight {
     ///
     /// On the flow error, it is what drawing times from the paper's density amounts to.
     ///
-    /// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-    /// 2024.
+    /// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image
+    /// Synthesis, Esser et al., 2024.
     pub const fn cosmap(on: Parameterization) -> Self {
         Self {
             form: Form::CosMap(on),

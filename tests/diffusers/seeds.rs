@@ -1,11 +1,13 @@
 //! Runs of diffusers' pipelines in float32, from a seed to the sample and to what the generator gives next.
 
 use gaussian_diffusion::{
-    config::SchedulerConfig,
+    Plan,
+    config::{SchedulerConfig, Timestep},
     editing::{Inpaint, Known},
     noise::TorchCpu,
 };
-use ndarray::Array4;
+use ndarray::{Array4, Ix4};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 const SHAPE: (usize, usize, usize, usize) = (1, 2, 3, 4);
@@ -28,6 +30,11 @@ fn config(run: &Value) -> SchedulerConfig {
         options.churn = argument("s_churn").unwrap_or(0.0);
         options.noise_factor = argument("s_noise").unwrap_or(1.0);
     })
+}
+
+/// What is written, read back.
+fn stored<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }
 
 /// The sample of a run and the next four numbers of its generator, which an empty step of diffusers would move on.
@@ -56,14 +63,17 @@ fn replay(run: &Value) -> (Vec<f64>, Option<[f32; 4]>) {
             (config.plan(n).unwrap(), start)
         }
     };
+    // What is thrown away, and how known parts are kept, is stored with the rest.
+    let plan: Plan<Timestep> = stored(&plan);
     let is_new = |i: usize| i.is_multiple_of(3);
     let is_inpainted = run["kind"] == "inpaint";
     let end = if is_inpainted {
         let kept = of_places(|i| f64::from(u8::from(!is_new(i))));
-        let mut inpaint = Inpaint::new(Known::new(data, kept).unwrap(), before)
+        let inpaint = Inpaint::new(Known::new(data, kept).unwrap(), before)
             .with_held_noise()
             .with_free_start()
             .with_data_at_end();
+        let mut inpaint: Inpaint<f32, Ix4, TorchCpu> = stored(&inpaint);
         plan.sample_edited(start, &mut net, &mut inpaint, &mut noise)
     } else {
         plan.sample(start, &mut net, &mut noise)

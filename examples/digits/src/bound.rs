@@ -1,7 +1,5 @@
 //! The variational bound of held-out digits, step by step.
 
-use std::path::Path;
-
 use gaussian_diffusion::{
     Denoiser, Grid, ModelVariance, SeededNoise, Step,
     likelihood::{BoundTerms, Estimate, LogProbability, Nats, VariationalBound},
@@ -12,14 +10,15 @@ use ndarray::Array2;
 use crate::{
     Outcome,
     asked::Asked,
+    chart::{Axis, Chart, Curve, Scale, Stroke},
     data::{Digits, PIXELS, levels},
     network::Network,
-    plot::{self, Axis, Curve},
+    picture::Gallery,
 };
 
 /// Prints the terms of the bound, with the learned variance and with the fixed ones, and draws them.
 pub fn report(
-    path: &Path,
+    gallery: &mut Gallery,
     network: &Network,
     schedule: &Discrete,
     digits: &Digits,
@@ -41,7 +40,7 @@ pub fn report(
         let mut network = asked.clone().guided(1.0)?;
         let terms = terms(&mut network, schedule, variance, digits, noise)?;
         print(name, &terms)?;
-        curves.push(curve(name, &terms)?);
+        curves.push(curve(name, curves.len(), &terms)?);
     }
     let learned = ModelVariance::LearnedRange;
     let terms = terms(&mut asked.clone(), schedule, learned, digits, noise)?;
@@ -52,18 +51,18 @@ L_T, L_t, L_0  KL of the noisiest state and the prior, KL of each step, -log p(d
 clipped        the expected digit is kept within the range of digits, as it is where digits are drawn
 +-             standard error of the mean over digits"
     );
-    let ten = |powers: std::ops::RangeInclusive<i32>| powers.map(|n| 10_f64.powi(n)).collect();
-    let x = Axis {
-        label: "step t",
-        ticks: ten(0..=3),
-        logarithmic: true,
+    let chart = Chart {
+        title: "The variational bound, step by step".to_owned(),
+        x: Axis::log("step t", Scale::Log10, 1.0, 1e3),
+        y: Axis::log("L_t in bits per pixel", Scale::Log10, 1e-6, 1.0),
+        curves,
+        left: 76,
     };
-    let y = Axis {
-        label: "L_t in bits per pixel",
-        ticks: ten(-6..=0),
-        logarithmic: true,
-    };
-    plot::write(path, &x, &y, &curves)
+    gallery.add(
+        "bound",
+        "the terms of the variational bound, by three variances",
+        &chart.svg(420)?,
+    )
 }
 
 fn terms<N: Denoiser<Array2<f32>, Step>>(
@@ -108,7 +107,7 @@ fn with_error(value: f64, error: f64) -> String {
 }
 
 /// The terms from the last step to the noisiest one, by the number of the step.
-fn curve(name: &str, terms: &BoundTerms<LogProbability>) -> Outcome<Curve> {
+fn curve(name: &str, colour: usize, terms: &BoundTerms<LogProbability>) -> Outcome<Curve> {
     let last = last(terms);
     let all = std::iter::once(&last).chain(terms.steps.iter().rev());
     let mut points = Vec::new();
@@ -116,11 +115,12 @@ fn curve(name: &str, terms: &BoundTerms<LogProbability>) -> Outcome<Curve> {
         let bits = Estimate::of(amounts)?.value.per_dim(PIXELS)?;
         points.push((1.0 + step as f64, bits.get()));
     }
-    Ok(Curve {
-        name: format!("{name} variance"),
+    Ok(Curve::new(
+        &format!("{name} variance"),
+        colour,
+        Stroke::Line,
         points,
-        marks: Vec::new(),
-    })
+    ))
 }
 
 /// `L_0` of each digit.

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use gaussian_diffusion::{
     Error,
     likelihood::Discretized,
-    rand::{SeedableRng, rngs::StdRng, seq::SliceRandom},
+    rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom},
 };
 use ndarray::{Array2, Axis};
 
@@ -22,7 +22,7 @@ pub const PIXELS: usize = SIDE * SIDE;
 pub const CLASSES: usize = 10;
 
 /// The largest value of a pixel in the file.
-const INK: u8 = 16;
+pub const INK: u8 = 16;
 
 /// Digits with their labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,14 @@ impl Digits {
             pixels: self.pixels.select(Axis(0), places),
             labels: places.iter().map(|&i| self.labels[i]).collect(),
         }
+    }
+
+    /// Some digits, each as likely as any other.
+    pub fn batch(&self, count: usize, rng: &mut StdRng) -> Self {
+        let places: Vec<_> = (0..count)
+            .map(|_| rng.random_range(0..self.len()))
+            .collect();
+        self.select(&places)
     }
 
     /// Four fifths to train on and one fifth held out, in an order that is a matter of the seed.

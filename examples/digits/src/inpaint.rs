@@ -1,7 +1,5 @@
 //! Completions of half a digit.
 
-use std::path::Path;
-
 use gaussian_diffusion::{
     Grid, ModelVariance, Plan, SeededNoise, Step,
     editing::{Inpaint, Known},
@@ -16,7 +14,7 @@ use crate::{
     data::{Digits, PIXELS},
     measure::{Neighbours, diversity, told_apart},
     network::Network,
-    picture,
+    picture::{self, Gallery},
 };
 
 /// Held-out digits, and completions of each.
@@ -32,7 +30,7 @@ const TIMES: usize = 5;
 /// Keeps the upper halves of held-out digits, draws their lower halves, tells how well they fit, and
 /// shows some. The network is not given the class.
 pub fn report(
-    path: &Path,
+    gallery: &mut Gallery,
     network: &Network,
     schedule: &Discrete,
     trained_on: &Digits,
@@ -73,7 +71,7 @@ class      share with the class of the digit whose half is known; several may be
 diversity  mean distance of two completions of the same half"
     );
     match drawn.last() {
-        Some(completed) => show(path, &digits.pixels, completed),
+        Some(completed) => show(gallery, &digits.pixels, completed),
         None => Ok(()),
     }
 }
@@ -99,16 +97,26 @@ fn upper(shape: (usize, usize)) -> Array2<f32> {
 }
 
 /// A row for each digit: the digit, its upper half, and completions.
-fn show(path: &Path, digits: &Array2<f32>, completed: &Array2<f32>) -> Outcome<()> {
+fn show(gallery: &mut Gallery, digits: &Array2<f32>, completed: &Array2<f32>) -> Outcome<()> {
     // Unknown pixels are between ink and paper.
     let halves = digits * &upper(digits.dim());
     let row = |i: usize| {
         let known = [digits.row(i), halves.row(i)];
         let copies = (i..i + COPIES).map(|copy| completed.row(copy));
-        known.into_iter().chain(copies).collect()
+        picture::row("", known.into_iter().chain(copies))
     };
     let first = (0..digits.nrows()).step_by(COPIES).take(SHOWN);
-    picture::write(path, &first.map(row).collect::<Vec<_>>())
+    let mut rows: Vec<_> = first.map(row).collect();
+    if let Some(row) = rows.first_mut() {
+        let numbers = (1..=COPIES).map(|copy| copy.to_string());
+        let words = ["digit", "known"].map(str::to_owned);
+        row.above = words.into_iter().chain(numbers).collect();
+    }
+    gallery.add(
+        "inpaint",
+        "held-out digits, their upper halves, and completions by RePaint",
+        &picture::sheet("Completions of the upper half of a digit", &rows)?,
+    )
 }
 
 #[cfg(test)]

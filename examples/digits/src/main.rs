@@ -2,7 +2,8 @@
 //!
 //! What the crate does is in [`train`] (noised digits and what the network should say of them),
 //! [`asked`] (the network as a denoiser, guided by a class) and [`sample`] (a plan, run). Further
-//! reports: [`bound`] and [`flow`] (likelihoods), [`sweep`] (guidance), [`inpaint`].
+//! reports: [`bound`] and [`flow`] (likelihoods), [`sweep`] (guidance), [`inpaint`], and [`why`]
+//! (regression and autoregression beside it).
 
 // No panic on any data; tests may.
 #![cfg_attr(
@@ -13,21 +14,29 @@
 mod asked;
 mod bound;
 mod data;
+mod descent;
 mod flow;
 mod inpaint;
+mod judge;
 mod measure;
 mod network;
 mod options;
 mod picture;
-mod plot;
 mod recipe;
 mod report;
 mod sample;
 mod sweep;
 mod train;
 mod weights;
+mod why;
 
-use std::{error::Error, fs, process::ExitCode, time::Instant};
+#[path = "../../shared/chart.rs"]
+#[allow(dead_code)]
+mod chart;
+#[path = "../../shared/panels.rs"]
+mod panels;
+
+use std::{error::Error, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gaussian_diffusion::{
@@ -37,8 +46,10 @@ use gaussian_diffusion::{
 };
 
 use data::{CLASSES, Digits};
+use judge::Judge;
 use network::{Class, Network};
 use options::Options;
+use picture::Gallery;
 use sample::draw;
 use weights::Weights;
 
@@ -79,10 +90,9 @@ fn run(options: &Options) -> Outcome<()> {
     )?;
 
     let (train, held_out) = Digits::load(&options.data)?.split(options.seed)?;
-    fs::create_dir_all(&options.out)
-        .map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let mut gallery = Gallery::new(options.out.clone())?;
     let network = match &options.weights {
-        Some(path) => Network::new(Weights::load(&Network::layers(), path)?)?,
+        Some(path) => Network::new(Weights::load(&Network::of_diffusion(), path)?)?,
         None => trained(options, &schedule, &train)?,
     };
     // From a draw on that training does not come to, so that loaded weights give the same samples.
@@ -107,54 +117,54 @@ fn run(options: &Options) -> Outcome<()> {
     };
     let (ddpm, ddim) = (draw(&ddpm)?, draw(&ddim_plan)?);
 
-    let picture = |name: &str| options.out.join(name);
-    picture::forward(
-        &picture("forward.png"),
-        &schedule,
-        &train,
-        &mut noise.clone(),
+    gallery.add(
+        "digits",
+        "a digit on its way to noise, and noise on its way to digits: what DDPM and DDIM are at, and the \
+         digit that the network expects",
+        &picture::way(&schedule, &train, &[&ddpm, &ddim], &mut noise.clone())?,
     )?;
-    picture::generation(&picture("generation.png"), &[&ddpm, &ddim])?;
-    picture::classes(&picture("ddpm.png"), &ddpm.pixels, per_class)?;
-    picture::classes(&picture("ddim.png"), &ddim.pixels, per_class)?;
+    for (name, run) in [("ddpm", &ddpm), ("ddim", &ddim)] {
+        let title = format!("{}, {} steps", run.short_name(), run.steps);
+        gallery.add(
+            name,
+            &format!("{title}: a row for each class"),
+            &picture::classes(&title, &run.pixels, per_class)?,
+        )?;
+    }
 
-    report::quality(&train, &held_out, &asked, &[&ddpm, &ddim], noise.clone())?;
+    let judge = Judge::new(&train, &held_out);
+    report::quality(&judge, &train, &asked, &[&ddpm, &ddim], noise.clone())?;
     report::times(&[&ddpm, &ddim]);
 
     if options.bound {
         let some: Vec<usize> = (0..held_out.len().min(LIKELIHOOD_OF)).collect();
         let some = held_out.select(&some);
-        bound::report(&picture("bound.png"), &network, &schedule, &some, &noise)?;
+        bound::report(&mut gallery, &network, &schedule, &some, &noise)?;
         flow::report(&network, &schedule, &some, &noise)?;
     }
     if options.guidance_sweep {
-        let drawn = sweep::draws(&ddim_plan, &network, &asked, &noise)?;
-        sweep::report(&drawn, &train, &held_out, &asked);
-        sweep::pictures(
-            &picture("guided.png"),
-            &picture("guidance.png"),
-            &drawn,
-            &train,
-            &asked,
-        )?;
+        sweep::report(&mut gallery, &ddim_plan, &network, &judge, &asked, &noise)?;
     }
     if options.inpaint {
-        inpaint::report(
-            &picture("inpaint.png"),
-            &network,
-            &schedule,
-            &train,
-            &held_out,
-            &noise,
-        )?;
+        inpaint::report(&mut gallery, &network, &schedule, &train, &held_out, &noise)?;
     }
-    println!("\nthe pictures are in {}", options.out.display());
+    if options.why {
+        let subject = why::Subject {
+            diffusion: &network,
+            schedule: &schedule,
+            trained_on: &train,
+            judge: &judge,
+            asked: &asked,
+        };
+        why::report(&mut gallery, &subject, options, &noise)?;
+    }
+    gallery.report();
     Ok(())
 }
 
 /// A new network, trained and saved.
 fn trained(options: &Options, schedule: &Discrete, digits: &Digits) -> Outcome<Network> {
-    let network = Network::new(Weights::seeded(&Network::layers(), options.seed)?)?;
+    let network = Network::new(Weights::seeded(&Network::of_diffusion(), options.seed)?)?;
     println!(
         "training {} parameters on {} digits",
         network.weights.count(),

@@ -21,8 +21,8 @@ const CONDITION: usize = 2 * ANGLES + CLASSES;
 /// The class that is asked for; `None` leaves it to the network.
 pub type Class = Option<usize>;
 
-/// A residual perceptron that is shown a noisy digit and given its time and class. It answers with
-/// the velocity and with the place of each pixel's variance in the learned range.
+/// A residual perceptron that is given a time and a class. For diffusion it is shown a noisy digit, and
+/// answers with the velocity and with the place of each pixel's variance in the learned range.
 #[derive(Debug)]
 pub struct Network {
     pub weights: Weights,
@@ -58,13 +58,18 @@ impl Network {
         })
     }
 
-    /// Its layers, by name.
-    pub fn layers() -> Vec<Layer> {
+    /// The layers of diffusion's.
+    pub fn of_diffusion() -> Vec<Layer> {
+        Self::layers(PIXELS, 2 * PIXELS)
+    }
+
+    /// The layers of a network of so many inputs and outputs, by name.
+    pub fn layers(inputs: usize, outputs: usize) -> Vec<Layer> {
         // The answer starts at 0, and a block as a small correction.
         let mut layers = vec![
-            ("enter".to_owned(), PIXELS, WIDTH, 1.0),
+            ("enter".to_owned(), inputs, WIDTH, 1.0),
             ("condition".to_owned(), CONDITION, WIDTH, 1.0),
-            ("leave".to_owned(), WIDTH, 2 * PIXELS, 0.0),
+            ("leave".to_owned(), WIDTH, outputs, 0.0),
         ];
         for i in 0..BLOCKS {
             layers.push((format!("{i}.condition"), WIDTH, WIDTH, 1.0));
@@ -74,8 +79,8 @@ impl Network {
         layers
     }
 
-    /// The answer for each item, as a tensor that gradients flow through: first the velocity, then
-    /// what is said of the variance.
+    /// The answer for each item, as a tensor that gradients flow through. For diffusion: first the
+    /// velocity, then what is said of the variance.
     pub fn forward(&self, x: &Tensor, times: &[Step], classes: &[Class]) -> Result<Tensor> {
         let condition = self
             .condition
@@ -90,7 +95,7 @@ impl Network {
         self.leave.forward(&normalized(&h)?.silu()?)
     }
 
-    /// The same as the crate wants it.
+    /// The answer as the crate wants it.
     pub fn predict(
         &self,
         x: &Array2<f32>,
@@ -143,7 +148,7 @@ pub mod tests {
 
     /// Untrained, but not predicting 0.
     pub fn network(seed: u64) -> Network {
-        let weights = Weights::seeded(&Network::layers(), seed).unwrap();
+        let weights = Weights::seeded(&Network::of_diffusion(), seed).unwrap();
         let mut values = weights.values().unwrap();
         let mut noise = SeededNoise::new(seed);
         for value in values.iter_mut().filter(|v| v.dim() == (2 * PIXELS, WIDTH)) {

@@ -12,18 +12,21 @@ use crate::recipe::Recipe;
 /// Training takes about a minute. Its weights are saved as weights.safetensors, and the
 /// pictures are
 ///
-///   forward.png     digits on their way to noise
-///   generation.png  noise on its way to digits, by DDPM and DDIM in turn:
+///   digits.svg      a digit on its way to noise, and noise on its way to digits by DDPM and DDIM:
 ///                   a row of states, a row of the digits expected to come of them
-///   ddpm.png        digits drawn by DDPM, a row for each class
-///   ddim.png        the same by DDIM, from the same noise
+///   ddpm.svg        digits drawn by DDPM, a row for each class
+///   ddim.svg        the same by DDIM, from the same noise
 ///
 /// and with the options for further reports
 ///
-///   bound.png       --bound: the variational bound, step by step
-///   guided.png      --guidance-sweep: the same noise at several scales of guidance, a row each
-///   guidance.png    --guidance-sweep: what guidance gains, and what it costs
-///   inpaint.png     --inpaint: held-out digits, their upper halves, and completions
+///   bound.svg       --bound: the variational bound, step by step
+///   guided.svg      --guidance-sweep: the same noise at several scales of guidance, a row each
+///   guidance.svg    --guidance-sweep: what guidance gains, and what it costs
+///   inpaint.svg     --inpaint: held-out digits, their upper halves, and completions
+///   digits_*.svg    --why: digits by regression, autoregression and diffusion
+///
+/// On a machine that is busy with other things CANDLE_NUM_THREADS=1 in the environment is several times
+/// as fast: threads of candle wait for each other.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 pub struct Options {
@@ -42,7 +45,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
 
-    /// Weights of an earlier run with the same seed, instead of training
+    /// Weights of an earlier run with the same seed, and those of --why beside them, instead of training
     #[arg(long, value_name = "FILE", help_heading = "Training")]
     pub weights: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Training")]
@@ -89,4 +92,7 @@ pub struct Options {
     /// Completions of the upper halves of held-out digits
     #[arg(long, help_heading = "Further reports")]
     pub inpaint: bool,
+    /// Why diffusion: three more networks, trained alike, that draw digits at once or pixel by pixel
+    #[arg(long, help_heading = "Further reports")]
+    pub why: bool,
 }

@@ -1,109 +1,138 @@
-//! Sheets of digits as PNG files.
+//! Digits in labelled rows, and the pictures of a run of the program.
 
-use std::{fs::File, io::BufWriter, path::Path};
+use std::{fs, path::PathBuf};
 
-use gaussian_diffusion::{ForwardProcess, SeededNoise, Step, schedule::Discrete};
+use gaussian_diffusion::{ForwardProcess, NoiseSchedule, SeededNoise, Step, schedule::Discrete};
 use ndarray::{Array2, ArrayView1};
 
 use crate::{
     Outcome,
     data::{CLASSES, Digits, SIDE},
-    sample::Drawn,
+    panels::{self, Row},
+    sample::{Drawn, FRAMES},
 };
 
 /// A pixel of a digit is a square of so many pixels of the picture.
 const SCALE: usize = 6;
-const GAP: usize = 4;
-const TILE: usize = SIDE * SCALE;
-/// Between the digits: neither ink nor paper.
-const GREY: u8 = 90;
+/// The class of the digit that is shown on its way.
+const ON_ITS_WAY: usize = 3;
 
-/// Some digits at ten times, from the first step to the last: the same noise, more and more of it.
-pub fn forward(
-    path: &Path,
-    schedule: &Discrete,
-    digits: &Digits,
-    noise: &mut SeededNoise,
-) -> Outcome<()> {
-    let last = schedule.len() - 1;
-    let times: Vec<Step> = (0..10).map(|i| Step::new(i * last / 9)).collect();
-    let x0 = digits.select(&[0, 1, 2, 3]).pixels;
-    let (start, eps) = schedule.draw_jump(&x0, times[0], noise)?;
-    let mut columns = vec![start];
-    for &time in &times[1..] {
-        columns.push(schedule.jump(&x0, time, &eps)?);
-    }
-    let row = |i| columns.iter().map(|x| x.row(i)).collect();
-    write(path, &(0..x0.nrows()).map(row).collect::<Vec<_>>())
+/// A folder of pictures, and what they show.
+#[derive(Debug)]
+pub struct Gallery {
+    folder: PathBuf,
+    shown: Vec<(String, String)>,
 }
 
-/// For each digit and run a row of states and a row of the digits expected to come of them.
-pub fn generation(path: &Path, runs: &[&Drawn]) -> Outcome<()> {
-    let watched = runs.iter().flat_map(|run| run.frames.first());
-    let digits = watched.map(|frame| frame.state.nrows()).min().unwrap_or(0);
-    let mut rows: Vec<Vec<_>> = Vec::new();
-    for i in 0..digits {
-        for run in runs {
-            rows.push(run.frames.iter().map(|frame| frame.state.row(i)).collect());
-            rows.push(run.frames.iter().map(|frame| frame.x0.row(i)).collect());
+impl Gallery {
+    pub fn new(folder: PathBuf) -> Outcome<Self> {
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(Self {
+            folder,
+            shown: Vec::new(),
+        })
+    }
+
+    /// Writes a picture of this name.
+    pub fn add(&mut self, name: &str, shows: &str, svg: &str) -> Outcome<()> {
+        let path = self.folder.join(format!("{name}.svg"));
+        fs::write(&path, svg).map_err(|error| format!("{}: {error}", path.display()))?;
+        self.shown
+            .push((path.display().to_string(), shows.to_owned()));
+        Ok(())
+    }
+
+    /// Prints which pictures there are, and what each shows.
+    pub fn report(&self) {
+        println!();
+        let width = self.shown.iter().map(|(path, _)| path.len()).max();
+        for (path, shows) in &self.shown {
+            println!("{path:<width$}  {shows}", width = width.unwrap_or(0));
         }
     }
-    write(path, &rows)
+}
+
+/// A row of digits with a name.
+pub fn row<'a>(
+    name: impl Into<String>,
+    digits: impl IntoIterator<Item = ArrayView1<'a, f32>>,
+) -> Row {
+    Row {
+        name: name.into(),
+        panels: digits.into_iter().map(panel).collect(),
+        ..Row::default()
+    }
+}
+
+/// Rows of digits under a title.
+pub fn sheet(title: &str, rows: &[Row]) -> Outcome<String> {
+    let grey = |ink: f64| [(255.0 * ink).round() as u8; 3];
+    panels::rows(title, grey, rows)
+}
+
+/// White ink on black.
+fn panel(digit: ArrayView1<f32>) -> Array2<f64> {
+    let side = SIDE * SCALE;
+    Array2::from_shape_fn((side, side), |(y, x)| {
+        let ink = digit[y / SCALE * SIDE + x / SCALE];
+        (f64::from(ink) + 1.0) / 2.0
+    })
+}
+
+/// One digit at levels from the data to noise, and one from noise to the data by each run: its states,
+/// and the digits expected to come of them.
+pub fn way(
+    schedule: &Discrete,
+    digits: &Digits,
+    runs: &[&Drawn],
+    noise: &mut SeededNoise,
+) -> Outcome<String> {
+    let digit = digits.labels.iter().position(|&label| label == ON_ITS_WAY);
+    let x0 = digits.select(&[digit.unwrap_or(0)]).pixels;
+    let last = schedule.len() - 1;
+    let time = |i: usize| Step::new(i * last / (FRAMES - 1));
+    let (_, eps) = schedule.draw_jump(&x0, time(0), noise)?;
+    let mut noised = vec![x0.clone()];
+    let mut sigmas = vec![sigma(0.0)];
+    for time in (0..FRAMES).map(time) {
+        noised.push(schedule.jump(&x0, time, &eps)?);
+        sigmas.push(sigma(schedule.level(time)?.sigma()));
+    }
+    let mut rows = vec![Row {
+        heading: "sigma".to_owned(),
+        above: sigmas,
+        ..row("to noise", noised.iter().map(|x| x.row(0)))
+    }];
+    for run in runs {
+        let shown = ON_ITS_WAY.min(run.pixels.nrows() - 1);
+        let end = run.pixels.row(shown);
+        let states = run.frames.iter().map(|frame| frame.state.row(shown));
+        let expected = run.frames.iter().map(|frame| frame.x0.row(shown));
+        let sigmas = run.frames.iter().map(|frame| sigma(frame.sigma));
+        rows.push(Row {
+            heading: "sigma".to_owned(),
+            above: sigmas.chain([sigma(0.0)]).collect(),
+            ..row(run.short_name(), states.chain([end]))
+        });
+        rows.push(row("expected", expected.chain([end])));
+    }
+    sheet(
+        "A digit on its way to noise, and noise on its way to digits",
+        &rows,
+    )
+}
+
+fn sigma(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 /// A row for each class, of digits whose classes go round.
-pub fn classes(path: &Path, pixels: &Array2<f32>, per_class: usize) -> Outcome<()> {
-    let row = |class| {
-        (0..per_class)
-            .map(|i| pixels.row(i * CLASSES + class))
-            .collect()
+pub fn classes(title: &str, pixels: &Array2<f32>, per_class: usize) -> Outcome<String> {
+    let row = |class: usize| {
+        let digits = (0..per_class).map(|i| pixels.row(i * CLASSES + class));
+        row(class.to_string(), digits)
     };
-    write(path, &(0..CLASSES).map(row).collect::<Vec<_>>())
-}
-
-/// Rows of digits.
-pub fn write(path: &Path, rows: &[Vec<ArrayView1<f32>>]) -> Outcome<()> {
-    let sheet = sheet(rows);
-    let (height, width) = sheet.dim();
-    let bytes: Vec<u8> = sheet.into_iter().collect();
-    save(path, (width, height), png::ColorType::Grayscale, &bytes)
-}
-
-/// A file of these bytes, row by row.
-pub fn save(
-    path: &Path,
-    (width, height): (usize, usize),
-    color: png::ColorType,
-    bytes: &[u8],
-) -> Outcome<()> {
-    let write = || -> Outcome<()> {
-        let file = BufWriter::new(File::create(path)?);
-        let mut encoder = png::Encoder::new(file, width as u32, height as u32);
-        encoder.set_color(color);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.write_header()?.write_image_data(bytes)?;
-        Ok(())
-    };
-    write().map_err(|error| format!("{}: {error}", path.display()).into())
-}
-
-/// The digits side by side, white ink on black, with a grey line around each.
-fn sheet(rows: &[Vec<ArrayView1<f32>>]) -> Array2<u8> {
-    let place = |i: usize| GAP + i * (TILE + GAP);
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let mut sheet = Array2::from_elem((place(rows.len()), place(columns)), GREY);
-    for (i, row) in rows.iter().enumerate() {
-        for (j, digit) in row.iter().enumerate() {
-            for y in 0..TILE {
-                for x in 0..TILE {
-                    let ink = digit[y / SCALE * SIDE + x / SCALE];
-                    // Noisy digits leave the range; the conversion saturates.
-                    sheet[[place(i) + y, place(j) + x]] = ((ink + 1.0) * 127.5).round() as u8;
-                }
-            }
-        }
-    }
-    sheet
+    sheet(title, &(0..CLASSES).map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -114,36 +143,45 @@ mod tests {
     use crate::data::PIXELS;
 
     #[test]
-    fn a_digit_keeps_its_place_and_its_rows() {
-        let black = Array1::from_elem(PIXELS, -1.0);
-        let mut ink = black.clone();
-        ink[SIDE + 2] = 3.0;
-        let sheet = sheet(&[vec![black.view(), ink.view()], vec![black.view()]]);
-        assert_eq!(sheet.dim(), (2 * TILE + 3 * GAP, 2 * TILE + 3 * GAP));
-        let corner = (GAP + SCALE, TILE + 2 * GAP + 2 * SCALE);
-        let white: Vec<_> = sheet
-            .indexed_iter()
-            .filter(|(_, value)| **value == 255)
-            .map(|(at, _)| at)
-            .collect();
-        assert_eq!(white.len(), SCALE * SCALE);
-        assert_eq!(white[0], corner);
-        // The missing fourth digit and the gaps are grey.
-        assert_eq!(sheet[[2 * TILE, 2 * TILE]], GREY);
-        assert_eq!(sheet[[0, 0]], GREY);
+    fn a_digit_keeps_its_rows_and_its_ink() {
+        let mut digit = Array1::from_elem(PIXELS, -1.0);
+        digit[SIDE + 2] = 1.0;
+        let panel = panel(digit.view());
+        assert_eq!(panel.dim(), (SIDE * SCALE, SIDE * SCALE));
+        let inked = panel.indexed_iter().filter(|(_, ink)| **ink == 1.0);
+        let places: Vec<_> = inked.map(|(place, _)| place).collect();
+        assert_eq!(
+            (places.len(), places[0]),
+            (SCALE * SCALE, (SCALE, 2 * SCALE))
+        );
+        assert_eq!(
+            panel.iter().filter(|ink| **ink == 0.0).count(),
+            63 * SCALE * SCALE
+        );
     }
 
     #[test]
-    fn the_file_is_the_sheet() {
-        let path = std::env::temp_dir().join(format!("digits-{}.png", std::process::id()));
+    fn a_sheet_has_its_words_and_a_picture_for_each_row() {
         let digit = Array1::linspace(-1.0, 1.0, PIXELS);
-        let rows = [vec![digit.view(); 3]];
-        write(&path, &rows).unwrap();
-        let file = std::io::BufReader::new(File::open(&path).unwrap());
-        let mut reader = png::Decoder::new(file).read_info().unwrap();
-        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-        reader.next_frame(&mut bytes).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(bytes, sheet(&rows).into_iter().collect::<Vec<_>>());
+        let named = |name: &str| row(name, [digit.view(), digit.view()]);
+        let svg = sheet("two rows", &[named("upper"), named("lower")]).unwrap();
+        for text in ["two rows", "upper", "lower"] {
+            assert_eq!(svg.matches(text).count(), 1);
+        }
+        assert_eq!(svg.matches("<image ").count(), 2);
+    }
+
+    #[test]
+    fn a_gallery_writes_into_its_folder_and_says_where_it_cannot() {
+        let folder = std::env::temp_dir().join(format!("digits-gallery-{}", std::process::id()));
+        let mut gallery = Gallery::new(folder.clone()).unwrap();
+        gallery.add("a", "nothing", "<svg/>").unwrap();
+        assert_eq!(fs::read_to_string(folder.join("a.svg")).unwrap(), "<svg/>");
+        fs::remove_dir_all(&folder).unwrap();
+        let error = gallery
+            .add("a", "nothing", "<svg/>")
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(&folder.display().to_string()), "{error}");
     }
 }

@@ -44,7 +44,7 @@ enum Weighting {
     P2,
 }
 
-/// Laws of the times. All are unbiased for times that are equally likely.
+/// Distributions of the times. All are unbiased for times that are equally likely.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Times {
     /// Independent of one another

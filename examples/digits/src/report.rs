@@ -3,15 +3,9 @@
 use std::time::Duration;
 
 use gaussian_diffusion::{SeededNoise, schedule::Discrete};
-use ndarray::Array2;
 
 use crate::{
-    Outcome,
-    data::Digits,
-    measure::{Fit, Neighbours, told_apart},
-    network::Network,
-    sample::Drawn,
-    train,
+    Outcome, data::Digits, judge::Judge, measure::Fit, network::Network, sample::Drawn, train,
 };
 
 /// The loss where the network was trained, and where it was not.
@@ -34,24 +28,14 @@ pub fn losses(
 
 /// The drawn digits beside real ones and beside draws from a Gaussian.
 pub fn quality(
+    judge: &Judge,
     trained_on: &Digits,
-    held_out: &Digits,
     asked: &[usize],
     runs: &[&Drawn],
     mut noise: SeededNoise,
 ) -> Outcome<()> {
-    let neighbours = Neighbours(trained_on);
-    let truth = Fit::of(&held_out.pixels);
-    let class = |pixels: &Array2<f32>, labels: &[usize]| {
-        format!("{:.1} %", 100.0 * neighbours.accuracy(pixels, labels))
-    };
-    let nearest = |pixels: &Array2<f32>| format!("{:.2}", neighbours.mean_distance(pixels));
-    // Frechet and told apart, of as many digits in each row: both depend on the number.
-    let beside = |pixels: &Array2<f32>| {
-        let frechet = Fit::of(pixels).frechet(&truth);
-        let apart = 100.0 * told_apart(pixels, &held_out.pixels);
-        [format!("{frechet:.2}"), format!("{apart:.1} %")]
-    };
+    let frechet = |value: f64| format!("{value:.2}");
+    let share = |value: f64| format!("{value:.1} %");
     let none = || "-".to_owned();
     let row = |name: &str, count: usize, [a, b, c, d]: [String; 4]| {
         println!("{name:<18} {count:>6} {a:>9} {b:>11} {c:>9} {d:>9}");
@@ -59,25 +43,38 @@ pub fn quality(
 
     println!();
     println!("                   digits   Frechet  told apart     class   nearest");
-    let real = &held_out.pixels;
-    let cells = [none(), none(), class(real, &held_out.labels), nearest(real)];
-    row("held out", held_out.len(), cells);
+    let real = judge.held_out;
+    let found = judge.quality(&real.pixels, &real.labels);
+    let cells = [none(), none(), share(found.class), frechet(found.nearest)];
+    row("held out", real.len(), cells);
 
+    // As many digits in each row: Frechet and told apart depend on the number.
     let places: Vec<usize> = (0..asked.len().min(trained_on.len())).collect();
-    let real = trained_on.select(&places).pixels;
-    let [frechet, apart] = beside(&real);
-    row("trained on", real.nrows(), [frechet, apart, none(), none()]);
+    let real = trained_on.select(&places);
+    let found = judge.quality(&real.pixels, &real.labels);
+    let cells = [frechet(found.frechet), share(found.apart), none(), none()];
+    row("trained on", real.len(), cells);
 
     let drawn = Fit::of(&trained_on.pixels).draw(asked.len(), &mut noise)?;
-    let [frechet, apart] = beside(&drawn);
-    let cells = [frechet, apart, none(), nearest(&drawn)];
+    let found = judge.quality(&drawn, asked);
+    let cells = [
+        frechet(found.frechet),
+        share(found.apart),
+        none(),
+        frechet(found.nearest),
+    ];
     row("Gaussian fit", drawn.nrows(), cells);
 
     for run in runs {
-        let [frechet, apart] = beside(&run.pixels);
-        let (class, nearest) = (class(&run.pixels, asked), nearest(&run.pixels));
+        let found = judge.quality(&run.pixels, asked);
+        let cells = [
+            frechet(found.frechet),
+            share(found.apart),
+            share(found.class),
+            frechet(found.nearest),
+        ];
         let name = format!("{}, {} steps", run.short_name(), run.steps);
-        row(&name, run.pixels.nrows(), [frechet, apart, class, nearest]);
+        row(&name, run.pixels.nrows(), cells);
     }
     println!(
         "

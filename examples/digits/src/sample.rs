@@ -15,7 +15,7 @@ use crate::{
 
 /// Digits watched on their way, and moments at which they are.
 const WATCHED: usize = 4;
-const FRAMES: usize = 12;
+pub const FRAMES: usize = 11;
 
 /// What a run of a sampler gave.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ impl Drawn {
 /// A moment of a run.
 #[derive(Debug)]
 pub struct Frame {
+    /// How much noise is in the states.
+    pub sigma: f64,
     /// The noisy states.
     pub state: Array2<f32>,
     /// The digits that the network expected to come of them.
@@ -77,8 +79,11 @@ pub fn draw(
         in_network += clock.elapsed();
 
         if shown.contains(&at.step) {
-            let (state, x0) = (first(x), first(&answer.value));
-            frames.push(Frame { state, x0 });
+            frames.push(Frame {
+                sigma: at.level.sigma(),
+                state: first(x),
+                x0: first(&answer.value),
+            });
         }
 
         let clock = Instant::now();

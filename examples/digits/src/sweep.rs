@@ -1,97 +1,93 @@
 //! What guidance gains and costs, over its scale.
 
-use std::path::Path;
-
 use gaussian_diffusion::{Plan, SeededNoise, Step};
 use ndarray::Array2;
 
 use crate::{
     Outcome,
-    data::{CLASSES, Digits},
-    measure::{Fit, Neighbours, diversity, told_apart},
+    chart::{self, Axis, Chart, Curve, Stroke},
+    data::CLASSES,
+    judge::{Judge, Quality},
     network::{Class, Network},
-    picture,
-    plot::{self, Axis, Curve},
+    picture::{self, Gallery},
     sample::draw,
 };
 
 const SCALES: [f64; 7] = [0.0, 0.5, 1.0, 1.5, 2.0, 4.0, 8.0];
 
-/// Digits of these classes from the same noise, one array for each scale.
-pub fn draws(
+/// Draws digits of these classes from the same noise at each scale, prints what comes of it, and shows it.
+pub fn report(
+    gallery: &mut Gallery,
     plan: &Plan<Step>,
     network: &Network,
+    judge: &Judge,
     asked: &[usize],
     noise: &SeededNoise,
-) -> Outcome<Vec<Array2<f32>>> {
+) -> Outcome<()> {
     let classes: Vec<Class> = asked.iter().copied().map(Some).collect();
     let draw = |scale| Ok(draw(plan, network, &classes, scale, &mut noise.clone())?.pixels);
-    SCALES.into_iter().map(draw).collect()
-}
+    let drawn: Vec<Array2<f32>> = SCALES.into_iter().map(draw).collect::<Outcome<_>>()?;
 
-/// Prints a row for each scale.
-pub fn report(drawn: &[Array2<f32>], trained_on: &Digits, held_out: &Digits, asked: &[usize]) {
-    let truth = Fit::of(&held_out.pixels);
     println!("\nguidance by the class, DDIM");
     println!("scale        class  diversity    Frechet  told apart");
-    let of_real = diversity(&held_out.pixels, &held_out.labels);
-    let class = accuracy(trained_on, &held_out.pixels, &held_out.labels);
-    println!("held out   {class:>5.1} %  {of_real:>9.2}          -           -");
-    for (scale, pixels) in SCALES.iter().zip(drawn) {
+    let real = judge.quality(&judge.held_out.pixels, &judge.held_out.labels);
+    let Quality {
+        class, diversity, ..
+    } = real;
+    println!("held out   {class:>5.1} %  {diversity:>9.2}          -           -");
+    let mut found = Vec::new();
+    for (scale, pixels) in SCALES.iter().zip(&drawn) {
+        let quality = judge.quality(pixels, asked);
         println!(
             "{scale:<10} {:>5.1} %  {:>9.2}  {:>9.2}     {:>5.1} %",
-            accuracy(trained_on, pixels, asked),
-            diversity(pixels, asked),
-            Fit::of(pixels).frechet(&truth),
-            100.0 * told_apart(pixels, &held_out.pixels)
+            quality.class, quality.diversity, quality.frechet, quality.apart
         );
+        found.push(quality);
     }
     println!(
         "
 scale      0 leaves the class out, 1 does not guide
 diversity  mean distance of two digits of which the same class was asked"
     );
-}
 
-/// Draws the first digit of each class at every scale, and class against diversity.
-pub fn pictures(
-    guided: &Path,
-    guidance: &Path,
-    drawn: &[Array2<f32>],
-    trained_on: &Digits,
-    asked: &[usize],
-) -> Outcome<()> {
-    let row = |pixels| {
-        let pixels: &Array2<f32> = pixels;
-        (0..CLASSES).map(|class| pixels.row(class)).collect()
-    };
-    picture::write(guided, &drawn.iter().map(row).collect::<Vec<_>>())?;
-
-    let point = |pixels| {
-        (
-            diversity(pixels, asked),
-            accuracy(trained_on, pixels, asked),
+    let row = |(scale, pixels): (&f64, &Array2<f32>)| {
+        picture::row(
+            format!("scale {scale}"),
+            (0..CLASSES).map(|i| pixels.row(i)),
         )
     };
-    let x = Axis {
-        label: "diversity: mean distance of digits asked of the same class",
-        ticks: (0..=8).map(f64::from).collect(),
-        logarithmic: false,
+    let rows: Vec<_> = SCALES.iter().zip(&drawn).map(row).collect();
+    gallery.add(
+        "guided",
+        "a digit of each class from the same noise, at seven scales of guidance",
+        &picture::sheet("The same noise at seven scales of guidance", &rows)?,
+    )?;
+    let curve = |of: fn(&Quality) -> f64| {
+        let points = SCALES.iter().copied().zip(found.iter().map(of)).collect();
+        vec![Curve::new("", 0, Stroke::Both, points)]
     };
-    let y = Axis {
-        label: "class as asked, in %",
-        ticks: (0..=5).map(|i| f64::from(20 * i)).collect(),
-        logarithmic: false,
+    let chart = |title: &str, y, of| Chart {
+        title: title.to_owned(),
+        x: Axis::linear("scale of guidance", 0.0, 8.0, 9),
+        y,
+        curves: curve(of),
+        left: 62,
     };
-    let curve = Curve {
-        name: "by scale of guidance".to_owned(),
-        points: drawn.iter().map(point).collect(),
-        marks: SCALES.iter().map(f64::to_string).collect(),
-    };
-    plot::write(guidance, &x, &y, &[curve])
-}
-
-/// The share of digits that have the class asked for, in percent.
-fn accuracy(trained_on: &Digits, pixels: &Array2<f32>, asked: &[usize]) -> f64 {
-    100.0 * Neighbours(trained_on).accuracy(pixels, asked)
+    let charts = [
+        chart(
+            "What guidance gains: the class",
+            Axis::linear("% as asked", 0.0, 100.0, 6),
+            |found| found.class,
+        ),
+        chart(
+            "What it costs: diversity",
+            Axis::linear("mean distance", 0.0, 8.0, 5),
+            |found| found.diversity,
+        ),
+    ];
+    gallery.add(
+        "guidance",
+        "class as asked, and diversity, over the scale of guidance",
+        &chart::stack(&charts, 260)?,
+    )
 }

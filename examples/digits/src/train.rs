@@ -1,27 +1,24 @@
 //! Training: noise the digits, ask the network, and push it to what it should have said.
 
-use std::f64::consts::PI;
-
-use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use gaussian_diffusion::{
     ForwardProcess, ModelVariance, NoiseSchedule, Parameterization, SeededNoise, Step,
     rand::{Rng, SeedableRng, rngs::StdRng},
     schedule::Discrete,
-    training::{Ema, HybridLoss, HybridTerms, squared_error},
+    training::{HybridLoss, HybridTerms, squared_error},
 };
-use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array1, Array2, Axis, Ix2, concatenate};
 
 use crate::{
     Outcome,
     data::{Digits, levels},
+    descent::{Loss, descend},
     network::{Class, Network, prediction},
     recipe::Recipe,
     weights::tensor,
 };
 
-const BATCH: usize = 128;
-const RATE: f64 = 2e-3;
+/// Digits of a batch.
+pub const BATCH: usize = 128;
 /// How often the network is not given the class, so that it can do without and guidance has something
 /// to compare with.
 const WITHOUT_CLASS: f64 = 0.1;
@@ -40,26 +37,8 @@ pub fn train(
     // 0.001 times the sum over all steps, as in the paper, is this much of their mean.
     let bound = schedule.len() as f64 / 1000.0;
     let hybrid = HybridLoss::new(ModelVariance::LearnedRange, bound, levels()?)?;
-    let rule = recipe.ema()?;
-    let start = network.weights.values()?.into_iter();
-    let mut averages: Vec<_> = start.map(|value| Ema::new(rule, value)).collect();
-    let mut optimizer = AdamW::new(
-        network.weights.variables(),
-        ParamsAdamW {
-            weight_decay: 1e-3,
-            ..ParamsAdamW::default()
-        },
-    )?;
-    let batches = recipe.train_steps;
-    let bar = ProgressBar::new(batches as u64).with_style(ProgressStyle::with_template(
-        "training {bar:40} {pos}/{len} {msg}, {eta} left",
-    )?);
-    let mut mean = 1.0;
-    for batch in 0..batches {
-        let places: Vec<_> = (0..BATCH)
-            .map(|_| rng.random_range(0..digits.len()))
-            .collect();
-        let Digits { pixels: x0, labels } = digits.select(&places);
+    descend("diffusion", network, recipe, || {
+        let Digits { pixels: x0, labels } = digits.batch(BATCH, &mut rng);
         let shown = |label| (!rng.random_bool(WITHOUT_CLASS)).then_some(label);
         let classes: Vec<Class> = labels.into_iter().map(shown).collect();
         let (steps, by_time) = times.draw(BATCH, &mut rng)?;
@@ -78,19 +57,11 @@ pub fn train(
         // answer, it is what candle carries on to the weights.
         let gradient = gradient(terms, &by_level, &Array1::from(by_time))?;
         let surrogate = (answer * tensor(&gradient)?)?.sum_all()?;
-        optimizer.set_learning_rate(rate(batch as f64 / batches as f64));
-        optimizer.backward_step(&surrogate)?;
-
-        for (average, value) in averages.iter_mut().zip(network.weights.values()?) {
-            average.update(&value)?;
-        }
-        mean += 0.02 * (weighted.mean().unwrap_or(f64::NAN) - mean);
-        bar.set_message(format!("loss {mean:.4}"));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    network.weights.set(averages.iter().map(Ema::average))?;
-    Ok(())
+        Ok(Loss {
+            tensor: surrogate,
+            value: weighted.mean().unwrap_or(f64::NAN),
+        })
+    })
 }
 
 /// The gradient of the mean loss of a batch with respect to both halves of the answers. The error of
@@ -112,11 +83,6 @@ fn gradient(
         .ok_or("the variance is not learned")?;
     let variance = variance * each(by_time.clone());
     Ok(concatenate(Axis(1), &[value.view(), variance.view()])?)
-}
-
-/// The learning rate: a short rise, and then half a cosine down to 0.
-fn rate(done: f64) -> f64 {
-    RATE * (done / 0.02).min(1.0) * 0.5 * (1.0 + (PI * done).cos())
 }
 
 /// The mean squared error of the velocity at ten times spread over the schedule.

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use super::{Generator, cephes, discard, mt19937::Mt19937, sweep};
 use crate::{
     Error,
-    noise::{Interval, NoiseSource, Scale, one},
+    noise::{Interval, NoiseSource, Scale, add_in_a_sweep},
     state::{Assignment, Elements},
 };
 
@@ -39,7 +39,7 @@ use crate::{
 /// too ([`NoiseSource::discard`]), so that a seed gives the same sample, and the next run of the same
 /// generator the same next one.
 ///
-/// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
+/// [Source](crate::docs::papers): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
 /// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
 /// Box, Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 ///
@@ -185,9 +185,7 @@ impl Generator for TorchCpu {
 }
 
 impl<V: Elements> NoiseSource<V> for TorchCpu {
-    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use super::{Generator, discard, sweep};
 use crate::{
     Error,
-    noise::{Interval, NoiseSource, Scale, one, philox::philox},
+    noise::{Interval, NoiseSource, Scale, add_in_a_sweep, philox::philox},
     state::{Assignment, Elements},
 };
 
@@ -50,7 +50,7 @@ use crate::{
 /// an H100, to the four digits printed; in f64 nothing of a GPU was found to compare with
 /// ([what was verified](crate::docs::precision#seeds-that-travel)).
 ///
-/// Source: Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011; PyTorch,
+/// [Source](crate::docs::papers): Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011; PyTorch,
 /// `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.
 ///
 /// ```
@@ -206,9 +206,7 @@ impl Generator for TorchCuda {
 }
 
 impl<V: Elements> NoiseSource<V> for TorchCuda {
-    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
-        self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
-    }
+    add_in_a_sweep!();
 
     fn sweep(
         &mut self,

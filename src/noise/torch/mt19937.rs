@@ -5,8 +5,8 @@ const M: usize = 397;
 
 /// MT19937: 32-bit words.
 ///
-/// Source: Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
-/// Generator, Matsumoto, Nishimura, 1998.
+/// [Source](crate::docs::papers): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random
+/// Number Generator, Matsumoto, Nishimura, 1998.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Mt19937 {
     state: [u32; N],

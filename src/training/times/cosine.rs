@@ -10,7 +10,8 @@ use crate::{Error, Sigma, SigmaData, Time};
 ///
 /// $$p(\sigma)=\frac2{\pi\sigma_d}\thinspace\frac1{1+(\sigma/\sigma_d)^2}$$
 ///
-/// Source: Progressive Distillation for Fast Sampling of Diffusion Models, Salimans, Ho, 2022.
+/// [Source](crate::docs::papers): Progressive Distillation for Fast Sampling of Diffusion Models, Salimans,
+/// Ho, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{SigmaData, training::times::{CosineSigma, TimeSampler}};
@@ -25,7 +26,7 @@ pub struct CosineSigma {
 }
 
 impl CosineSigma {
-    /// For data of this deviation; 1 is the plain cosine schedule.
+    /// For data of this standard deviation; 1 is the plain cosine schedule.
     pub const fn new(data: SigmaData) -> Self {
         Self { data: data.get() }
     }
@@ -53,8 +54,8 @@ impl TimeSampler for CosineSigma {
 ///
 /// $$p(t)=\frac{2}{\pi\thinspace(1-2t+2t^2)}$$
 ///
-/// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-/// 2024.
+/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// Esser et al., 2024.
 ///
 /// ```
 /// use gaussian_diffusion::training::times::{CosMap, TimeSampler};

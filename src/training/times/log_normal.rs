@@ -7,8 +7,8 @@ use crate::{Error, Sigma};
 ///
 /// $$p(\sigma)=\frac1{s\thinspace\sigma\sqrt{2\pi}}\exp\negthinspace\Big(-\frac{(\ln\sigma-m)^2}{2s^2}\Big)$$
 ///
-/// Source: Elucidating the Design Space of Diffusion-Based Generative Models, Karras, Aittala, Aila,
-/// Laine, 2022 (mean -1.2, std 1.2).
+/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// Aittala, Aila, Laine, 2022 (mean -1.2, std 1.2).
 ///
 /// ```
 /// use gaussian_diffusion::training::times::{LogNormal, TimeSampler};
@@ -25,14 +25,14 @@ impl LogNormal {
     ///
     /// # Errors
     ///
-    /// If the mean is not in -100 to 100, or the deviation not in 1e-6 to 10.
+    /// If the mean is not in -100 to 100, or the standard deviation not in 1e-6 to 10.
     pub fn new(mean: f64, std: f64) -> Result<Self, Error> {
         Ok(Self {
             normal: Normal::new(mean, std)?,
         })
     }
 
-    /// The published mean -1.2 and deviation 1.2.
+    /// The published mean -1.2 and standard deviation 1.2.
     pub const fn edm() -> Self {
         Self {
             normal: Normal::EDM,

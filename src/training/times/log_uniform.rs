@@ -8,8 +8,8 @@ use crate::{Error, Sigma, error::Number};
 ///
 /// `p(sigma) = 1 / (sigma ln(high / low))`.
 ///
-/// Source: Score-Based Generative Modeling through Stochastic Differential Equations, Song et al.,
-/// 2021.
+/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// Song et al., 2021.
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, training::times::{LogUniform, TimeSampler}};

@@ -9,8 +9,8 @@ use crate::{Error, Time};
 ///
 /// $$p(t)=\frac1{s\sqrt{2\pi}}\thinspace\frac1{t(1-t)}\exp\negthinspace\Big(-\frac{(\operatorname{logit}t-m)^2}{2s^2}\Big)$$
 ///
-/// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-/// 2024 (mean 0, std 1).
+/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// Esser et al., 2024 (mean 0, std 1).
 ///
 /// ```
 /// use gaussian_diffusion::training::times::{LogitNormalTime, TimeSampler};
@@ -28,7 +28,7 @@ impl LogitNormalTime {
     ///
     /// # Errors
     ///
-    /// If the mean is not in -100 to 100, or the deviation not in 1e-6 to 10.
+    /// If the mean is not in -100 to 100, or the standard deviation not in 1e-6 to 10.
     pub fn new(mean: f64, std: f64) -> Result<Self, Error> {
         Ok(Self {
             normal: Normal::new(mean, std)?,

@@ -14,8 +14,8 @@ use crate::{Error, Step};
 /// The history is all its state: [`history`](Self::history) saves it,
 /// [`with_history`](Self::with_history) goes on from it.
 ///
-/// Source: Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021, section 3.3
-/// (10 losses a step; its code mixes in 0.001).
+/// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
+/// section 3.3 (10 losses a step; its code mixes in 0.001).
 ///
 /// ```
 /// use gaussian_diffusion::{Step, training::times::{LossSecondMoment, TimeSampler}};

@@ -13,8 +13,8 @@ use crate::{Error, Time};
 /// $$t(u)=u-s\big(\sin^2(\tfrac{\pi u}{2})-u\big),\qquad
 ///   p(t)=\frac{1}{1+s-\tfrac{\pi s}2\sin\pi u}$$
 ///
-/// Source: Scaling Rectified Flow Transformers for High-Resolution Image Synthesis, Esser et al.,
-/// 2024 (scale 1.29; its `u` runs the other way).
+/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// Esser et al., 2024 (scale 1.29; its `u` runs the other way).
 ///
 /// ```
 /// use gaussian_diffusion::{Time, training::times::{Mode, TimeSampler}};

@@ -4,7 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2, TAU};
 
 use crate::Error;
 
-/// The mean and deviation of a normal variable.
+/// The mean and standard deviation of a normal variable.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Normal {
     mean: f64,

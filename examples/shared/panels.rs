@@ -1,44 +1,54 @@
-//! Rows of square pictures of the plane, with words around them.
+//! Rows of square pictures, with words around them.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ndarray::Array2;
 use plotters::style::text_anchor::HPos;
 
-use super::{
-    chart::{Area, CARD, FINE, Outcome, WIDTH, card, write},
-    plane::{Panel, colour},
-};
+use super::chart::{Area, CARD, FINE, Outcome, WIDTH, card, text_width, write};
 
-/// Pixels of a panel's side.
-pub const SIDE: usize = 120;
 const GAP: usize = 3;
 /// Brightnesses that are told apart: few make small files.
 const SHADES: u8 = 24;
-/// Shown pixels of the title, of the words above a row, and left of the rows; and around the card.
+/// Shown pixels of the title, of the words above a row, and left of the rows at least; around the card.
 const TITLE: f64 = 42.0;
 const ABOVE: f64 = 24.0;
 const LEFT: f64 = 84.0;
 const EDGE: f64 = 10.0;
+const SIZE: f64 = 14.0;
 
-/// Panels beside each other, with what stands above each, if anything does, and left of them.
+/// Panels beside each other, with what stands left of them and above each.
+#[derive(Debug, Default)]
 pub struct Row {
-    pub name: &'static str,
+    pub name: String,
+    /// What the words above are.
+    pub heading: String,
     pub above: Vec<String>,
-    pub panels: Vec<Panel>,
+    /// Brightness of every pixel, rows from the top, 0 to 1: squares of one size.
+    pub panels: Vec<Array2<f64>>,
 }
 
-pub fn rows(title: &str, rows: Vec<Row>) -> Outcome<String> {
+/// From a brightness to red, green and blue.
+pub type Colour = fn(f64) -> [u8; 3];
+
+pub fn rows(title: &str, colour: Colour, rows: &[Row]) -> Outcome<String> {
+    let pixels = rows.iter().flat_map(|row| &row.panels).map(Array2::nrows);
+    let pixels = pixels.max().unwrap_or(1);
     // Rows without a name need no room for it.
-    let named = rows.iter().any(|row| !row.name.is_empty());
-    let left = if named { LEFT } else { EDGE };
+    let names = rows.iter().flat_map(|row| [&row.name, &row.heading]);
+    let widest = names.fold(0.0, |most: f64, name| most.max(text_width(name, SIZE)));
+    let left = if widest > 0.0 {
+        LEFT.max(widest + 2.0 * EDGE)
+    } else {
+        EDGE
+    };
     let columns = rows.iter().map(|row| row.panels.len()).max().unwrap_or(1);
-    let width = columns * (SIDE + GAP) - GAP;
+    let width = columns * (pixels + GAP) - GAP;
     // The pixels are shown at this size.
     let shown = (f64::from(WIDTH) - left - EDGE) / width as f64;
-    let side = SIDE as f64 * shown;
+    let side = pixels as f64 * shown;
     let mut tops = Vec::new();
     let mut bottom = TITLE;
-    for row in &rows {
+    for row in rows {
         bottom += if row.above.is_empty() { 0.0 } else { ABOVE };
         tops.push(bottom);
         bottom += side + GAP as f64 * shown;
@@ -47,31 +57,43 @@ pub fn rows(title: &str, rows: Vec<Row>) -> Outcome<String> {
         let words = |text: &str, size, at| write(area, text, size, HPos::Center, at);
         words(title, 17.0, (f64::from(WIDTH) / 2.0, TITLE / 2.0))?;
         for (row, top) in rows.iter().zip(&tops) {
-            if named {
-                words(row.name, 14.0, (left / 2.0, top + side / 2.0))?;
+            for (text, y) in [
+                (&row.name, top + side / 2.0),
+                (&row.heading, top - ABOVE / 2.0),
+            ] {
+                if !text.is_empty() {
+                    words(text, SIZE, (left / 2.0, y))?;
+                }
             }
-            for (j, text) in row.above.iter().enumerate() {
-                let middle = left + side / 2.0 + (j * (SIDE + GAP)) as f64 * shown;
-                words(text, 14.0, (middle, top - ABOVE / 2.0))?;
+            let above = row.above.iter().enumerate();
+            for (j, text) in above.filter(|(_, text)| !text.is_empty()) {
+                let middle = left + side / 2.0 + (j * (pixels + GAP)) as f64 * shown;
+                words(text, SIZE, (middle, top - ABOVE / 2.0))?;
             }
         }
         Ok(())
     })?;
     let mut images = String::new();
     for (row, top) in rows.iter().zip(&tops) {
-        images += &image(&row.panels, left, *top, shown)?;
+        images += &image(&row.panels, pixels, colour, (left, *top), shown)?;
     }
     Ok(svg.replacen("</svg>", &(images + "</svg>"), 1))
 }
 
 /// The panels of a row as one picture.
-fn image(panels: &[Panel], left: f64, top: f64, shown: f64) -> Outcome<String> {
-    let width = panels.len() * (SIDE + GAP) - GAP;
-    let mut shades = Array2::from_elem((SIDE, width), SHADES);
+fn image(
+    panels: &[Array2<f64>],
+    side: usize,
+    colour: Colour,
+    (left, top): (f64, f64),
+    shown: f64,
+) -> Outcome<String> {
+    let width = panels.len() * (side + GAP) - GAP;
+    let mut shades = Array2::from_elem((side, width), SHADES);
     for (j, panel) in panels.iter().enumerate() {
         for ((y, x), value) in panel.indexed_iter() {
             let shade = (value.clamp(0.0, 1.0) * f64::from(SHADES - 1)).round();
-            shades[[y, j * (SIDE + GAP) + x]] = shade as u8;
+            shades[[y, j * (side + GAP) + x]] = shade as u8;
         }
     }
     let fine = |x: f64| (x * f64::from(FINE)).round();
@@ -80,12 +102,12 @@ fn image(panels: &[Panel], left: f64, top: f64, shown: f64) -> Outcome<String> {
         fine(left),
         fine(top),
         fine(width as f64 * shown),
-        fine(SIDE as f64 * shown),
-        BASE64_STANDARD.encode(png_of(&shades)?)
+        fine(side as f64 * shown),
+        BASE64_STANDARD.encode(png_of(&shades, colour)?)
     ))
 }
 
-fn png_of(shades: &Array2<u8>) -> Outcome<Vec<u8>> {
+fn png_of(shades: &Array2<u8>, colour: Colour) -> Outcome<Vec<u8>> {
     let (height, width) = shades.dim();
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);

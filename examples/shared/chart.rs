@@ -299,15 +299,18 @@ impl Chart {
 const LINE: f64 = 22.0;
 const SAMPLE: f64 = 24.0;
 
-/// No font is at hand: letters are about so wide.
 fn entry_width(curve: &Curve) -> f64 {
+    SAMPLE + 6.0 + text_width(&curve.name, 15.0) + 16.0
+}
+
+/// No font is at hand: letters are about so wide.
+pub fn text_width(text: &str, size: f64) -> f64 {
     let letter = |c: char| match c {
         'A'..='Z' | '0'..='9' | '+' | '_' => 0.67,
         'i' | 'j' | 'l' | ' ' | '.' | ',' | ':' | '(' | ')' => 0.36,
         _ => 0.58,
     };
-    let letters: f64 = curve.name.chars().map(letter).sum();
-    SAMPLE + 6.0 + 15.0 * letters + 16.0
+    size * text.chars().map(letter).sum::<f64>()
 }
 
 /// The parts of a line between two heights, cut where it crosses them.
@@ -345,4 +348,16 @@ fn pieces(
         before = Some(at);
     }
     pieces
+}
+
+/// Charts below each other, each of this height.
+pub fn stack(charts: &[Chart], height: u32) -> Outcome<String> {
+    let count = charts.len();
+    card(height * count as u32, |area| {
+        let parts = area.split_evenly((count, 1));
+        charts
+            .iter()
+            .zip(&parts)
+            .try_for_each(|(chart, part)| chart.draw(part))
+    })
 }
