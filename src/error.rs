@@ -137,6 +137,15 @@ pub enum Error {
         /// What would have been accepted.
         allowed: Cow<'static, str>,
     },
+    /// A plan that nothing can be fitted of, or learned from.
+    Unsuited {
+        /// Its name.
+        plan: String,
+        /// What it has.
+        found: &'static str,
+        /// What would have been accepted.
+        allowed: &'static str,
+    },
     /// A saved run that another plan left.
     OtherPlan {
         /// The fingerprint of the plan.
@@ -357,6 +366,11 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{key} of {class} is {value}, allowed: {allowed}")
             }
+            Self::Unsuited {
+                plan,
+                found,
+                allowed,
+            } => write!(f, "the plan {plan:?} {found}, allowed for a fit: {allowed}"),
             Self::OtherPlan { expected, found } => write!(
                 f,
                 "the saved run is of a plan with fingerprint {found:016x}, this plan has {expected:016x}"

@@ -62,6 +62,9 @@ mod mixture;
 pub mod sampler;
 pub mod training;
 
+// A plan made from a network.
+pub mod fit;
+
 #[cfg(feature = "serde")]
 pub mod config;
 #[cfg(feature = "serde")]
@@ -146,6 +149,9 @@ pub mod docs {
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/fitting.md")]
+    pub mod fitting {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/names.md")]
     pub mod names {}
     #[doc = include_str!("../docs/links.md")]
@@ -159,6 +165,9 @@ pub mod docs {
     #[doc = include_str!("../docs/images/guidance.md")]
     #[doc = include_str!("../docs/guidance.md")]
     pub mod guidance {}
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/stable_diffusion.md")]
+    pub mod stable_diffusion {}
     #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/comparison.md")]
     pub mod comparison {}

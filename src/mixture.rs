@@ -3,6 +3,7 @@
 mod component;
 mod divergence;
 mod measured;
+mod samples;
 
 use ndarray::{Array, Array1, Array2, Dimension};
 
@@ -171,6 +172,17 @@ impl GaussianMixture {
     /// Number of components.
     pub fn components(&self) -> usize {
         self.components.len()
+    }
+
+    /// The weight of each component with its mean and its variances along its axes.
+    pub(crate) fn in_axes(&self) -> impl Iterator<Item = (f64, Array1<f64>, &Array1<f64>)> {
+        self.components.iter().map(|component| {
+            let mean = match &component.axes {
+                Some(axes) => axes.dot(&component.mean),
+                None => component.mean.clone(),
+            };
+            (component.weight, mean, &component.variances)
+        })
     }
 
     /// The mean of the data.

@@ -275,7 +275,12 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         V::Keeping::into_shown(shown).unwrap_or_else(|kept| V::Keeping::round(&kept, self.shown))
     }
 
-    /// The same as it is kept.
+    /// What the network is shown next, as it is kept.
+    pub(crate) fn shown_kept(&self) -> &Kept<V> {
+        self.progress.shown()
+    }
+
+    /// Ends the run and gives the state as it is kept.
     pub(crate) fn into_kept(self) -> Kept<V> {
         self.progress.state
     }

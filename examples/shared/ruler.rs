@@ -56,6 +56,12 @@ impl Ruler {
         &self.schedule
     }
 
+    /// The exact denoiser.
+    #[allow(dead_code, reason = "not every program learns from it")]
+    pub fn network(&self) -> GaussianMixture {
+        self.network.clone()
+    }
+
     /// The distance between two sets of exact samples, below which nothing can be told.
     pub fn floor(&self) -> f64 {
         self.floor

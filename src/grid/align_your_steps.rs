@@ -8,6 +8,8 @@ use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
 /// The sigmas that were optimised for a model, for ten steps; for another number, even in the index
 /// and linear in `ln sigma` between the published ones.
 ///
+/// The algorithm, for a network of your own: [`StepErrors::kl_bound`](crate::fit::StepErrors::kl_bound).
+///
 /// [Source](crate::docs::papers): Align Your Steps: Optimizing Sampling Schedules in Diffusion Models,
 /// Sabour, Fidler, Kreis, 2024.
 ///

@@ -21,6 +21,8 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If `n` is 0, or the schedule does not reach a sigma.
     ///
+    /// For a network of your own: [`StepErrors`](crate::fit::StepErrors).
+    ///
     /// [Source](crate::docs::papers): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen,
     /// Zhou, Wang, Shen, Lyu, 2024.
     ///

@@ -19,7 +19,7 @@ use crate::{
     Error, Grid, NoiseLevel, Point,
     noise::Interval,
     schedule::{NoiseSchedule, network_time_at},
-    solver::{At, Path, ReverseStep, Stage},
+    solver::{At, Path, ReverseStep, Stage, Update},
 };
 
 pub use carry::{Affine, Moments};
@@ -171,6 +171,29 @@ impl<T: Copy + Debug> Plan<T> {
             stages,
             memory,
         })
+    }
+
+    /// The updates of the state, one for each stage that has one.
+    pub(crate) fn commits(&self) -> Vec<Update> {
+        let commits = self.stages.iter().map(|planned| &planned.stage.commit);
+        commits.flatten().cloned().collect()
+    }
+
+    /// The same table with other updates of the state, in their order, under another name.
+    pub(crate) fn with_commits(&self, name: String, commits: Vec<Update>) -> Result<Self, Error> {
+        let mut plan = self.clone();
+        let longest = commits.iter().map(|commit| commit.model.len()).max();
+        plan.memory = plan.memory.max(longest.unwrap_or(0));
+        plan.name = name;
+        let places = plan.stages.iter_mut().map(|planned| &mut planned.stage);
+        let places = places.filter(|stage| stage.commit.is_some());
+        for (place, commit) in places.zip(commits) {
+            place.commit = Some(commit);
+        }
+        for (index, planned) in plan.stages.iter().enumerate() {
+            check_stage(&planned.stage, plan.memory.min(index + 1))?;
+        }
+        Ok(plan)
     }
 
     /// The name of the solver.

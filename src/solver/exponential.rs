@@ -133,6 +133,27 @@ impl Exponential {
     }
 }
 
+/// The step to a level on the way to another one, where there may be a prediction of the data too: linear in
+/// log-SNR between the two, or the same all the way.
+pub(crate) fn toward(from: NoiseLevel, through: Option<NoiseLevel>, to: NoiseLevel) -> Update {
+    let data = Coordinates::Data;
+    match through.filter(|&through| inner(from) && inner(through) && inner(to)) {
+        Some(through) => {
+            let step = Exponential {
+                coordinates: data,
+                from,
+                to,
+                tau: 0.0,
+            };
+            step.update(&[from, through], &step.moments(2, Slope::Exact))
+        }
+        None => {
+            let scale = data.scale(to) / data.scale(from);
+            Update::new(scale).with_model([data.way(from, to)])
+        }
+    }
+}
+
 /// Whether the log-SNR of a level is finite.
 pub(super) fn inner(level: NoiseLevel) -> bool {
     !level.is_noise() && !level.is_clean()

@@ -78,6 +78,7 @@ pub use dpm_solver::DpmSolver;
 pub use dpm_solver_2m_v2::DpmSolver2MV2;
 pub use er_sde::ErSde;
 pub use euler_maruyama::EulerMaruyama;
+pub(crate) use exponential::toward;
 pub use exponential_adams::ExponentialAdams;
 pub use final_mean::FinalMean;
 pub use heun_plus_plus::HeunPlusPlus;

@@ -15,6 +15,9 @@ use super::{
 /// cache from the copy to the end of the assignments.
 const PART: usize = 8 * NOISE_BLOCK;
 
+/// Coefficients, each with the number of its array.
+type TermList = SmallVec<[(f64, usize); 6]>;
+
 /// What a sweep has made.
 pub(crate) struct Anew<A> {
     /// The new arrays, each with the number of the one that it replaces.
@@ -46,7 +49,7 @@ pub(crate) fn sweep_anew<A: Real, N: NoiseBlocks<A::Wide>>(
             .or_else(|| Some(targets.len() + other()?))
             .unwrap_or(usize::MAX)
     };
-    let terms: SmallVec<[SmallVec<[(f64, usize); 6]>; 3]> = assignments
+    let terms: SmallVec<[TermList; 3]> = assignments
         .iter()
         .map(|a| a.terms.iter().map(|(c, i)| (*c, place(*i))).collect())
         .collect();

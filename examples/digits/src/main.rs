@@ -15,6 +15,7 @@ mod asked;
 mod bound;
 mod data;
 mod descent;
+mod fit;
 mod flow;
 mod inpaint;
 mod judge;
@@ -158,27 +159,44 @@ fn run(options: &Options) -> Outcome<()> {
         };
         why::report(&mut gallery, &subject, options, &noise)?;
     }
+    if options.fit {
+        let found = fit::report(&options.out, &network, &schedule, &train, options.seed)?;
+        fit::pictures(&mut gallery, &found)?;
+        let other = trained_with(options, &schedule, &train, options.seed + 1)?;
+        fit::transfers(&found, &network, &other, &schedule, options.seed)?;
+    }
     gallery.report();
     Ok(())
 }
 
 /// A new network, trained and saved.
 fn trained(options: &Options, schedule: &Discrete, digits: &Digits) -> Outcome<Network> {
-    let network = Network::new(Weights::seeded(&Network::of_diffusion(), options.seed)?)?;
+    let network = trained_with(options, schedule, digits, options.seed)?;
+    let path = options.out.join("weights.safetensors");
+    network.weights.save(&path)?;
+    println!("--weights {} draws without training", path.display());
+    Ok(network)
+}
+
+/// A new network of this seed, trained.
+fn trained_with(
+    options: &Options,
+    schedule: &Discrete,
+    digits: &Digits,
+    seed: u64,
+) -> Outcome<Network> {
+    let network = Network::new(Weights::seeded(&Network::of_diffusion(), seed)?)?;
     println!(
         "training {} parameters on {} digits",
         network.weights.count(),
         digits.len()
     );
     let clock = Instant::now();
-    train::train(&network, schedule, digits, &options.recipe, options.seed)?;
-    let path = options.out.join("weights.safetensors");
-    network.weights.save(&path)?;
+    train::train(&network, schedule, digits, &options.recipe, seed)?;
     println!(
-        "{} batches in {:.1} s; --weights {} draws without training",
+        "{} batches in {:.1} s",
         options.recipe.train_steps,
-        clock.elapsed().as_secs_f64(),
-        path.display()
+        clock.elapsed().as_secs_f64()
     );
     Ok(network)
 }

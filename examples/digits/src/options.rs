@@ -23,6 +23,8 @@ use crate::recipe::Recipe;
 ///   guided.svg      --guidance-sweep: the same noise at several scales of guidance, a row each
 ///   guidance.svg    --guidance-sweep: what guidance gains, and what it costs
 ///   inpaint.svg     --inpaint: held-out digits, their upper halves, and completions
+///   fitted.svg      --fit: distance from the exact flow against evaluations
+///   fitted_digits.svg  --fit: ten digits in 4 evaluations, by the best named sampler and by a fitted one
 ///   digits_*.svg    --why: digits by regression, autoregression and diffusion
 ///
 /// On a machine that is busy with other things CANDLE_NUM_THREADS=1 in the environment is several times
@@ -95,4 +97,7 @@ pub struct Options {
     /// Why diffusion: three more networks, trained alike, that draw digits at once or pixel by pixel
     #[arg(long, help_heading = "Further reports")]
     pub why: bool,
+    /// Samplers fitted to the network beside every named one; trains a second network to see if they suit it
+    #[arg(long, help_heading = "Further reports")]
+    pub fit: bool,
 }

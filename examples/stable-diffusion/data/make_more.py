@@ -247,15 +247,11 @@ def sd1(out):
     maker.case("two pictures from one", "euler a", "image", strength=0.5, num_images_per_prompt=2)
     maker.case("two pictures painted over", "euler a", "inpaint", strength=0.7, num_images_per_prompt=2)
     maker.case("painted over, sa", "sa", "inpaint", strength=1.0)
-    maker.case("from one, sde", "dpm++ 2m sde karras", "image", strength=0.7)
+    for key in ("dpm2", "dpm2 a"):
+        maker.case(f"painted over, {key}", key, "inpaint", strength=0.7, guidance_scale=3.0)
     control = {"controlnet": controlnet(out, "sd1", pipe, 42)}
     for scale, key in ((1.0, "ddim"), (0.4, "euler a")):
         maker.case(f"ControlNet, {scale}", key, "control", control, controlnet="controlnet", controlnet_conditioning_scale=scale)
-    pipe.load_lora_weights(out / "sd1-extras", weight_name="lora-kohya.safetensors", adapter_name="one")
-    pipe.fuse_lora(lora_scale=-0.5)
-    maker.case("a negative LoRA", "ddim", lora="lora-kohya.safetensors", lora_scale=-0.5)
-    pipe.unfuse_lora()
-    pipe.unload_lora_weights()
     write(out, "sd1", maker, told_the_scale=told_the_scale(out), odd=odd(pipe))
 
 

@@ -9,6 +9,7 @@ use std::{
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     Outcome, ldm,
@@ -101,6 +102,7 @@ impl LoraFile {
                 return Err(format!("{path}: {name:?} is no name of a LoRA").into());
             }
         }
+        let settings = Settings::of(&weights)?;
         let places = Places::new(targets);
         for (target, change) in changes {
             let name = &change.name;
@@ -115,7 +117,8 @@ impl LoraFile {
                 .ok_or_else(|| format!("{path}: the model has no layer for {name:?}"))?;
             // A file without an alpha means its rank.
             let rank = down.dim(0)? as f64;
-            let scale = self.scale * change.alpha.map_or(1.0, |alpha| alpha / rank);
+            let alpha = change.alpha.or_else(|| settings.alpha(part));
+            let scale = self.scale * alpha.map_or(1.0, |alpha| alpha / rank);
             let weights = match part {
                 0 => &mut *targets.unet,
                 text => &mut targets.texts[text - 1],
@@ -126,6 +129,42 @@ impl LoraFile {
                 .map_err(|error| format!("{path}: {name:?}: {error}"))?;
         }
         Ok(())
+    }
+}
+
+/// What diffusers writes beside the tensors where peft's settings are not the plain ones: numbers by the part.
+struct Settings(Value);
+
+impl Settings {
+    fn of(weights: &Weights) -> Outcome<Self> {
+        let path = weights.path().display();
+        let Some(text) = weights.remark("lora_adapter_metadata") else {
+            return Ok(Self(Value::Null));
+        };
+        let settings: Value = serde_json::from_str(text)
+            .map_err(|error| format!("{path}: lora_adapter_metadata: {error}"))?;
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            const OTHER: [&str; 4] = ["alpha_pattern", "use_rslora", "use_dora", "lora_bias"];
+            let is_other = OTHER.iter().any(|other| key.ends_with(other));
+            let is_plain = match value {
+                Value::Object(map) => map.is_empty(),
+                other => matches!(other, Value::Null | Value::Bool(false)),
+            };
+            if is_other && !is_plain {
+                return Err(format!("{path}: {key} is {value}, which is missing here").into());
+            }
+        }
+        Ok(Self(settings))
+    }
+
+    /// The alpha of a part of the model.
+    fn alpha(&self, part: usize) -> Option<f64> {
+        let name = match part {
+            0 => "unet".to_owned(),
+            1 => "text_encoder".to_owned(),
+            more => format!("text_encoder_{more}"),
+        };
+        self.0.get(format!("{name}.lora_alpha"))?.as_f64()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 ///   stable-diffusion --model FOLDER --prompt "..." --image photo.png --strength 0.6
 ///   stable-diffusion --model FOLDER --prompt "..." --image photo.png --mask mask.png
 ///
-/// The same folder, prompt, negative prompt, size, steps, guidance and seed give the picture that diffusers
+/// The same folder, prompt, size, steps, guidance and seed give the picture that diffusers
 /// gives in Python with torch.Generator().manual_seed(SEED), in single precision on a CPU.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, name = "stable-diffusion")]
@@ -124,7 +124,7 @@ pub struct SamplerOptions {
     pub sampler: Option<String>,
     #[arg(long, value_name = "N", default_value_t = 30, help = "Steps")]
     pub steps: usize,
-    /// Scale of guidance: 1 is none
+    /// Scale of guidance: 1 or less is none; 0 to 1 with plus-plus
     #[arg(short, long, value_name = "SCALE", default_value_t = 7.5)]
     pub guidance: f64,
     /// How the answers to both prompts become one

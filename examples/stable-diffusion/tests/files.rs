@@ -1,7 +1,7 @@
 //! Files as people have them, and what is said of those that cannot be read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
 };
@@ -38,10 +38,20 @@ fn read(path: &Path) -> Tensors {
 }
 
 fn write(path: &Path, tensors: &Tensors) {
+    write_with(path, tensors, &[]);
+}
+
+/// With remarks beside the tensors.
+fn write_with(path: &Path, tensors: &Tensors, remarks: &[(&str, &str)]) {
+    let all = remarks
+        .iter()
+        .map(|(key, text)| (key.to_string(), text.to_string()))
+        .collect();
+    let remarks = Some(all).filter(|all: &HashMap<_, _>| !all.is_empty());
     let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
         (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
     });
-    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+    fs::write(path, safetensors::serialize(views, remarks).unwrap()).unwrap();
 }
 
 /// A copy of a model of the data that may be changed.
@@ -634,6 +644,73 @@ fn loras_add_up_and_say_what_they_are_not() {
             "lora_up of shape [2, 16, 1, 1]",
             "lora_down of shape [2, 16, 1, 1]",
             "which has shape [16, 16, 1, 1]",
+        ],
+    );
+}
+
+/// peft's alpha is in no tensor: diffusers writes it beside them.
+#[test]
+fn the_alpha_of_peft_is_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("lora.safetensors");
+    let own = data().join("sd1-extras/lora-peft.safetensors");
+    let mut files = ModelFiles::of(data().join("sd1"));
+    files.loras = vec![LoraFile {
+        path: own.clone(),
+        scale: 1.5,
+    }];
+    let expected = latents(&files);
+    files.loras = vec![LoraFile {
+        path: path.clone(),
+        scale: 1.0,
+    }];
+    let key = "lora_adapter_metadata";
+    // A rank of 2.
+    let settings = r#"{"unet.r": 2, "unet.lora_alpha": 3, "text_encoder.lora_alpha": 3, "unet.use_dora": false}"#;
+    write_with(&path, &read(&own), &[(key, settings)]);
+    let off = (&latents(&files) - &expected)
+        .mapv(f32::abs)
+        .fold(0.0, |a: f32, b| a.max(*b));
+    assert!(off < 1e-5 * expected.std(0.0), "{off}");
+    for other in [
+        r#"{"unet.use_rslora": true}"#,
+        r#"{"unet.alpha_pattern": {"to_q": 4}}"#,
+        r#"{"unet.use_dora": true}"#,
+    ] {
+        write_with(&path, &read(&own), &[(key, other)]);
+        says(
+            &error(&files),
+            &["lora.safetensors", "unet.", "which is missing here"],
+        );
+    }
+    write_with(&path, &read(&own), &[(key, "{")]);
+    says(&error(&files), &["lora.safetensors", key]);
+}
+
+/// An autoencoder from a file of a whole model, with the names of its authors.
+#[test]
+fn an_autoencoder_from_a_single_file() {
+    let mut files = ModelFiles::of(data().join("sd2"));
+    let decoded = |files: &ModelFiles| {
+        let model = Model::open(files, &Device::Cpu).unwrap();
+        let latents = Batch::from_shape_fn((1, 4, 8, 12), |(_, c, y, x)| {
+            (c + 3 * y + x) as f32 / 20.0 - 1.0
+        });
+        pipeline::decode(&model, &latents).unwrap()
+    };
+    let own = decoded(&files);
+    files.vae = Some(data().join("sd1-extras/single.safetensors"));
+    let single = decoded(&files);
+    files.vae = Some(data().join("sd1/vae"));
+    assert_eq!(decoded(&files), single);
+    assert_ne!(own, single);
+    files.vae = Some(data().join("sd1/unet/diffusion_pytorch_model.safetensors"));
+    says(
+        &error(&files),
+        &[
+            "sd1/unet/diffusion_pytorch_model.safetensors",
+            "encoder.",
+            "is missing",
         ],
     );
 }

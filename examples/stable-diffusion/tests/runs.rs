@@ -280,6 +280,12 @@ fn every_sampler_and_every_rule_draws() {
         ..unguided.clone()
     };
     assert_eq!(run(&model, &unguided), run(&model, &other));
+    // Nor does a scale below 1, of models that want none.
+    let zero = Request {
+        guidance: 0.0,
+        ..request()
+    };
+    assert_eq!(run(&model, &unguided), run(&model, &zero));
 }
 
 #[test]

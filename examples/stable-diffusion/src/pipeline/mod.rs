@@ -13,7 +13,9 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 use gaussian_diffusion::{
-    Denoiser, NoiseSchedule, Plan, Run, SavedRun, Step, editing::Edit, plan::Observation,
+    Denoiser, NoiseLevel, NoiseSchedule, Plan, Run, SavedRun, Step,
+    editing::{Edit, StepEnd},
+    plan::Observation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +147,7 @@ pub fn run_told(
         resumed,
         seeds: &mut seeds,
         watch,
+        follows_file: matches!(program, Program::File(_)),
     };
     let (latents, evaluations) = match &program {
         Program::File(plan) => (
@@ -188,6 +191,8 @@ struct Drive<'a> {
     resumed: Option<(SavedRun<Batch>, Vec<Option<Batch>>)>,
     seeds: &'a mut Seeds,
     watch: &'a mut dyn Watch,
+    /// Whether it is a run of the scheduler file, and as diffusers has it.
+    follows_file: bool,
 }
 
 impl Drive<'_> {
@@ -228,6 +233,7 @@ impl Drive<'_> {
             self.watch.answered(place, &|| Ok(seen.x0()?))?;
             run.advance(prediction, &mut *self.seeds)?;
             if run.pending().is_some_and(|(_, next)| next.step == at.step) {
+                self.paste_within(&mut run, at.to)?;
                 continue;
             }
             self.paste(&mut run)?;
@@ -254,8 +260,28 @@ impl Drive<'_> {
 
     fn paste<T: Copy + Debug>(&mut self, run: &mut Run<'_, Batch, T>) -> Outcome<()> {
         if let Some(paste) = &mut self.begin.paste {
-            run.edit(paste as &mut dyn Edit<Batch>)?;
+            run.edit(paste)?;
         }
+        Ok(())
+    }
+
+    /// Between the evaluations of a step, where diffusers gives known parts the noise of the level to which the
+    /// step goes, also where the network is asked on the way.
+    fn paste_within<T: Copy + Debug>(
+        &mut self,
+        run: &mut Run<'_, Batch, T>,
+        to: NoiseLevel,
+    ) -> Outcome<()> {
+        let Some(paste) = self.begin.paste.as_mut().filter(|_| self.follows_file) else {
+            return Ok(());
+        };
+        run.edit(&mut |x: &mut Batch, mut at: StepEnd| {
+            let alpha = at.level.alpha();
+            at.level = NoiseLevel::new(alpha, alpha * to.noise_to_signal())?;
+            // No longer the start, which is left alone.
+            at.step = at.step.max(1);
+            paste.edit(x, at)
+        })?;
         Ok(())
     }
 

@@ -195,9 +195,11 @@ impl Request {
 
     /// The rule of guidance.
     pub fn guidance(&self, model: &Model) -> Outcome<Box<dyn Rule<Batch>>> {
-        // A network that is told the scale is asked once.
         let scale = match model.unet.config.time_cond_proj_dim {
+            // A network that is told the scale is asked once.
             Some(_) => 1.0,
+            // As in diffusers: models that want no guidance are asked with 0.
+            None if self.guidance <= 1.0 && self.rule != GuidanceRule::PlusPlus => 1.0,
             None => self.guidance,
         };
         let rule: Box<dyn Rule<Batch>> = match self.rule {

@@ -1,24 +1,23 @@
 //! Tensors by name, read from safetensors files when they are asked for.
 
+mod file;
+mod random;
+mod scope;
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-    fs::File,
-    io::{ErrorKind, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     rc::Rc,
 };
 
 use candle_core::{DType, Device, Tensor};
-use gaussian_diffusion::{SeededNoise, noise::NoiseSource};
-use ndarray::Array2;
-use safetensors::tensor::{Dtype, Metadata};
 
 use crate::Outcome;
+use file::{Entry, read_header, refuse_pickle};
+use random::random;
 
-/// Bytes of a header that nobody writes: a file of other content is refused before memory is asked for it.
-const LONGEST_HEADER: u64 = 100 << 20;
+pub use scope::Scope;
 
 /// The tensors of one part of a model.
 ///
@@ -29,6 +28,8 @@ pub struct Weights {
     source: Source,
     /// For messages: the file or folder.
     path: PathBuf,
+    /// What the file says beside its tensors.
+    remarks: BTreeMap<String, String>,
     dtype: DType,
     device: Device,
     used: Rc<RefCell<BTreeSet<String>>>,
@@ -39,25 +40,6 @@ enum Source {
     Files(BTreeMap<String, Entry>),
     /// Random numbers of this seed, of any name and shape.
     Random(u64),
-}
-
-/// Where a tensor is.
-#[derive(Debug, Clone)]
-struct Entry {
-    file: Rc<Stored>,
-    /// Its name in the file.
-    stored: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    start: u64,
-    transposed: bool,
-    added: Vec<LowRank>,
-}
-
-#[derive(Debug)]
-struct Stored {
-    file: RefCell<File>,
-    path: PathBuf,
 }
 
 /// `scale * up down`, what a LoRA adds to a weight.
@@ -72,8 +54,11 @@ impl Weights {
     /// The tensors of a file, by the names they have there.
     pub fn open(path: &Path) -> Outcome<Self> {
         let mut entries = BTreeMap::new();
-        read_header(path, &mut entries)?;
-        Ok(Self::of(Source::Files(entries), path))
+        let remarks = read_header(path, &mut entries)?;
+        Ok(Self {
+            remarks,
+            ..Self::of(Source::Files(entries), path)
+        })
     }
 
     /// The tensors of a part of a diffusers folder: one file, one in half precision, or several with an index.
@@ -118,6 +103,7 @@ impl Weights {
         Self {
             source,
             path: path.to_owned(),
+            remarks: BTreeMap::new(),
             dtype: DType::F32,
             device: Device::Cpu,
             used: Rc::default(),
@@ -241,6 +227,11 @@ impl Weights {
         }
     }
 
+    /// What the file says under this key, beside its tensors.
+    pub fn remark(&self, key: &str) -> Option<&str> {
+        self.remarks.get(key).map(String::as_str)
+    }
+
     /// The file or folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -304,53 +295,6 @@ impl Weights {
     }
 }
 
-impl Entry {
-    /// Its name here and in its file.
-    fn called(&self, name: &str) -> String {
-        match name == self.stored {
-            true => format!("{name:?}"),
-            false => format!("{:?} ({name:?} of diffusers)", self.stored),
-        }
-    }
-
-    /// The numbers, with what is added to them.
-    fn read(&self, name: &str) -> Outcome<Tensor> {
-        let path = self.file.path.display();
-        let dtype = match self.dtype {
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F32 => DType::F32,
-            Dtype::F64 => DType::F64,
-            other => {
-                let name = self.called(name);
-                return Err(format!(
-                    "{path}: tensor {name} is of {other:?}, allowed: F16, BF16, F32, F64"
-                )
-                .into());
-            }
-        };
-        let mut bytes = vec![0; self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8];
-        let mut file = self.file.file.borrow_mut();
-        file.seek(SeekFrom::Start(self.start))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|error| format!("{path}: tensor {}: {error}", self.called(name)))?;
-        let mut stored = self.shape.clone();
-        if self.transposed {
-            stored.reverse();
-        }
-        let mut tensor =
-            Tensor::from_raw_buffer(&bytes, dtype, &stored, &Device::Cpu)?.to_dtype(DType::F32)?;
-        if self.transposed {
-            tensor = tensor.t()?.contiguous()?;
-        }
-        for LowRank { up, down, scale } in &self.added {
-            let change = up.flatten_from(1)?.matmul(&down.flatten_from(1)?)?;
-            tensor = (tensor + (change * *scale)?.reshape(self.shape.as_slice())?)?;
-        }
-        Ok(tensor)
-    }
-}
-
 /// Whether shapes are the same but for ones at the end: of a 1x1 convolution and a matrix.
 fn same(a: &[usize], b: &[usize]) -> bool {
     let trimmed = |shape: &[usize]| {
@@ -360,117 +304,9 @@ fn same(a: &[usize], b: &[usize]) -> bool {
     trimmed(a) == trimmed(b)
 }
 
-/// Reads which tensors a file has.
-fn read_header(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Outcome<()> {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    if ["ckpt", "pt", "pth", "bin", "pkl"]
-        .iter()
-        .any(|pickle| extension == *pickle)
-    {
-        return Err(refuse_pickle(path));
-    }
-    let shown = path.display();
-    let damaged = |why: &dyn Display| format!("{shown} is no safetensors file, or damaged: {why}");
-    let named = |error| format!("{shown}: {error}");
-    let mut file = File::open(path).map_err(named)?;
-    let length = file.metadata().map_err(named)?.len();
-    let mut size = [0; 8];
-    let is_short = |error: std::io::Error| match error.kind() {
-        ErrorKind::UnexpectedEof => damaged(&format!("it has {length} bytes")),
-        _ => named(error),
-    };
-    file.read_exact(&mut size).map_err(is_short)?;
-    let size = u64::from_le_bytes(size);
-    if size > LONGEST_HEADER.min(length) {
-        return Err(damaged(&format!("a header of {size} bytes in a file of {length}")).into());
-    }
-    let mut header = vec![0; size as usize];
-    file.read_exact(&mut header).map_err(is_short)?;
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(&error))?;
-    let expected = 8 + size + metadata.data_len() as u64;
-    if expected != length {
-        let why = format!("it has {length} bytes, and its header describes {expected}");
-        return Err(damaged(&why).into());
-    }
-    let stored = Rc::new(Stored {
-        file: RefCell::new(file),
-        path: path.to_owned(),
-    });
-    for (name, info) in metadata.tensors() {
-        let entry = Entry {
-            file: Rc::clone(&stored),
-            stored: name.clone(),
-            dtype: info.dtype,
-            shape: info.shape.clone(),
-            start: 8 + size + info.data_offsets.0 as u64,
-            transposed: false,
-            added: Vec::new(),
-        };
-        entries.insert(name, entry);
-    }
-    Ok(())
-}
-
-fn refuse_pickle(path: &Path) -> Box<dyn std::error::Error + Send + Sync> {
-    format!(
-        "{} is a pickle, which can run any program when it is read, and is not opened. Convert it where you \
-         trust it: python -c \"import torch, safetensors.torch as s; m = torch.load('IN', weights_only=True); \
-         s.save_file({{k: v.contiguous() for k, v in m.get('state_dict', m).items() if hasattr(v, 'shape')}}, \
-         'OUT.safetensors')\"",
-        path.display()
-    )
-    .into()
-}
-
 /// Reads a JSON file.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Outcome<T> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     Ok(serde_json::from_str(&text).map_err(|error| format!("{shown}: {error}"))?)
-}
-
-/// Normal numbers of deviation `1 / sqrt(inputs)`; norms scale by 1.
-fn random(seed: u64, name: &str, shape: &[usize]) -> Outcome<Tensor> {
-    if shape.len() == 1 {
-        let value = if name.ends_with("bias") { 0.0_f32 } else { 1.0 };
-        return Ok(Tensor::full(value, shape, &Device::Cpu)?);
-    }
-    // A name is a key of its own (FNV-1a).
-    let key = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mut numbers = Array2::<f32>::zeros((1, shape.iter().product::<usize>()));
-    SeededNoise::new(seed ^ key).fill(&mut numbers)?;
-    let inputs = shape.iter().skip(1).product::<usize>() as f64;
-    let tensor = Tensor::from_vec(numbers.into_raw_vec_and_offset().0, shape, &Device::Cpu)?;
-    Ok((tensor * inputs.sqrt().recip())?)
-}
-
-/// A place in the names of a network.
-#[derive(Debug, Clone)]
-pub struct Scope<'a> {
-    weights: &'a Weights,
-    prefix: String,
-}
-
-impl Scope<'_> {
-    /// A place further in.
-    #[must_use]
-    pub fn at(&self, name: impl Display) -> Self {
-        let prefix = match self.prefix.is_empty() {
-            true => name.to_string(),
-            false => format!("{}.{name}", self.prefix),
-        };
-        Self { prefix, ..*self }
-    }
-
-    /// The tensor of this name here.
-    pub fn tensor(&self, name: &str, shape: &[usize]) -> Outcome<Tensor> {
-        self.weights.tensor(&self.at(name).prefix, shape)
-    }
-
-    /// Whether there is one.
-    pub fn has(&self, name: &str) -> bool {
-        self.weights.has(&self.at(name).prefix)
-    }
 }

@@ -1,0 +1,67 @@
+//! Mixtures with the moments of data.
+
+use nalgebra::{DMatrix, SymmetricEigen};
+use ndarray::{Array, Array2, Dimension};
+
+use super::GaussianMixture;
+use crate::{
+    Error,
+    state::{Real, State, item_len, item_view},
+};
+
+impl GaussianMixture {
+    /// One Gaussian for each group of samples, with their mean and their covariance, that counts by their
+    /// number: such as a group for each class.
+    ///
+    /// The first axis of an array counts its samples. Variances below 1e-14 of the largest of their group are
+    /// taken as 0; a sample alone is a point.
+    ///
+    /// # Errors
+    ///
+    /// If there is no group, a group has no samples, or another shape of samples than the first, or a number
+    /// is not finite.
+    ///
+    /// ```
+    /// use gaussian_diffusion::GaussianMixture;
+    /// use ndarray::array;
+    /// let data = GaussianMixture::of_samples(&[
+    ///     array![[1.0, 0.0], [3.0, 0.0]],
+    ///     array![[0.0, 4.0], [0.0, 6.0]],
+    /// ])?;
+    /// assert_eq!((data.components(), data.mean()[1]), (2, 2.5));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn of_samples<A: Real, D: Dimension>(groups: &[Array<A, D>]) -> Result<Self, Error> {
+        let mut parts = Vec::with_capacity(groups.len());
+        for samples in groups {
+            let (count, size) = (samples.items(), item_len(samples));
+            if count == 0 {
+                return Err(Error::range("number of samples", 0.0, "1 or more"));
+            }
+            if size == 0 {
+                return Err(Error::range("dimension", 0.0, "1 or more"));
+            }
+            let all = samples.view().into_dyn();
+            let items: Vec<_> = (0..count).map(|i| item_view(&all, i)).collect();
+            let numbers = items.iter().flat_map(|item| item.iter().map(|x| x.get()));
+            let rows = DMatrix::from_row_iterator(count, size, numbers);
+            if let Some((i, &bad)) = rows.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+                return Err(Error::element("samples", i, bad, "a finite number"));
+            }
+            let mean = rows.row_mean();
+            let off = DMatrix::from_fn(count, size, |i, j| rows[(i, j)] - mean[j]);
+            let covariance = off.tr_mul(&off) / (count.max(2) - 1) as f64;
+            let eigen = SymmetricEigen::new(covariance);
+            let most = eigen
+                .eigenvalues
+                .iter()
+                .fold(0.0_f64, |most, v| most.max(*v));
+            let kept = |v: &f64| if *v > 1e-14 * most { *v } else { 0.0 };
+            let variances: Vec<f64> = eigen.eigenvalues.iter().map(kept).collect();
+            let axes = Array2::from_shape_fn((size, size), |(i, j)| eigen.eigenvectors[(j, i)]);
+            let mean: Vec<f64> = mean.iter().copied().collect();
+            parts.push((count as f64, mean, variances, axes));
+        }
+        Self::rotated(&parts)
+    }
+}

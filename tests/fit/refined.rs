@@ -1,0 +1,176 @@
+//! Refinements by the error at the end.
+
+use gaussian_diffusion::{
+    GaussianMixture, Grid, Plan, SeededNoise,
+    fit::{Fit, Fitted, Lesson, Refinement, StateCoefficient},
+    schedule::{Cosine, Discrete},
+    solver::{Ddim, DpmSolver},
+};
+use ndarray::{Array2, Axis};
+
+use super::{Columns, EVERY_STATE, coefficients, fine, starts};
+
+fn mixture() -> GaussianMixture {
+    GaussianMixture::isotropic(&[(0.6, [-1.0, 0.2], 0.04), (0.4, [0.8, -0.5], 0.09)]).unwrap()
+}
+
+fn base(n: usize) -> Plan<gaussian_diffusion::Time> {
+    let grid = Grid::uniform_time(&Cosine, n).unwrap();
+    Plan::new(&Cosine, &grid, &DpmSolver::plus_plus(2).unwrap()).unwrap()
+}
+
+/// Where the mean square is least no coefficient can be moved for the better, one at a time.
+#[test]
+fn no_coefficient_is_left_to_be_moved() {
+    let variances = [1.5, 0.6, 0.2, 0.05, 0.01];
+    let fine = fine(&Cosine, 80);
+    let lesson = Lesson::new(
+        &fine,
+        starts(&fine, (6, 5), 1),
+        &mut Columns::of(&variances),
+    )
+    .unwrap();
+    for state in EVERY_STATE {
+        let fit = Fit::default().with_state(state);
+        let fitted = fit
+            .plan(&base(3), &lesson, &mut Columns::of(&variances))
+            .unwrap();
+        let refinement = Refinement::default()
+            .with_squares()
+            .with_difference(1e-6)
+            .unwrap();
+        let refinement = refinement.with_evaluations(20_000);
+        let mut network = Columns::of(&variances);
+        let refined = refinement
+            .coefficients(&fit, &fitted.plan, &lesson, &mut network)
+            .unwrap();
+        assert_eq!(network.asked, refined.evaluations);
+        let square = |plan: &Plan<_>| {
+            let start = lesson.state_at(plan.levels()[0]).unwrap();
+            let mut network = Columns::of(&variances);
+            let end = plan
+                .sample(start, &mut network, &mut SeededNoise::new(0))
+                .unwrap();
+            (end - lesson.end()).mapv(|d| d * d).sum()
+        };
+        let least = square(&refined.plan);
+        assert!(least <= square(&fitted.plan));
+        if state != StateCoefficient::Free || cfg!(not(feature = "serde")) {
+            continue;
+        }
+        #[cfg(feature = "serde")]
+        for (stage, row) in coefficients(&refined.plan).iter().enumerate() {
+            for slot in 0..row.len() {
+                for by in [-3e-3, 3e-3] {
+                    let mut stored = serde_json::to_value(&refined.plan).unwrap();
+                    let commit = &mut stored["stages"][stage]["stage"]["commit"];
+                    let place = match slot {
+                        0 => &mut commit["state"],
+                        slot => &mut commit["model"][slot - 1],
+                    };
+                    *place = (place.as_f64().unwrap() * (1.0 + by)).into();
+                    let moved: Plan<gaussian_diffusion::Time> =
+                        serde_json::from_value(stored).unwrap();
+                    let there = square(&moved);
+                    assert!(
+                        there > 0.999 * least,
+                        "{stage} {slot} {by}: {there:e} {least:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Nodes first, then coefficients: each nearer than before, within the limit, counted.
+#[test]
+fn every_refinement_is_nearer_and_keeps_to_its_limit() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let fine = fine(&schedule, 200);
+    let lesson = Lesson::new(&fine, starts(&fine, (12, 2), 1), &mut mixture()).unwrap();
+    let (fit, solver) = (Fit::default(), DpmSolver::plus_plus(2).unwrap());
+    let grid = Grid::karras(&schedule, 4).unwrap();
+    let plan = Plan::new(&schedule, &grid, &solver).unwrap();
+    let staged = fit.plan(&plan, &lesson, &mut mixture()).unwrap();
+    let mut last: Option<Fitted<_>> = None;
+    for limit in [0, 40, 100, 600] {
+        let refinement = Refinement::default().with_evaluations(limit);
+        let moved = refinement
+            .nodes(&fit, &schedule, &grid, &solver, &lesson, &mut mixture())
+            .unwrap();
+        // The base and the first fit are always asked.
+        assert!(moved.evaluations <= limit.max(8), "{moved}");
+        assert!(
+            moved.after <= staged.after * (1.0 + 1e-12),
+            "{moved} {staged}"
+        );
+        if let Some(last) = last {
+            assert!(moved.after <= last.after, "{moved}");
+        }
+        last = Some(moved);
+    }
+    let moved = last.unwrap();
+    assert!(moved.after < 0.7 * staged.after, "{moved}\n{staged}");
+    assert_eq!(moved.plan.levels()[0], plan.levels()[0]);
+    assert_ne!(moved.plan.levels()[1], plan.levels()[1]);
+    let whole = Refinement::default().coefficients(&fit, &moved.plan, &lesson, &mut mixture());
+    let whole = whole.unwrap();
+    assert!(
+        whole.after < 0.9 * moved.after && whole.before == moved.after,
+        "{whole}\n{moved}"
+    );
+    assert_eq!(whole.plan.name(), "DPM-Solver++ 2M, fitted, refined");
+}
+
+/// What is far off rules squares and not means.
+#[test]
+fn one_start_at_a_border_does_not_rule() {
+    let narrow = GaussianMixture::isotropic(&[(0.5, [-1.0], 0.002), (0.5, [1.0], 0.002)]).unwrap();
+    let fine = fine(&Cosine, 300);
+    let mut x = starts(&fine, (20, 1), 4);
+    // The middle belongs to both.
+    x[[0, 0]] = 1e-4;
+    let lesson = Lesson::new(&fine, x, &mut narrow.clone()).unwrap();
+    let fit = Fit::default();
+    let fitted = fit.plan(&base(4), &lesson, &mut narrow.clone()).unwrap();
+    let median = |refinement: Refinement| {
+        let refined = refinement.coefficients(&fit, &fitted.plan, &lesson, &mut narrow.clone());
+        let start = lesson.state_at(base(4).levels()[0]).unwrap();
+        let plan = refined.unwrap().plan;
+        let end: Array2<f64> = plan
+            .sample(start, &mut narrow.clone(), &mut SeededNoise::new(0))
+            .unwrap();
+        let off = (end - lesson.end()).map_axis(Axis(1), |row| row[0].abs());
+        let mut off = off.to_vec();
+        off.sort_by(f64::total_cmp);
+        off[10]
+    };
+    let (robust, squares) = (Refinement::default(), Refinement::default().with_squares());
+    let (robust, squares) = (median(robust), median(squares));
+    assert!(robust < squares, "{robust} {squares}");
+}
+
+/// A fit that is worse at the end than its base is not given.
+#[test]
+fn the_base_is_kept_where_it_is_nearer() {
+    let narrow = GaussianMixture::isotropic(&[(0.5, [-1.0], 0.01), (0.5, [1.0], 0.01)]).unwrap();
+    let fine = fine(&Cosine, 200);
+    let mut kept = 0;
+    for seed in 0..60 {
+        let lesson = Lesson::new(&fine, starts(&fine, (3, 1), seed), &mut narrow.clone()).unwrap();
+        let grid = Grid::uniform_time(&Cosine, 6).unwrap();
+        let base = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
+        let fit = Fit::default()
+            .with_memory(1)
+            .unwrap()
+            .with_state(StateCoefficient::Fixed);
+        let fitted = fit.plan(&base, &lesson, &mut narrow.clone()).unwrap();
+        assert!(fitted.after <= fitted.before);
+        assert_eq!(fitted.kept_base, fitted.plan == base);
+        if fitted.kept_base {
+            kept += 1;
+            assert!(fitted.to_string().contains("the base is kept"), "{fitted}");
+        }
+    }
+    assert!(kept > 0);
+}
