@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error,
     state::{
-        Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, anew, exp::exp_affine,
+        Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, by_item, exp::exp_affine,
         items, one_by_one,
     },
 };
@@ -70,7 +70,7 @@ impl<const D: usize> State for Tensor<D> {
             let mut sum = slices[0].to_vec();
             let terms: SmallVec<[_; 6]> =
                 terms.iter().zip(&slices[1..]).map(|((list, _), slice)| (*list, *slice)).collect();
-            anew::combine_items(&mut sum, own, &terms);
+            by_item::combine_items(&mut sum, own, &terms);
             operations::made(self, burn_tensor::TensorData::new(sum, self.dims()))
         });
         *self = combined.ok_or_else(|| unsupported(self.dtype()))?;
@@ -101,7 +101,7 @@ impl<const D: usize> State for Tensor<D> {
         };
         let dots = with_type!(self.dtype(), A => {
             let slice = |i: usize| FlexTensor::as_slice::<A>(&pair[i]).unwrap_or_default();
-            anew::dot_items(slice(0), slice(1), self.items())
+            by_item::dot_items(slice(0), slice(1), self.items())
         });
         dots.ok_or_else(|| unsupported(self.dtype()))
     }
@@ -206,7 +206,7 @@ impl<const D: usize> ErrorNorm for Tensor<D> {
         if let Some(three) = all_flex([self, other, before]) {
             let norms = with_type!(self.dtype(), A => {
                 let slice = |i: usize| FlexTensor::as_slice::<A>(&three[i]).unwrap_or_default();
-                anew::error_norms([slice(0), slice(1), slice(2)], self.items(), absolute, relative)
+                by_item::error_norms([slice(0), slice(1), slice(2)], self.items(), absolute, relative)
             });
             return norms.ok_or_else(|| unsupported(self.dtype()));
         }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error,
     state::{
-        Assignment, ErrorNorm, NoiseBlocks, Real, Recast, Recasting, Silent, State, anew,
+        Assignment, ErrorNorm, NoiseBlocks, Real, Recast, Recasting, Silent, State, anew, by_item,
         exp::exp_affine, is_watched, items, one_by_one,
     },
 };
@@ -64,7 +64,7 @@ impl State for Tensor {
             let mut sum = slices[0].to_vec();
             let terms: SmallVec<[_; 6]> =
                 terms.iter().zip(&slices[1..]).map(|((list, _), slice)| (*list, *slice)).collect();
-            anew::combine_items(&mut sum, own, &terms);
+            by_item::combine_items(&mut sum, own, &terms);
             tensor(sum, self)
         });
         drop(host);
@@ -94,7 +94,7 @@ impl State for Tensor {
             let host = Host::new(&tensors);
             let dots = with_type!(self.dtype(), A => {
                 let slices = host.slices::<A>()?;
-                anew::dot_items(slices[0], slices[1], self.items())
+                by_item::dot_items(slices[0], slices[1], self.items())
             });
             return dots.ok_or_else(|| unsupported(self.dtype()));
         }
@@ -257,7 +257,7 @@ impl ErrorNorm for Tensor {
             let norms = with_type!(self.dtype(), A => {
                 let slices = host.slices::<A>()?;
                 let three = [slices[0], slices[1], slices[2]];
-                anew::error_norms(three, self.items(), absolute, relative)
+                by_item::error_norms(three, self.items(), absolute, relative)
             });
             return norms.ok_or_else(|| unsupported(self.dtype()));
         }

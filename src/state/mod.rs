@@ -1,10 +1,12 @@
 //! What a tensor type offers so that everything else works on it.
 
-#[cfg(any(feature = "candle", feature = "burn"))]
+#[cfg(feature = "candle")]
 pub(crate) mod anew;
 mod array;
 mod array_elements;
 mod box_muller;
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) mod by_item;
 mod drawn;
 mod elements;
 pub(crate) mod exp;
