@@ -19,6 +19,7 @@ use crate::{
 pub struct Asked<'a> {
     network: &'a Network,
     classes: Vec<Class>,
+    in_blocks: bool,
 }
 
 /// What samplers are given: a network asked with and without its class, and its data clipped.
@@ -29,13 +30,27 @@ pub type Products = (Prediction<Array2<f32>>, Vec<Array2<f32>>);
 
 impl<'a> Asked<'a> {
     pub fn new(network: &'a Network, classes: Vec<Class>) -> Self {
-        Self { network, classes }
+        Self {
+            network,
+            classes,
+            in_blocks: false,
+        }
+    }
+
+    /// In blocks of one size: an item's answer has the same bits in every batch.
+    #[must_use]
+    pub fn in_blocks(mut self) -> Self {
+        self.in_blocks = true;
+        self
     }
 
     /// Classifier-free guidance: a scale of 1 takes the class as it is, and asks no more; 0 leaves it
     /// out.
     pub fn guided(self, scale: f64) -> std::result::Result<Sampled<'a>, Error> {
-        let without = Self::new(self.network, vec![None; self.classes.len()]);
+        let without = Self {
+            classes: vec![None; self.classes.len()],
+            ..self.clone()
+        };
         let guided = Guided::new((self, without), Combination::classifier_free(scale)?);
         Ok(Corrected::new(guided, Clip::new(-1.0, 1.0)?))
     }
@@ -113,7 +128,11 @@ impl Denoiser<Array2<f32>, Step> for Asked<'_> {
         at: Point<Step>,
     ) -> std::result::Result<Prediction<Array2<f32>>, Error> {
         let times = vec![at.time; x.nrows()];
-        let answer = self.network.predict(x, &times, &self.classes);
+        let answer = if self.in_blocks {
+            self.network.predict_in_blocks(x, &times, &self.classes)
+        } else {
+            self.network.predict(x, &times, &self.classes)
+        };
         answer.map_err(Error::network)
     }
 }

@@ -26,7 +26,7 @@ pub const INK: u8 = 16;
 
 /// Digits with their labels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Digits {
+pub(crate) struct Digits {
     /// One row per digit, each pixel in -1 to 1: the range that samples are clipped to.
     pub pixels: Array2<f32>,
     /// 0 to 9.

@@ -234,9 +234,12 @@ fn print_row(row: &Row) {
     println!();
 }
 
+/// The name of a sampler, and its plan.
+type Named = (String, Plan<Step>);
+
 /// Every solver without noise on the grid that suits it best, and the best of all; and that one's plan at
 /// the fewest evaluations.
-fn named(schedule: &Discrete, course: &Course) -> Outcome<(Vec<Row>, (String, Plan<Step>))> {
+fn named(schedule: &Discrete, course: &Course) -> Outcome<(Vec<Row>, Named)> {
     let mut rows = Vec::new();
     let mut all: Vec<(f64, String)> = vec![(f64::INFINITY, String::new()); BUDGETS.len()];
     let mut fewest = None;

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, value_parser};
 
-use crate::recipe::Recipe;
+use crate::{
+    Outcome,
+    network::Network,
+    part::{Items, Part},
+    recipe::Recipe,
+    weights::Weights,
+};
 
 /// Train a small network on 8x8 handwritten digits, draw new ones by DDPM and by DDIM, and measure
 /// how good they are.
@@ -85,6 +91,24 @@ pub struct Options {
     )]
     pub measure: u16,
 
+    /// Draw these items of a large batch by DDPM, and nothing else: 0..1250 are the first. An item is the
+    /// same, to the bit, in whatever part it is drawn
+    #[arg(
+        long,
+        value_name = "FIRST..END",
+        requires_all = ["samples", "weights"],
+        help_heading = "Part of a large batch"
+    )]
+    pub items: Option<Items>,
+    /// File for them: 64 numbers an item, 4 bytes each, little-endian. It is there when it is whole
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "items",
+        help_heading = "Part of a large batch"
+    )]
+    pub samples: Option<PathBuf>,
+
     /// How likely the network finds held-out digits: the variational bound and the probability flow
     #[arg(long, help_heading = "Further reports")]
     pub bound: bool,
@@ -100,4 +124,19 @@ pub struct Options {
     /// Samplers fitted to the network beside every named one; trains a second network to see if they suit it
     #[arg(long, help_heading = "Further reports")]
     pub fit: bool,
+}
+
+impl Options {
+    /// The part of a large batch that is asked for, if one is.
+    pub fn part(&self) -> Outcome<Option<Part>> {
+        let (Some(items), Some(path), Some(weights)) = (&self.items, &self.samples, &self.weights)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Part {
+            network: Network::new(Weights::load(&Network::of_diffusion(), weights)?)?,
+            items: items.clone(),
+            path: path.clone(),
+        }))
+    }
 }
