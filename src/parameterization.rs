@@ -17,7 +17,7 @@ use crate::{Error, NoiseLevel, PosteriorCoefficients, monomial::Monomial};
 /// | `Mean` | state alpha + clean | state sigma | mean of `x_s` under a posterior |
 /// | `Edm` | sigma / (d n) | -alpha d / n | EDM's raw network, with d = sigma_data, n = hypot(sigma, alpha d) |
 ///
-/// [Sources](crate::docs::papers): Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast
+/// [Sources](crate::docs::papers#arxiv-2202.00512): Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast
 /// Sampling of Diffusion Models, Salimans, Ho, 2022 (velocity); Score-Based Generative Modeling through
 /// Stochastic Differential Equations, Song et al., 2021 (score); Flow Straight and Fast, Liu, Gong, Liu,
 /// 2023, and Flow Matching for Generative Modeling, Lipman et al., 2023 (flow); Elucidating the Design Space

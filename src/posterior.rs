@@ -89,7 +89,7 @@ pub trait Posterior {
 /// For neighbouring steps of a discrete schedule these are the posterior mean coefficients and
 /// `beta_tilde` of the DDPM paper.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equations
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equations
 /// 6 and 7.
 #[doc(alias("beta_tilde", "q_posterior_mean_variance"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,7 +128,7 @@ impl Posterior for Markov {
 ///
 /// `eta = 1` is [`Markov`]; `eta = 0` is deterministic.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7
+/// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equations 7
 /// and 16.
 #[doc(alias("DDIM posterior", "generalized DDIM"))]
 #[derive(Debug, Clone, Copy, PartialEq)]

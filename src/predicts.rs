@@ -106,7 +106,7 @@ predicts! {
 /// The level the mean belongs to is where the step goes, so that the network must have been trained
 /// on the steps of the grid.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, section
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, section
 /// 3.2.
 ///
 /// ```

@@ -149,7 +149,7 @@ impl UpdateNoise {
 /// | `Learned` | the network gives its logarithm |
 /// | `LearnedRange` | the network gives where its logarithm lies between the first two |
 ///
-/// [Sources](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (the
+/// [Sources](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (the
 /// fixed ones); Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021 (the learned ones).
 #[doc(alias("variance_type", "fixed_small", "fixed_large", "learned_range"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -103,7 +103,8 @@ fn the_readme_links_what_is_there_also_from_a_registry() {
             root.join(file).exists() && package.contains(&format!("\"/{file}\""))
         } else {
             // Pictures have no page on docs.rs.
-            target.starts_with(base) || target.starts_with("docs/images/")
+            target.starts_with(base)
+                || target.starts_with("docs/images/") && root.join(target).exists()
         };
         assert!(found, "README.md: no {target}");
     }
@@ -140,4 +141,34 @@ fn every_source_is_listed_once() {
         assert!(seen.insert(target.to_owned()), "{target} is listed twice");
     }
     assert!(seen.len() > 150, "{}", seen.len());
+}
+
+/// Every file of the sources.
+fn sources(folder: &Path, all: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, all),
+            false => all.push(fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn every_item_links_to_an_entry_of_the_papers() {
+    let papers = read("papers.md");
+    let entries: BTreeSet<_> = between(&papers, "<a id=\"", '"').into_iter().collect();
+    let mut all = Vec::new();
+    sources(&docs().join("../src"), &mut all);
+    let mut links = 0;
+    for text in &all {
+        for entry in between(text, "](crate::docs::papers", ')') {
+            let known = entry
+                .strip_prefix('#')
+                .is_some_and(|id| entries.contains(id));
+            assert!(known, "papers.md has no {entry:?}");
+            links += 1;
+        }
+    }
+    assert!(links > 140, "{links}");
 }

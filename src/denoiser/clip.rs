@@ -9,7 +9,7 @@ use crate::{
 
 /// Data kept within `low..high`: static thresholding, as [`Denoiser::clipped`](super::Denoiser::clipped).
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (its
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020 (its
 /// code).
 ///
 /// ```

@@ -15,7 +15,7 @@ use crate::{Error, NoiseLevel, Sigma, SigmaData};
 ///
 /// Where there is no noise or no signal.
 ///
-/// [Source](crate::docs::papers): Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023.
+/// [Source](crate::docs::papers#arxiv-2303.01469): Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{NoiseLevel, Sigma, SigmaData, denoiser::consistency_model};
@@ -57,7 +57,7 @@ pub fn consistency_model(
 ///
 /// $$f(x)=\frac{d^2}{u^2+d^2}\thinspace x+\frac{u}{\sqrt{u^2+d^2}}\thinspace\hat x_0$$
 ///
-/// [Source](crate::docs::papers): Latent Consistency Models, Luo, Tan, Huang, Li, Zhao, 2023.
+/// [Source](crate::docs::papers#arxiv-2310.04378): Latent Consistency Models, Luo, Tan, Huang, Li, Zhao, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::denoiser::latent_consistency;
@@ -79,7 +79,7 @@ pub fn latent_consistency(step: f64, scaling: f64) -> (f64, f64) {
 ///
 /// $$f(x)=\cos(t)\thinspace x-\sin(t)\thinspace\sigma_d\thinspace F\Big(\frac{x}{\sigma_d},t\Big)$$
 ///
-/// [Source](crate::docs::papers): Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models,
+/// [Source](crate::docs::papers#arxiv-2410.11081): Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models,
 /// Lu, Song, 2024.
 ///
 /// ```

@@ -8,7 +8,7 @@ use crate::{Error, State};
 /// The closure gets the scaled state and `c_noise`, and answers the raw output or its own error. The
 /// clock of the plan plays no part: what the network is given comes from the noise level.
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022.
 ///
 /// ```

@@ -40,7 +40,7 @@ pub struct Coefficients {
 /// for levels `alpha = 1`, `sigma = s`, with `d = sigma_data`. On other levels the same network sees
 /// the same numbers: coefficients of `x` are divided by `alpha`, and `s = sigma / alpha`.
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022, table 1.
 ///
 /// ```

@@ -8,7 +8,7 @@ use crate::{Error, Parameterization, state::State};
 ///
 /// What it is shown is the x0 that it predicted itself, before adapters around it correct or guide it.
 ///
-/// [Source](crate::docs::papers): Analog Bits: Generating Discrete Data using Diffusion Models with
+/// [Source](crate::docs::papers#arxiv-2208.04202): Analog Bits: Generating Discrete Data using Diffusion Models with
 /// Self-Conditioning, Chen, Zhang, Hinton, 2023.
 ///
 /// ```

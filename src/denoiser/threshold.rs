@@ -15,7 +15,7 @@ use crate::{Error, state::Elements};
 /// There is no upper bound unless [`with_maximum`](Self::with_maximum) sets one; with the bound 1 nothing is
 /// dynamic.
 ///
-/// [Source](crate::docs::papers): Photorealistic Text-to-Image Diffusion Models with Deep Language
+/// [Source](crate::docs::papers#arxiv-2205.11487): Photorealistic Text-to-Image Diffusion Models with Deep Language
 /// Understanding, Saharia et al., 2022, section 2.3.
 ///
 /// ```

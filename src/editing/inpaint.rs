@@ -33,7 +33,7 @@ use crate::{
 /// [`with_free_start`](Self::with_free_start) and [`with_data_at_end`](Self::with_data_at_end), and the noise is a copy
 /// of the generator from before the start was drawn.
 ///
-/// [Sources](crate::docs::papers): RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
+/// [Sources](crate::docs::papers#arxiv-2201.09865): RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
 /// Lugmayr et al., 2022; Blended Latent Diffusion, Avrahami, Fried, Lischinski, 2023; Differential Diffusion:
 /// Giving Each Pixel Its Strength, Levin, Fried, 2023.
 ///

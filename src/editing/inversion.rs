@@ -12,7 +12,7 @@ use crate::{
 /// network's answer at its own end of a step: halved by twice the steps. Solvers of higher order return
 /// with theirs; those that draw noise refuse the reversed grid, or follow the flow on it.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, section 4.3;
+/// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, section 4.3;
 /// Diffusion Models Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021.
 ///
 /// ```

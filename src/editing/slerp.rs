@@ -10,7 +10,7 @@ use crate::{Error, state::State};
 ///
 /// $$\frac{\sin((1-t)\omega)}{\sin\omega}\thinspace a+\frac{\sin(t\omega)}{\sin\omega}\thinspace b$$
 ///
-/// [Source](crate::docs::papers): Animating Rotation with Quaternion Curves, Shoemake, 1985; for latents,
+/// [Source](crate::docs::papers#animating-rotation-with-quaternion-curves): Animating Rotation with Quaternion Curves, Shoemake, 1985; for latents,
 /// Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, section 5.3.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ const MOST_MEMORY: usize = 8;
 /// later steps see it and mend what they can. A difference that is only rounding teaches nothing: data that
 /// is a point keeps its base.
 ///
-/// [Sources](crate::docs::papers): the idea, by gradients through the network: S4S: Solving for a Diffusion Model Solver, Frankel, Chen,
+/// [Sources](crate::docs::papers#arxiv-2502.17423): the idea, by gradients through the network: S4S: Solving for a Diffusion Model Solver, Frankel, Chen,
 /// Li, Koh, Ratliff, Oh, 2025; Bespoke Non-Stationary Solvers for Fast Sampling of Diffusion and Flow Models,
 /// Shaul, Singer, Chen, Le, Thabet, Pumarola, Lipman, 2024; DyWeight: Dynamic Gradient Weighting for Few-Step
 /// Diffusion Sampling, Zhao, Lei, Yuan, Yang, Song, Wang, Zhu, Zhang, 2026. The stages by least squares are this

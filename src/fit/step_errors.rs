@@ -29,7 +29,7 @@ use crate::{
 /// errors are how solvers of ordinary differential equations choose their steps. The published tables of both
 /// are [`Grid::gits`] and [`Grid::align_your_steps`].
 ///
-/// [Sources](crate::docs::papers): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen, Zhou, Wang, Shen, Lyu, 2024
+/// [Sources](crate::docs::papers#arxiv-2405.11326): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen, Zhou, Wang, Shen, Lyu, 2024
 /// (GITS); Align Your Steps: Optimizing Sampling Schedules in Diffusion Models, Sabour, Fidler, Kreis, 2024.
 ///
 /// See the [module](super) for an example.

@@ -10,7 +10,7 @@ use crate::{Error, Step, schedule::NoiseSchedule, time::check_steps};
 ///
 /// The algorithm, for a network of your own: [`StepErrors::kl_bound`](crate::fit::StepErrors::kl_bound).
 ///
-/// [Source](crate::docs::papers): Align Your Steps: Optimizing Sampling Schedules in Diffusion Models,
+/// [Source](crate::docs::papers#arxiv-2404.14507): Align Your Steps: Optimizing Sampling Schedules in Diffusion Models,
 /// Sabour, Fidler, Kreis, 2024.
 ///
 /// ```

@@ -19,7 +19,7 @@ use crate::{Error, Sigma, Step, schedule::NoiseSchedule, time::check_steps};
 /// The largest alone for `n = 1`. ComfyUI gives the same name to quantiles of training steps:
 /// [`Grid::beta_steps`].
 ///
-/// [Source](crate::docs::papers): Beta Sampling is All You Need, Lee et al., 2024, as carried over to sigmas.
+/// [Source](crate::docs::papers#arxiv-2407.12173): Beta Sampling is All You Need, Lee et al., 2024, as carried over to sigmas.
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, grid::{Beta, SigmaCurve}};
@@ -85,7 +85,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, a step comes twice, or `a` or `b` is not in 0.2 to 100.
     ///
-    /// [Source](crate::docs::papers): Beta Sampling is All You Need, Lee et al., 2024.
+    /// [Source](crate::docs::papers#arxiv-2407.12173): Beta Sampling is All You Need, Lee et al., 2024.
     #[doc(alias("beta57", "beta_scheduler"))]
     pub fn beta_steps<S>(schedule: &S, n: usize, a: f64, b: f64) -> Result<Self, Error>
     where

@@ -19,7 +19,7 @@ use crate::{Error, Sigma, error::Number, time::check_steps};
 /// ([`Grid::along_time`](crate::Grid::along_time)); stable-diffusion.cpp goes from the largest to
 /// the smallest sigma ([`Grid::along`](crate::Grid::along)).
 ///
-/// [Source](crate::docs::papers): RES4LYF, ClownsharkBatwing, 2025.
+/// [Source](crate::docs::papers#res4lyf): RES4LYF, ClownsharkBatwing, 2025.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Sigma, grid::BongTangent, schedule::RectifiedFlow};

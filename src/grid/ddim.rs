@@ -13,7 +13,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, or another number of steps would come out.
     ///
-    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, as in
+    /// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, as in
     /// Latent Diffusion.
     ///
     /// ```
@@ -51,7 +51,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, a step comes twice, or the offset leads beyond the schedule.
     ///
-    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, appendix
+    /// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, appendix
     /// D.2; Latent Diffusion has the offset 1.
     ///
     /// ```

@@ -15,7 +15,7 @@ use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 ///
 /// With `p = 1` this is the exponential curve, even in log-SNR. The largest alone for `n = 1`.
 ///
-/// [Source](crate::docs::papers): k-diffusion, Crowson, 2022.
+/// [Source](crate::docs::papers#k-diffusion): k-diffusion, Crowson, 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, grid::{PolyExponential, SigmaCurve}};

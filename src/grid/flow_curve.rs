@@ -11,7 +11,7 @@ use crate::{Error, time::check_steps};
 /// The same as [`Grid::shifted`](crate::Grid::shifted) and [`Grid::stretched`](crate::Grid::stretched) of
 /// even times, as sigmas: those of FLUX with `k = exp(mu)`, of LTX-Video with the last value 0.1.
 ///
-/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
 /// Esser et al., 2024.
 ///
 /// ```

@@ -26,7 +26,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If the factor is not in 1e-6 to 1e6, or leads to where there is no level.
     ///
-    /// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image
+    /// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image
     /// Synthesis, Esser et al., 2024.
     ///
     /// ```
@@ -75,7 +75,7 @@ impl Grid<Time> {
     /// If `terminal` is not above 0 and below 1, the last node is at time 1, or a time leads beyond
     /// the schedule.
     ///
-    /// [Source](crate::docs::papers): LTX-Video, HaCohen et al., 2024.
+    /// [Source](crate::docs::papers#arxiv-2501.00103): LTX-Video, HaCohen et al., 2024.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, Time, schedule::RectifiedFlow};
@@ -117,7 +117,7 @@ impl Grid<Time> {
 ///
 /// $$\mu(L)=\mu_0+(L-L_0)\frac{\mu_1-\mu_0}{L_1-L_0},\qquad k=e^{\mu}$$
 ///
-/// [Source](crate::docs::papers): FLUX.1, Black Forest Labs, 2024.
+/// [Source](crate::docs::papers#flux-1): FLUX.1, Black Forest Labs, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, grid::DynamicShift, schedule::RectifiedFlow};
@@ -165,7 +165,7 @@ impl DynamicShift {
 ///
 /// Above 4300 tokens, the line for 200 steps alone.
 ///
-/// [Source](crate::docs::papers): FLUX.2, Black Forest Labs, 2025.
+/// [Source](crate::docs::papers#flux-2): FLUX.2, Black Forest Labs, 2025.
 ///
 /// ```
 /// use gaussian_diffusion::grid::flux2_mu;

@@ -23,7 +23,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// For a network of your own: [`StepErrors`](crate::fit::StepErrors).
     ///
-    /// [Source](crate::docs::papers): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen,
+    /// [Source](crate::docs::papers#arxiv-2405.11326): On the Trajectory Regularity of ODE-based Diffusion Sampling, Chen,
     /// Zhou, Wang, Shen, Lyu, 2024.
     ///
     /// ```

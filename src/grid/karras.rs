@@ -79,7 +79,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If `n` is 0, or the schedule does not reach an end.
     ///
-    /// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models,
+    /// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models,
     /// Karras, Aittala, Aila, Laine, 2022, equation 5.
     pub fn karras_with<S>(schedule: &S, n: usize, shape: Karras) -> Result<Self, Error>
     where

@@ -15,7 +15,7 @@ use crate::{Error, Sigma, schedule::NoiseSchedule, time::check_steps};
 /// On levels that preserve variance, the angle is that between signal and noise. The largest alone
 /// for `n = 1`.
 ///
-/// [Source](crate::docs::papers): Align Your Steps, Sabour, Fidler, Kreis, 2024, theorem 3.1.
+/// [Source](crate::docs::papers#arxiv-2404.14507): Align Your Steps, Sabour, Fidler, Kreis, 2024, theorem 3.1.
 ///
 /// ```
 /// use gaussian_diffusion::{Sigma, grid::{KlOptimal, SigmaCurve}};

@@ -13,7 +13,7 @@ use crate::{Error, Sigma, time::check_steps};
 /// scale)` down to `exp(mean - 11.5 scale)`; its ends are `max` and `min` where those are nearer. The
 /// largest alone for `n = 1`.
 ///
-/// [Source](crate::docs::papers): Improved Noise Schedule for Diffusion Training, Hang, Gu, Geng, Guo, 2024,
+/// [Source](crate::docs::papers#arxiv-2407.03297): Improved Noise Schedule for Diffusion Training, Hang, Gu, Geng, Guo, 2024,
 /// as in ComfyUI.
 ///
 /// ```

@@ -17,7 +17,7 @@ impl Grid<Step> {
     /// If `n` is 0 or above the number of original steps left by the strength, `original` is 0 or
     /// above `T`, or the strength is not above 0 and up to 1.
     ///
-    /// [Source](crate::docs::papers): Latent Consistency Models, Luo, Tan, Huang, Li, Zhao, 2023.
+    /// [Source](crate::docs::papers#arxiv-2310.04378): Latent Consistency Models, Luo, Tan, Huang, Li, Zhao, 2023.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};

@@ -14,7 +14,7 @@ use crate::{Error, Sigma, time::check_steps};
 /// The two pieces meet with one slope. For `n = 1` the largest alone. For a flow, where time is
 /// sigma, take `max` 1 and [`Grid::along_time`](crate::Grid::along_time).
 ///
-/// [Source](crate::docs::papers): Mochi 1, Genmo, 2024, after Movie Gen, Polyak et al., 2024.
+/// [Source](crate::docs::papers#mochi-1): Mochi 1, Genmo, 2024, after Movie Gen, Polyak et al., 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Sigma, grid::LinearQuadratic, schedule::RectifiedFlow};

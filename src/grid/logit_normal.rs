@@ -15,7 +15,7 @@ use crate::{Error, LogSnr, error::Number, time::check_steps};
 ///
 /// The first node, of infinite quantile, lies at the lower log-SNR.
 ///
-/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
 /// Esser et al., 2024, where it is the distribution of training times.
 ///
 /// ```

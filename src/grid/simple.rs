@@ -12,7 +12,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`.
     ///
-    /// [Source](crate::docs::papers): the scheduler "simple" of ComfyUI, 2023.
+    /// [Source](crate::docs::papers#comfyui): the scheduler "simple" of ComfyUI, 2023.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};

@@ -13,7 +13,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, or a step comes twice.
     ///
-    /// [Source](crate::docs::papers): stable-diffusion.cpp, leejet, 2024.
+    /// [Source](crate::docs::papers#stable-diffusion-cpp): stable-diffusion.cpp, leejet, 2024.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};

@@ -29,7 +29,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`, or the offset leads beyond the schedule.
     ///
-    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020; named by
+    /// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020; named by
     /// Lin et al., 2024.
     #[doc(alias("steps_offset"))]
     pub fn leading<S>(schedule: &S, n: usize, offset: usize) -> Result<Self, Error>
@@ -50,7 +50,7 @@ impl Grid<Step> {
     ///
     /// If `n` is 0 or above `T`.
     ///
-    /// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
+    /// [Source](crate::docs::papers#arxiv-2305.08891): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
     /// Li, Yang, 2024.
     pub fn trailing<S>(schedule: &S, n: usize) -> Result<Self, Error>
     where

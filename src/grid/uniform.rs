@@ -65,7 +65,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If `n` is 0, or a time is negative.
     ///
-    /// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020;
+    /// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020;
     /// DPM-Solver, Lu et al., 2022.
     #[doc(alias("time_quadratic"))]
     pub fn quadratic_time<S>(schedule: &S, n: usize) -> Result<Self, Error>
@@ -108,7 +108,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If `n` is 0.
     ///
-    /// [Source](crate::docs::papers): Stability AI's generative-models, 2023.
+    /// [Source](crate::docs::papers#generative-models): Stability AI's generative-models, 2023.
     ///
     /// ```
     /// use gaussian_diffusion::{Grid, schedule::Discrete};
@@ -161,7 +161,7 @@ impl<T: Copy + Debug> Grid<T> {
     /// If `n` is 0, or the log-SNR of an end is infinite:
     /// [`uniform_log_snr_between`](Self::uniform_log_snr_between) takes finite ones.
     ///
-    /// [Source](crate::docs::papers): DPM-Solver, Lu et al., 2022.
+    /// [Source](crate::docs::papers#arxiv-2206.00927): DPM-Solver, Lu et al., 2022.
     #[doc(alias("use_lu_lambdas", "log_linear", "exponential"))]
     pub fn uniform_log_snr<S>(schedule: &S, n: usize) -> Result<Self, Error>
     where

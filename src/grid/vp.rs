@@ -10,7 +10,7 @@ use crate::{Error, time::check_steps};
 /// The sigmas of [`VpLinear`](crate::schedule::VpLinear) at even times, for any other schedule. The
 /// largest alone for `n = 1`.
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022, table 1.
 ///
 /// ```

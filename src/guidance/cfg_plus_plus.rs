@@ -20,7 +20,7 @@ use crate::{
 /// [`CfgPlusPlusStep`](crate::solver::CfgPlusPlusStep) has them, and the samplers named "dpmpp_2m_cfg_pp" and so
 /// on, which take this guidance and no other.
 ///
-/// [Source](crate::docs::papers): CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models,
+/// [Source](crate::docs::papers#arxiv-2406.08070): CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models,
 /// Chung, Kim, Park, Nam, Ye, 2024.
 ///
 /// ```

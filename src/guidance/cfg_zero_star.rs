@@ -13,7 +13,7 @@ use crate::{Error, Point, state::State};
 /// For velocities of flows ([`Flow`](crate::Parameterization::Flow)), where a prediction of 0 leaves the
 /// state as it is.
 ///
-/// [Source](crate::docs::papers): CFG-Zero*: Improved Classifier-Free Guidance for Flow Matching Models, Fan,
+/// [Source](crate::docs::papers#arxiv-2503.18886): CFG-Zero*: Improved Classifier-Free Guidance for Flow Matching Models, Fan,
 /// Zheng, Yeh, Liu, 2025.
 ///
 /// ```

@@ -14,7 +14,7 @@ use crate::{
 /// The gradient is a closure `(x, at) -> V`. The answer is a noise prediction; where there is no noise
 /// it is left as it was.
 ///
-/// [Source](crate::docs::papers): Diffusion Models Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021,
+/// [Source](crate::docs::papers#arxiv-2105.05233): Diffusion Models Beat GANs on Image Synthesis, Dhariwal, Nichol, 2021,
 /// algorithms 1 and 2.
 ///
 /// ```

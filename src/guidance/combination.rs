@@ -61,7 +61,7 @@ impl Combination {
     /// `1 + w` for `w`. With a worse version of the same network in the second place it is
     /// autoguidance; with a prediction for an unwanted condition, a negative prompt.
     ///
-    /// [Sources](crate::docs::papers): Classifier-Free Diffusion Guidance, Ho, Salimans, 2022; Guiding a
+    /// [Sources](crate::docs::papers#arxiv-2207.12598): Classifier-Free Diffusion Guidance, Ho, Salimans, 2022; Guiding a
     /// Diffusion Model with a Bad Version of Itself, Karras et al., 2024.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Combination {
     ///
     /// The score of a product of conditions; a negative weight negates one.
     ///
-    /// [Source](crate::docs::papers): Compositional Visual Generation with Composable Diffusion Models, Liu,
+    /// [Source](crate::docs::papers#arxiv-2206.01714): Compositional Visual Generation with Composable Diffusion Models, Liu,
     /// Li, Du, Torralba, Tenenbaum, 2022.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Combination {
     /// `u + w_image (i - u) + w_text (c - i)` of predictions with text and image, with the image
     /// alone, and with neither.
     ///
-    /// [Source](crate::docs::papers): InstructPix2Pix: Learning to Follow Image Editing Instructions, Brooks,
+    /// [Source](crate::docs::papers#arxiv-2211.09800): InstructPix2Pix: Learning to Follow Image Editing Instructions, Brooks,
     /// Holynski, Efros, 2023.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Combination {
 
     /// `c + w (c - p)` of a prediction and a perturbed one: perturbed attention, skipped layers.
     ///
-    /// [Source](crate::docs::papers): Self-Rectifying Diffusion Sampling with Perturbed-Attention Guidance,
+    /// [Source](crate::docs::papers#arxiv-2403.17377): Self-Rectifying Diffusion Sampling with Perturbed-Attention Guidance,
     /// Ahn et al., 2024.
     ///
     /// # Errors

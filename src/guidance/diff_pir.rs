@@ -14,7 +14,7 @@ use crate::{Error, Point, denoiser::Correction, state::State};
 /// that have it, `x0 + A^+ (y - A x0)`, as in DDNM. Solved by GMRES with at most `iterations`
 /// applications of the operator; as many as there are measurements solve exactly.
 ///
-/// [Sources](crate::docs::papers): Denoising Diffusion Models for Plug-and-Play Image Restoration, Zhu,
+/// [Sources](crate::docs::papers#arxiv-2305.08995): Denoising Diffusion Models for Plug-and-Play Image Restoration, Zhu,
 /// Zhang, Liang, Cao, Wen, Timofte, Van Gool, 2023; Zero-Shot Image Restoration Using Denoising Diffusion
 /// Null-Space Model, Wang, Yu, Zhang, 2023 (DDNM).
 ///

@@ -32,7 +32,7 @@ where
 /// The operator need not be linear. The gradient is that of the norm and not of its square, as in the
 /// paper's code; the steps of a run sum up, so that `step` belongs to a number of steps.
 ///
-/// [Source](crate::docs::papers): Diffusion Posterior Sampling for General Noisy Inverse Problems, Chung,
+/// [Source](crate::docs::papers#arxiv-2209.14687): Diffusion Posterior Sampling for General Noisy Inverse Problems, Chung,
 /// Kim, Mccann, Klasky, Ye, 2023, algorithm 1.
 ///
 /// ```

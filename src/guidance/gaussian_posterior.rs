@@ -31,7 +31,7 @@ enum Covariance {
 /// As many as there are measurements solve exactly. Where no signal is left the state says nothing,
 /// and the prediction is left as it was.
 ///
-/// [Sources](crate::docs::papers): Pseudoinverse-Guided Diffusion Models for Inverse Problems, Song, Vahdat,
+/// [Sources](crate::docs::papers#pseudoinverse-guided-diffusion-models-for-inverse): Pseudoinverse-Guided Diffusion Models for Inverse Problems, Song, Vahdat,
 /// Mardani, Kautz, 2023; Learning Diffusion Priors from Observations by Expectation Maximization, Rozet,
 /// Andry, Lanusse, Louppe, 2024 (MMPS).
 ///

@@ -11,7 +11,7 @@ use crate::{Error, state::State};
 /// coefficients of its own: its solution does not depend on the others. No library solves such
 /// batches; the least-squares problems of the items, small and dense, are nalgebra's.
 ///
-/// [Source](crate::docs::papers): GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric
+/// [Source](crate::docs::papers#gmres-a-generalized-minimal-residual-algorithm): GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric
 /// Linear Systems, Saad, Schultz, 1986.
 pub(super) fn solve<V: State>(
     mut operator: impl FnMut(&V) -> Result<V, Error>,

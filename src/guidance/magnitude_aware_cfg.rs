@@ -11,7 +11,7 @@ use crate::{Error, Point, state::State};
 ///
 /// With `alpha = 0` it is plain guidance.
 ///
-/// [Source](crate::docs::papers): MAMBO-G: Magnitude-Aware Mitigation for Boosted Guidance, Zhu et al., 2025.
+/// [Source](crate::docs::papers#arxiv-2508.03442): MAMBO-G: Magnitude-Aware Mitigation for Boosted Guidance, Zhu et al., 2025.
 ///
 /// ```
 /// use gaussian_diffusion::guidance::MagnitudeAwareCfg;

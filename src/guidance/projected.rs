@@ -17,7 +17,7 @@ use crate::{Error, Point, state::State};
 /// The momentum is forgotten where a run [begins](crate::Denoiser::begin); a point where the scale is 1
 /// leaves it as it is.
 ///
-/// [Source](crate::docs::papers): Eliminating Oversaturation and Artifacts of High Guidance Scales in
+/// [Source](crate::docs::papers#arxiv-2410.02416): Eliminating Oversaturation and Artifacts of High Guidance Scales in
 /// Diffusion Models, Sadat, Hilliges, Weber, 2024.
 ///
 /// ```

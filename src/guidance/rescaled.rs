@@ -12,7 +12,7 @@ use crate::{Error, Point, denoiser::memory_of, state::State};
 ///
 /// The result depends on the terms: the paper rescales what the network predicts.
 ///
-/// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li,
+/// [Source](crate::docs::papers#arxiv-2305.08891): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu, Li,
 /// Yang, 2024, section 3.4.
 ///
 /// ```

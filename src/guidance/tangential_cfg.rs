@@ -11,7 +11,7 @@ use crate::{Error, Point, state::State};
 ///
 /// $$\hat\varepsilon=u^{\prime}+w\thinspace(c-u^{\prime}),\qquad u^{\prime}=\langle v,u\rangle\thinspace v$$
 ///
-/// [Source](crate::docs::papers): TCFG: Tangential Damping Classifier-free Guidance, Kwon, Kim, Jeong, Hsiao,
+/// [Source](crate::docs::papers#arxiv-2503.18137): TCFG: Tangential Damping Classifier-free Guidance, Kwon, Kim, Jeong, Hsiao,
 /// Uh, 2025.
 ///
 /// ```

@@ -80,7 +80,7 @@ impl GuidanceInterval {
 /// A rule in an interval of the run; outside, the first prediction is taken as it is, and no other
 /// asked for.
 ///
-/// [Source](crate::docs::papers): Applying Guidance in a Limited Interval Improves Sample and Distribution
+/// [Source](crate::docs::papers#arxiv-2404.07724): Applying Guidance in a Limited Interval Improves Sample and Distribution
 /// Quality in Diffusion Models, Kynkäänniemi, Aittala, Karras, Laine, Aila, Lehtinen, 2024.
 ///
 /// ```

@@ -34,7 +34,7 @@ use crate::{
 /// [`LogDensity`](super::LogDensity), as the decoder has it. Each term is drawn with one noise; averages over draws and
 /// items are for [`Estimate::of`].
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation
 /// 5.
 ///
 /// ```

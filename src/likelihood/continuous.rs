@@ -35,7 +35,7 @@ use crate::{
 /// `p(x_0 | z_0)` is the decoder's likelihood at mean `z_0 / alpha` and standard deviation `sigma / alpha` of
 /// the cleanest level, which needs no network.
 ///
-/// [Source](crate::docs::papers): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, equations
+/// [Source](crate::docs::papers#arxiv-2107.00630): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, equations
 /// 11 to 18.
 ///
 /// ```

@@ -65,7 +65,7 @@ impl Decoder for Continuous {
 /// The logarithm is that of the exact normal distribution function and accurate to a relative 1e-12
 /// also where both terms are 1, or both underflow.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, equation
 /// 13.
 ///
 /// ```

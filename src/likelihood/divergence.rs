@@ -100,7 +100,7 @@ where
 /// `probe^T J` (a vector-Jacobian product; `J probe` does as well) for each. The probes stay the same
 /// for a whole integration, so that what is integrated is smooth.
 ///
-/// [Source](crate::docs::papers): A Stochastic Estimator of the Trace of the Influence Matrix, Hutchinson,
+/// [Source](crate::docs::papers#a-stochastic-estimator-of-the-trace): A Stochastic Estimator of the Trace of the Influence Matrix, Hutchinson,
 /// 1989; in flows, FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2019.
 ///
 /// ```

@@ -38,7 +38,7 @@ use crate::{
 /// have results that do not depend on the batch at all. For the fixed steps of a solver there is
 /// [`PlannedFlow`](super::PlannedFlow).
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song et al., 2021, section 4.3 and appendix D.
 ///
 /// ```

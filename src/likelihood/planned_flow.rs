@@ -33,7 +33,7 @@ use crate::{
 /// `N(0, (alpha^2 + sigma^2) I)`, as for the other likelihoods. The error is of the order of the
 /// solver; [`ProbabilityFlow`](super::ProbabilityFlow) chooses its steps by a tolerance instead.
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song et al., 2021, section 4.3.
 ///
 /// ```

@@ -27,7 +27,7 @@ use crate::{
 /// If a shape differs or a needed variance is missing; if the step is more than one Gaussian given one
 /// answer, as those of multi-step, multi-stage and churning solvers are.
 ///
-/// [Source](crate::docs::papers): Training Diffusion Models with Reinforcement Learning, Black, Janner, Du,
+/// [Source](crate::docs::papers#arxiv-2305.13301): Training Diffusion Models with Reinforcement Learning, Black, Janner, Du,
 /// Kostrikov, Levine, 2024, section 4.3.
 ///
 /// ```

@@ -228,7 +228,7 @@ impl LogDensity {
     /// of the same side as the variational one. For 256 levels on -1 to 1 the width is 2/256, and the
     /// constant is the "7 bits" of some programs.
     ///
-    /// [Source](crate::docs::papers): A Note on the Evaluation of Generative Models, Theis, van den Oord,
+    /// [Source](crate::docs::papers#arxiv-1511.01844): A Note on the Evaluation of Generative Models, Theis, van den Oord,
     /// Bethge, 2016.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ use crate::{
 ///
 /// $$z=\frac{W(u_s)-W(u_t)}{\sqrt{u_s-u_t}}$$
 ///
-/// [Source](crate::docs::papers): Scalable Gradients for Stochastic Differential Equations, Li, Wong, Chen, Duvenaud, 2020
-/// (the virtual Brownian tree).
+/// [Source](crate::docs::papers#arxiv-2001.01328): Scalable Gradients for Stochastic Differential Equations, Li, Wong, Chen,
+/// Duvenaud, 2020 (the virtual Brownian tree).
 ///
 /// ```
 /// use gaussian_diffusion::{SeededNoise, NoiseLevel, noise::{BrownianPath, Interval, NoiseSource, Scale}};

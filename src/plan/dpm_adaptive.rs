@@ -30,7 +30,7 @@ use crate::{
 ///
 /// Each step is a [`Plan`] of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
 ///
-/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of
+/// [Sources](crate::docs::papers#arxiv-2206.00927): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of
 /// k-diffusion, Crowson, 2022.
 ///
 /// ```

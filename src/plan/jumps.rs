@@ -15,7 +15,7 @@ impl<T: Copy + Debug> Plan<T> {
     /// choice is 10 steps 10 times; on the whole state it is the resampling of Restart. `times = 1` is
     /// the plan itself. The last stretch may be shorter than `length`.
     ///
-    /// [Source](crate::docs::papers): RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
+    /// [Source](crate::docs::papers#arxiv-2201.09865): RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
     /// Lugmayr, Danelljan, Romero, Yu, Timofte, Van Gool, 2022, algorithm 1 and appendix B.
     ///
     /// # Errors

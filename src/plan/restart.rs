@@ -88,7 +88,7 @@ impl<T: Copy + Debug> Plan<T> {
     /// Each restart comes after the step that reaches the level nearest to its `low` in log-SNR, and
     /// ends there.
     ///
-    /// [Source](crate::docs::papers): Restart Sampling for Improving Generative Processes, Xu, Deng, Cheng,
+    /// [Source](crate::docs::papers#arxiv-2306.14878): Restart Sampling for Improving Generative Processes, Xu, Deng, Cheng,
     /// Tian, Liu, Jaakkola, 2023.
     ///
     /// # Errors

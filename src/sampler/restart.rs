@@ -20,7 +20,7 @@ fn rule(n: usize) -> Option<(usize, usize)> {
 /// The plan of as many steps as the grid has, restarts included. With restarts, the other steps lie
 /// on a curve of Karras between the ends of the grid; the restarts are those of `sigma / alpha` on flows too.
 ///
-/// [Source](crate::docs::papers): the code of the WebUI, after Restart Sampling for Improving Generative
+/// [Source](crate::docs::papers#arxiv-2306.14878): the code of the WebUI, after Restart Sampling for Improving Generative
 /// Processes, Xu, Deng, Cheng, Tian, Liu, Jaakkola, 2023.
 pub(super) fn plan<S, R>(
     schedule: &S,

@@ -12,7 +12,7 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 /// Ends at zero SNR. The table of betas with an offset and a cap is
 /// [`Discrete::cosine`](super::Discrete::cosine).
 ///
-/// [Sources](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021
+/// [Sources](crate::docs::papers#arxiv-2102.09672): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021
 /// (without its offset); Progressive Distillation, Salimans, Ho, 2022; generalized VP path and TrigFlow
 /// elsewhere.
 ///

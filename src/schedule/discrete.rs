@@ -23,7 +23,7 @@ use crate::{
 /// posteriors of neighbouring steps agree with exact arithmetic to a relative 1e-13 (a test holds
 /// the tables of eight schedules against 60 digits).
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
 ///
 /// ```
 /// use gaussian_diffusion::{Step, schedule::{Discrete, NoiseSchedule}};

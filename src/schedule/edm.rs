@@ -9,7 +9,7 @@ use crate::{Error, LogSnr, NoiseLevel, Sigma, error::Number};
 ///
 /// The two ends say where grids start and stop; a level exists for every sigma.
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022.
 ///
 /// ```

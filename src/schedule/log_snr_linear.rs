@@ -7,7 +7,7 @@ use crate::{Error, LogSnr, NoiseLevel, Time, error::Number};
 ///
 /// $$\log\mathrm{SNR}(t) = \ell_{\max} - t\thinspace(\ell_{\max}-\ell_{\min})$$
 ///
-/// [Source](crate::docs::papers): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021 (max 13.3,
+/// [Source](crate::docs::papers#arxiv-2107.00630): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021 (max 13.3,
 /// min -5).
 ///
 /// ```

@@ -158,7 +158,7 @@ forward_schedule!(&S, Box<S>, std::sync::Arc<S>);
 ///   f=\frac{\mathrm d\ln\alpha}{\mathrm dt},\qquad
 ///   g^2=-\sigma^2\thinspace\frac{\mathrm d\log\mathrm{SNR}}{\mathrm dt}$$
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
 #[doc(alias("reverse SDE"))]
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,7 +9,7 @@ use crate::{Error, LogSnr, NoiseLevel, Time};
 ///
 /// Ends at zero SNR. The shift of Stable Diffusion 3 and FLUX is [`Shifted::flow`](super::Shifted::flow).
 ///
-/// [Sources](crate::docs::papers): Flow Straight and Fast, Liu, Gong, Liu, 2023; Flow Matching for Generative
+/// [Sources](crate::docs::papers#arxiv-2209.03003): Flow Straight and Fast, Liu, Gong, Liu, 2023; Flow Matching for Generative
 /// Modeling, Lipman, Chen, Ben-Hamu, Nickel, Le, 2023 (whose time runs the other way).
 ///
 /// ```

@@ -12,7 +12,7 @@ use crate::{Error, time::check_steps};
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 ///
-/// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
+/// [Source](crate::docs::papers#arxiv-2102.09672): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
 /// whose code reads the same texts.
 #[doc(alias("timestep_respacing", "space_timesteps", "SpacedDiffusion"))]
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::{Error, LogSnr, NoiseLevel};
 /// `sigma' = k sigma / (1 + (k - 1) sigma)`; with `k` the ratio of image sizes it is the resolution
 /// shift of simple diffusion.
 ///
-/// [Sources](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// [Sources](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
 /// Esser et al., 2024; simple diffusion, Hoogeboom, Heek, Salimans, 2023.
 ///
 /// ```

@@ -18,7 +18,7 @@ impl Discrete {
     ///
     /// If there is only one step: its first and last value cannot both be kept.
     ///
-    /// [Source](crate::docs::papers): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
+    /// [Source](crate::docs::papers#arxiv-2305.08891): Common Diffusion Noise Schedules and Sample Steps are Flawed, Lin, Liu,
     /// Li, Yang, 2024, algorithm 1.
     #[doc(alias("rescale_betas_zero_snr"))]
     pub fn zero_terminal_snr(&self) -> Result<Self, Error> {
@@ -50,7 +50,7 @@ impl Discrete {
     ///
     /// If the respacing is for another number of steps.
     ///
-    /// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal,
+    /// [Source](crate::docs::papers#arxiv-2102.09672): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal,
     /// 2021, section 4.
     ///
     /// ```
@@ -101,7 +101,7 @@ impl Discrete {
     ///
     /// If no step is left.
     ///
-    /// [Source](crate::docs::papers): DPM-Solver, Lu et al., 2022, where half of it is -5.1.
+    /// [Source](crate::docs::papers#arxiv-2206.00927): DPM-Solver, Lu et al., 2022, where half of it is -5.1.
     ///
     /// ```
     /// use gaussian_diffusion::{LogSnr, schedule::Discrete};

@@ -49,7 +49,7 @@ impl Discrete {
     ///
     /// If there are too few steps (20 or fewer) for the scaled betas to stay below 1.
     ///
-    /// [Source](crate::docs::papers): Ho, Jain, Abbeel, 2020; the scaling is Improved DDPM's, Nichol,
+    /// [Source](crate::docs::papers#arxiv-2006.11239): Ho, Jain, Abbeel, 2020; the scaling is Improved DDPM's, Nichol,
     /// Dhariwal, 2021.
     ///
     /// ```
@@ -81,7 +81,7 @@ impl Discrete {
     ///
     /// As [`linear`](Self::linear).
     ///
-    /// [Source](crate::docs::papers): High-Resolution Image Synthesis with Latent Diffusion Models, Rombach,
+    /// [Source](crate::docs::papers#arxiv-2112.10752): High-Resolution Image Synthesis with Latent Diffusion Models, Rombach,
     /// Blattmann, Lorenz, Esser, Ommer, 2022 (`first = 0.00085`, `last = 0.012`); "quad" in the DDPM code.
     #[doc(alias("quadratic", "quad"))]
     pub fn scaled_linear(steps: usize, first: f64, last: f64) -> Result<Self, Error> {
@@ -123,7 +123,7 @@ impl Discrete {
     ///
     /// If the offset is not in 0 to 1, or the cap is not strictly between 0 and 1.
     ///
-    /// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal,
+    /// [Source](crate::docs::papers#arxiv-2102.09672): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal,
     /// 2021, equation 17.
     pub fn cosine_with(steps: usize, offset: f64, max_beta: f64) -> Result<Self, Error> {
         check_beta("max beta", max_beta)?;
@@ -149,7 +149,7 @@ impl Discrete {
     ///
     /// As [`linear`](Self::linear).
     ///
-    /// [Source](crate::docs::papers): GeoDiff, Xu et al., 2022.
+    /// [Source](crate::docs::papers#arxiv-2203.02923): GeoDiff, Xu et al., 2022.
     #[doc(alias("GeoDiff"))]
     pub fn sigmoid(steps: usize, first: f64, last: f64) -> Result<Self, Error> {
         let place = linspace(steps, -6.0, 6.0);
@@ -178,7 +178,7 @@ impl Discrete {
     ///
     /// If `start` is not below `end`, or the temperature is not positive.
     ///
-    /// [Source](crate::docs::papers): Scalable Adaptive Computation for Iterative Generation, Jabri, Fleet,
+    /// [Source](crate::docs::papers#arxiv-2212.11972): Scalable Adaptive Computation for Iterative Generation, Jabri, Fleet,
     /// Chen, 2023; On the Importance of Noise Scheduling for Diffusion Models, Chen, 2023.
     pub fn sigmoid_alpha_bar_with(
         steps: usize,
@@ -234,7 +234,7 @@ impl Discrete {
     ///
     /// If the fraction is not in 0 to 1, or as [`linear`](Self::linear).
     ///
-    /// [Source](crate::docs::papers): "warmup10" and "warmup50" in the code of Ho, Jain, Abbeel, 2020.
+    /// [Source](crate::docs::papers#arxiv-2006.11239): "warmup10" and "warmup50" in the code of Ho, Jain, Abbeel, 2020.
     pub fn warm_up(steps: usize, first: f64, last: f64, fraction: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&fraction) {
             return Err(Error::range("fraction", fraction, "0 to 1"));
@@ -252,7 +252,7 @@ impl Discrete {
     ///
     /// If there are no steps.
     ///
-    /// [Source](crate::docs::papers): Deep Unsupervised Learning using Nonequilibrium Thermodynamics,
+    /// [Source](crate::docs::papers#arxiv-1503.03585): Deep Unsupervised Learning using Nonequilibrium Thermodynamics,
     /// Sohl-Dickstein, Weiss, Maheswaranathan, Ganguli, 2015; "jsd" in the DDPM code.
     #[doc(alias("jsd"))]
     pub fn harmonic(steps: usize) -> Result<Self, Error> {
@@ -265,7 +265,7 @@ impl Discrete {
     ///
     /// If the rate is not positive.
     ///
-    /// [Source](crate::docs::papers): `exp` in the diffusers library, with rate 12.
+    /// Source: `exp` in the diffusers library, with rate 12.
     #[doc(alias("exp"))]
     pub fn exponential(steps: usize, rate: f64) -> Result<Self, Error> {
         if !(rate > 0.0 && rate.is_finite()) {
@@ -283,7 +283,7 @@ impl Discrete {
     ///
     /// If the location is not finite or the scale is not positive.
     ///
-    /// [Source](crate::docs::papers): Improved Noise Schedule for Diffusion Training, Hang, Gu, 2024
+    /// [Source](crate::docs::papers#arxiv-2407.03297): Improved Noise Schedule for Diffusion Training, Hang, Gu, 2024
     /// (location 0, scale 0.5).
     pub fn laplace(steps: usize, location: f64, scale: f64) -> Result<Self, Error> {
         if !location.is_finite() {

@@ -8,7 +8,7 @@ use crate::{Error, LogSnr, NoiseLevel, Sigma, Time, error::Number};
 /// $$\sigma(t)=\sigma_{\min}\Big(\frac{\sigma_{\max}}{\sigma_{\min}}\Big)^{t},\qquad
 ///   g^2=2\sigma^2\ln\frac{\sigma_{\max}}{\sigma_{\min}}$$
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song et al., 2021 (min 0.01, max 50 for CIFAR-10).
 ///
 /// ```

@@ -50,7 +50,7 @@ impl LinearBeta {
 ///
 /// The equation has drift `-beta / 2` and diffusion `sqrt(beta)`.
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song et al., 2021 (min 0.1, max 20).
 ///
 /// ```
@@ -120,7 +120,7 @@ impl ContinuousSchedule for VpLinear {
 ///
 /// $$\sigma(t) = 1-\alpha(t)^2,\qquad f=-\tfrac12\beta,\qquad g^2=\beta\thinspace(1-\alpha^4)$$
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song et al., 2021.
 ///
 /// ```

@@ -76,7 +76,7 @@ impl Descent {
 /// [`SingleStep::plus_plus`](super::SingleStep::plus_plus) of order 2 DPM++ 2S a; with
 /// [`Descent::Flow`] their forms for rectified flows.
 ///
-/// [Sources](crate::docs::papers): the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit
+/// [Sources](crate::docs::papers#k-diffusion): the code of k-diffusion, Crowson, 2022; Denoising Diffusion Implicit
 /// Models, Song, Meng, Ermon, 2020.
 ///
 /// ```

@@ -27,7 +27,7 @@ enum Rule {
 /// The step to the data is the guided data in all. Without such an answer a run fails, and says so; any
 /// other solver takes the displacement as published where there is one.
 ///
-/// [Sources](crate::docs::papers): CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models,
+/// [Sources](crate::docs::papers#arxiv-2406.08070): CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models,
 /// Chung, Kim, Park, Nam, Ye, 2024; the code of ComfyUI, 2024, for the other three.
 ///
 /// ```

@@ -16,7 +16,7 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma, UpdateNoise, err
 /// [`RungeKutta::heun`](super::RungeKutta::heun) these are the stochastic Euler and Heun samplers of
 /// EDM.
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022, algorithm 2.
 ///
 /// ```

@@ -12,7 +12,7 @@ use crate::{Error, Parameterization, Sigma, UpdateNoise};
 /// with noise of ratio `floor` left, as those of consistency models do, less is added:
 /// `std^2 = alpha_s^2 (rho_s^2 - floor^2)`.
 ///
-/// [Sources](crate::docs::papers): Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023, algorithm 1;
+/// [Sources](crate::docs::papers#arxiv-2303.01469): Consistency Models, Song, Dhariwal, Chen, Sutskever, 2023, algorithm 1;
 /// Latent Consistency Models, Luo, Tan, Huang, Li, Zhao, 2023; Simplifying, Stabilizing and Scaling
 /// Continuous-Time Consistency Models, Lu, Song, 2024.
 ///

@@ -14,7 +14,7 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// `sigma / alpha`; `eta = 1` is [`Ddpm`](super::Ddpm). On an [inverted](crate::Grid::inverted) grid
 /// the same step encodes data as noise, for `eta = 0`.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equation 12.
+/// [Source](crate::docs::papers#arxiv-2010.02502): Denoising Diffusion Implicit Models, Song, Meng, Ermon, 2020, equation 12.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::Ddim};

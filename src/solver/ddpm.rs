@@ -14,7 +14,7 @@ use crate::{Error, Markov, ModelVariance, Posterior};
 /// With [`FixedLarge`](ModelVariance::FixedLarge) the deviation law of solvers is broken by
 /// construction; that variance is right for data `N(0, I)`.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, algorithm
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020, algorithm
 /// 2.
 ///
 /// ```

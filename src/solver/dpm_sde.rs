@@ -19,7 +19,7 @@ use crate::{Error, NonMarkovian, Parameterization, Posterior, UpdateNoise};
 /// path if the [`NoiseSource`](crate::noise::NoiseSource) draws such. A step to or from an infinite
 /// log-SNR is one posterior step. Weak order 1.
 ///
-/// [Source](crate::docs::papers): the code of k-diffusion, Crowson, 2022; DPM-Solver++, Lu et al., 2022.
+/// [Source](crate::docs::papers#k-diffusion): the code of k-diffusion, Crowson, 2022; DPM-Solver++, Lu et al., 2022.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::DpmSde};

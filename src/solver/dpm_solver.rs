@@ -33,7 +33,7 @@ use crate::Error;
 /// `tau` is the stochasticity of the [reverse equation](crate#notation): 0 is the probability flow, 1 the reverse of the
 /// forward process. The `eta` of k-diffusion's SDE samplers is `tau^2`.
 ///
-/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022; DPM-Solver++, the same
+/// [Sources](crate::docs::papers#arxiv-2206.00927): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022; DPM-Solver++, the same
 /// authors, 2022.
 ///
 /// ```

@@ -20,7 +20,7 @@ use crate::Error;
 /// Where two steps differ it is off even for a point of data, by `alpha_s (e^-h - e^(-(h + g) / 2))` of it:
 /// it is here because a program has it by name. First step and step to the data are of order 1.
 ///
-/// [Source](crate::docs::papers): the code of stable-diffusion.cpp, 2023.
+/// [Source](crate::docs::papers#stable-diffusion-cpp): the code of stable-diffusion.cpp, 2023.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::DpmSolver2MV2};

@@ -17,7 +17,7 @@ use crate::{Error, NoiseLevel, UpdateNoise};
 ///
 /// where `p` goes through the last data predictions in `rho`. The integrals are taken by quadrature.
 ///
-/// [Source](crate::docs::papers): Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion
+/// [Source](crate::docs::papers#arxiv-2309.06169): Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion
 /// Models, Cui, Zhang, Lu, Liao, 2023.
 ///
 /// ```

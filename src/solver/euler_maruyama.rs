@@ -17,7 +17,7 @@ use crate::{Error, Parameterization, UpdateNoise};
 /// keep the standard deviation of the forward process: the defect of a step is of the second order in its
 /// length, and that of a run closes as 1/n. A step to or from an infinite log-SNR is the exact one.
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021.
 ///
 /// ```

@@ -23,7 +23,7 @@ use crate::Error;
 /// the flow velocity (`Flow`). Start-up steps and steps next to an infinite log-SNR have the order
 /// that the predictions at hand allow; a step to or from one is that of [`Ddim`](super::Ddim).
 ///
-/// [Sources](crate::docs::papers): Exponential integrators, Hochbruck, Ostermann, 2010; Fast Sampling of
+/// [Sources](crate::docs::papers#exponential-integrators): Exponential integrators, Hochbruck, Ostermann, 2010; Fast Sampling of
 /// Diffusion Models with Exponential Integrator, Zhang, Chen, 2023 (DEIS).
 ///
 /// ```

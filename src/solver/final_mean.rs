@@ -8,7 +8,7 @@ use crate::{Error, UpdateNoise};
 /// A step to the clean level draws none anyhow. A run that ends at a level with noise left gives the
 /// mean there: its standard deviation falls short of that level's by what the last step would have drawn.
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, appendix G.
 ///
 /// ```

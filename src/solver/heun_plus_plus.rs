@@ -17,7 +17,7 @@ use crate::{Error, NoiseLevel};
 /// The last step but one has two slopes, `w_2 = u_s / (2 u_0)`, and the last one is Euler's. The weights do not
 /// depend on the steps: the order is 1.
 ///
-/// [Source](crate::docs::papers): the code of sd-webui-samplers-scheduler, Carzit, 2024, as ComfyUI has it.
+/// [Source](crate::docs::papers#sd-webui-samplers-scheduler): the code of sd-webui-samplers-scheduler, Carzit, 2024, as ComfyUI has it.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Edm, solver::HeunPlusPlus};

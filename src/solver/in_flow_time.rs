@@ -18,7 +18,7 @@ use crate::{Error, LogSnr, NoiseLevel, Parameterization, Sigma};
 /// `sigma / alpha` or its logarithm, and pure noise, `u = 1`, is no end of the axis. With
 /// [`RungeKutta::heun`](super::RungeKutta::heun) inside this is the Heun of flow matching.
 ///
-/// [Source](crate::docs::papers): the code of ComfyUI, 2024.
+/// [Source](crate::docs::papers#comfyui): the code of ComfyUI, 2024.
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Shifted, solver::{DpmSolver, InFlowTime}};

@@ -17,7 +17,7 @@ use crate::{Error, Parameterization, UpdateNoise};
 /// Around single-step solvers: one that takes predictions of the steps before is an error of the plan, for
 /// those of the corrections lie between them. A step to the clean level is not corrected.
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, 2021, algorithms 4 and 5.
 ///
 /// ```

@@ -19,7 +19,7 @@ use crate::{Error, NoiseLevel, Parameterization};
 /// reading is that of [`Ddim`](super::Ddim). The coefficients of equal steps have order 2 where the steps
 /// change smoothly, and 1 where they do not.
 ///
-/// [Sources](crate::docs::papers): Liu, Ren, Lin, Zhao, Pseudo Numerical Methods for Diffusion Models on
+/// [Sources](crate::docs::papers#arxiv-2202.09778): Liu, Ren, Lin, Zhao, Pseudo Numerical Methods for Diffusion Models on
 /// Manifolds, 2022 (PNDM); Zhang, Chen, Fast Sampling of Diffusion Models with Exponential Integrator, 2023
 /// (iPNDM); the code of k-diffusion, Crowson, 2022 (LMS).
 ///
@@ -95,7 +95,7 @@ impl LinearMultistep {
     ///
     /// [`ExponentialAdams::deis`](super::ExponentialAdams::deis) has it in `ln u`, as diffusers does.
     ///
-    /// [Sources](crate::docs::papers): Fast Sampling of Diffusion Models with Exponential Integrator, Zhang,
+    /// [Sources](crate::docs::papers#arxiv-2204.13902): Fast Sampling of Diffusion Models with Exponential Integrator, Zhang,
     /// Chen, 2023; the code of diff-sampler, Zhou, Chen, 2023, for the process.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl LinearMultistep {
     /// Gradient estimation: `gamma` times the newest slope and `1 - gamma` times the one before it, in
     /// `sigma / alpha`; 2 is the authors' choice. Its last step, to the data, is Euler's.
     ///
-    /// [Source](crate::docs::papers): Interpreting and Improving Diffusion Models from an Optimization
+    /// [Source](crate::docs::papers#arxiv-2306.04848): Interpreting and Improving Diffusion Models from an Optimization
     /// Perspective, Permenter, Yuan, 2024.
     ///
     /// # Errors

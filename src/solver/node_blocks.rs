@@ -14,7 +14,7 @@ use crate::{Error, NoiseLevel};
 /// each inner node is reached with the order of its place in the block, the block's end with the full
 /// one. One evaluation a node, as diffusers counts its steps.
 ///
-/// [Sources](crate::docs::papers): as [`SingleStep`](super::SingleStep).
+/// [Sources](crate::docs::papers#arxiv-2206.00927): as [`SingleStep`](super::SingleStep).
 ///
 /// ```
 /// use gaussian_diffusion::{Grid, Plan, schedule::Discrete, solver::NodeBlocks};

@@ -22,7 +22,7 @@ use crate::{Error, NoiseLevel};
 /// the two ends is where the middle slopes are taken. The coefficients are those of equal steps: the
 /// order is 2 where steps in `rho` change smoothly.
 ///
-/// [Source](crate::docs::papers): Pseudo Numerical Methods for Diffusion Models on Manifolds, Liu, Ren, Lin,
+/// [Source](crate::docs::papers#arxiv-2202.09778): Pseudo Numerical Methods for Diffusion Models on Manifolds, Liu, Ren, Lin,
 /// Zhao, 2022.
 ///
 /// ```

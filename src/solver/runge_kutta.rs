@@ -18,7 +18,7 @@ use crate::{Error, NoiseLevel};
 /// at the geometric mean of the two noise-to-signal ratios for the whole step. A step to the clean
 /// level, or from one where the clock has no reading, is that of [`Ddim`](super::Ddim) (Euler's). Order 2.
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022, algorithms 1 and 3.
 ///
 /// ```

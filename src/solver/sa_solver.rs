@@ -28,7 +28,7 @@ use crate::{Error, LogSnr, NoiseLevel, error::Number};
 /// These are the rules of the authors and of ComfyUI; [`with_diffusers_rules`](Self::with_diffusers_rules)
 /// has those of diffusers.
 ///
-/// [Source](crate::docs::papers): SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models,
+/// [Source](crate::docs::papers#arxiv-2309.05019): SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models,
 /// Xue, Yi, Luo, Zhang, Sun, Li, Ma, 2023.
 ///
 /// ```

@@ -26,7 +26,7 @@ use crate::{
 ///
 /// A step to or from an infinite log-SNR is that of [`Ddim`](super::Ddim).
 ///
-/// [Sources](crate::docs::papers): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, algorithms 1 and 2;
+/// [Sources](crate::docs::papers#arxiv-2206.00927): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, algorithms 1 and 2;
 /// DPM-Solver++, 2022; Improved Order Analysis and Design of Exponential Integrator for Diffusion Models
 /// Sampling, Zhang, Wei, Song, 2023 (the exact second order, RES); SEEDS: Exponential SDE Solvers for Fast
 /// High-Quality Sampling from Diffusion Models, Gonzalez, Fernandez Pinto, Tran, Gherbi, Hajri, Masmoudi,

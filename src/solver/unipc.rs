@@ -26,7 +26,7 @@ use crate::{Error, NoiseLevel};
 ///
 /// Corrected, a step has one order more than its predictor; the last one is not corrected.
 ///
-/// [Source](crate::docs::papers): UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of
+/// [Source](crate::docs::papers#arxiv-2302.04867): UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of
 /// Diffusion Models, Zhao, Bai, Rao, Zhou, Lu, 2023.
 ///
 /// ```

@@ -78,7 +78,7 @@ impl EmaRule {
 
     /// `(1 - 1 / n)^(gamma + 1)` at update `n`: parameters weighted by a power of their time.
     ///
-    /// [Source](crate::docs::papers): Analyzing and Improving the Training Dynamics of Diffusion Models,
+    /// [Source](crate::docs::papers#arxiv-2312.02696): Analyzing and Improving the Training Dynamics of Diffusion Models,
     /// Karras, Aittala, Lehtinen, Hellsten, Aila, Laine, 2024.
     pub const fn power(profile: PowerProfile) -> Self {
         Self {

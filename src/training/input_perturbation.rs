@@ -14,7 +14,7 @@ use crate::{
 ///
 /// $$x_t=\alpha_tx_0+\sigma_t(\varepsilon+\gamma\thinspace\xi),\qquad \varepsilon,\xi\sim\mathcal N(0,I)$$
 ///
-/// [Source](crate::docs::papers): Input Perturbation Reduces Exposure Bias in Diffusion Models, Ning,
+/// [Source](crate::docs::papers#arxiv-2301.11706): Input Perturbation Reduces Exposure Bias in Diffusion Models, Ning,
 /// Sangineto, Porrello, Calderara, Cucchiara, 2023 (strength 0.1).
 ///
 /// ```

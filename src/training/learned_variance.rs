@@ -28,7 +28,7 @@ use crate::{
 /// At step 0 the second term is the decoder's `-log p(x_0|x_1)`. The paper's `0.001 L_vlb`, where
 /// `L_vlb` is a sum over `T` steps, is a weight of `T / 1000`.
 ///
-/// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
+/// [Source](crate::docs::papers#arxiv-2102.09672): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
 /// section 3.1.
 ///
 /// ```

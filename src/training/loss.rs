@@ -117,7 +117,7 @@ pub fn absolute_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerIte
 ///
 /// If the shapes differ, or `delta` is not positive and finite.
 ///
-/// [Source](crate::docs::papers): Robust Estimation of a Location Parameter, Huber, 1964.
+/// [Source](crate::docs::papers#robust-estimation-of-a-location-parameter): Robust Estimation of a Location Parameter, Huber, 1964.
 ///
 /// ```
 /// use gaussian_diffusion::training::huber_error;

@@ -15,7 +15,7 @@ use crate::{
 ///
 /// $$\varepsilon_{b,c,\dots}=z_{b,c,\dots}+s\thinspace\zeta_{b,c}$$
 ///
-/// [Source](crate::docs::papers): Diffusion with Offset Noise, Guttenberg, 2023 (strength 0.1).
+/// [Source](crate::docs::papers#diffusion-with-offset-noise): Diffusion with Offset Noise, Guttenberg, 2023 (strength 0.1).
 ///
 /// ```
 /// use gaussian_diffusion::{ForwardProcess, SeededNoise, Time, schedule::Cosine, training::OffsetNoise};

@@ -24,7 +24,7 @@ use crate::{
 /// width 0.15, which made all parameters 12 % smaller. The division is that of the paper's code
 /// (`phema.py`, 2024).
 ///
-/// [Source](crate::docs::papers): Analyzing and Improving the Training Dynamics of Diffusion Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2312.02696): Analyzing and Improving the Training Dynamics of Diffusion Models, Karras,
 /// Aittala, Lehtinen, Hellsten, Aila, Laine, 2024, section 3.
 ///
 /// ```

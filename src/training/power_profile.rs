@@ -10,7 +10,7 @@ use crate::Error;
 /// $$p_t(\tau)=\frac{\gamma+1}{t^{\gamma+1}}\thinspace\tau^\gamma,\qquad
 ///   \sigma_\mathrm{rel}=\sqrt{\frac{\gamma+1}{(\gamma+2)^2(\gamma+3)}}$$
 ///
-/// [Source](crate::docs::papers): Analyzing and Improving the Training Dynamics of Diffusion Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2312.02696): Analyzing and Improving the Training Dynamics of Diffusion Models, Karras,
 /// Aittala, Lehtinen, Hellsten, Aila, Laine, 2024.
 ///
 /// ```

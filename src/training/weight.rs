@@ -65,7 +65,7 @@ impl Weight {
     ///
     /// `uniform(Noise)` is the simple loss of DDPM, and SNR on the x0 error.
     ///
-    /// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
+    /// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
     #[doc(alias("simple", "snr"))]
     pub const fn uniform(on: Parameterization) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Weight {
 
     /// `max(SNR, 1)` on the x0 error.
     ///
-    /// [Source](crate::docs::papers): Progressive Distillation for Fast Sampling of Diffusion Models,
+    /// [Source](crate::docs::papers#arxiv-2202.00512): Progressive Distillation for Fast Sampling of Diffusion Models,
     /// Salimans, Ho, 2022.
     pub const fn truncated_snr() -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Weight {
     ///
     /// If `gamma` is not in 1e-100 to 1e100.
     ///
-    /// [Source](crate::docs::papers): Efficient Diffusion Training via Min-SNR Weighting Strategy, Hang et
+    /// [Source](crate::docs::papers#arxiv-2303.09556): Efficient Diffusion Training via Min-SNR Weighting Strategy, Hang et
     /// al., 2023 (gamma 5).
     #[doc(alias("snr_gamma"))]
     pub fn min_snr(gamma: f64) -> Result<Self, Error> {
@@ -103,7 +103,7 @@ impl Weight {
     ///
     /// If `gamma` is not in 1e-100 to 1e100.
     ///
-    /// [Source](crate::docs::papers): Scalable High-Resolution Pixel-Space Image Synthesis with Hourglass
+    /// [Source](crate::docs::papers#arxiv-2401.11605): Scalable High-Resolution Pixel-Space Image Synthesis with Hourglass
     /// Diffusion Transformers, Crowson, Baumann, Birch, Abraham, Kaplan, Shippole, 2024 (gamma 4).
     pub fn soft_min_snr(gamma: f64) -> Result<Self, Error> {
         let form = Form::SoftMinSnr(positive("gamma", gamma)?);
@@ -116,7 +116,7 @@ impl Weight {
     ///
     /// If `k` is not in 1e-100 to 1e100, or `gamma` not in 0 to 10.
     ///
-    /// [Source](crate::docs::papers): Perception Prioritized Training of Diffusion Models, Choi, Lee, Shin,
+    /// [Source](crate::docs::papers#arxiv-2204.00227): Perception Prioritized Training of Diffusion Models, Choi, Lee, Shin,
     /// Kim, Kim, Yoon, 2022 (k 1, gamma 1).
     pub fn p2(k: f64, gamma: f64) -> Result<Self, Error> {
         if !(0.0..=10.0).contains(&gamma) {
@@ -131,7 +131,7 @@ impl Weight {
     /// `(sigma^2 + sigma_data^2) / (sigma sigma_data)^2` on the x0 error, with `sigma` for
     /// `sigma / alpha`: uniform on the output of EDM's network.
     ///
-    /// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models,
+    /// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models,
     /// Karras, Aittala, Aila, Laine, 2022.
     pub const fn edm(sigma_data: crate::SigmaData) -> Self {
         Self::uniform(Parameterization::Edm(sigma_data))
@@ -146,7 +146,7 @@ impl Weight {
     ///
     /// If `bias` is not in -200 to 200.
     ///
-    /// [Sources](crate::docs::papers): Understanding Diffusion Objectives as the ELBO with Simple Data
+    /// [Sources](crate::docs::papers#arxiv-2303.00848): Understanding Diffusion Objectives as the ELBO with Simple Data
     /// Augmentation, Kingma, Gao, 2023; Simpler Diffusion (SiD2), Hoogeboom, Mensink, Heek, Lamerigts, Gao,
     /// Salimans, 2024.
     pub fn sigmoid(bias: f64) -> Result<Self, Error> {
@@ -165,7 +165,7 @@ impl Weight {
     ///
     /// The bound sums over elements; an error averaged over them is to be multiplied by their number.
     ///
-    /// [Sources](crate::docs::papers): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021;
+    /// [Sources](crate::docs::papers#arxiv-2107.00630): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021;
     /// Maximum Likelihood Training of Score-Based Diffusion Models, Song, Durkan, Murray, Ermon, 2021.
     #[doc(alias("VDM", "likelihood_weighting", "vlb"))]
     pub const fn likelihood() -> Self {
@@ -180,7 +180,7 @@ impl Weight {
     ///
     /// If `mean` is not in -50 to 50, or `scale` not in 0.1 to 100.
     ///
-    /// [Source](crate::docs::papers): Improved Noise Schedule for Diffusion Training, Hang, Gu, 2024 (mean 0,
+    /// [Source](crate::docs::papers#arxiv-2407.03297): Improved Noise Schedule for Diffusion Training, Hang, Gu, 2024 (mean 0,
     /// scale 0.5).
     pub fn laplace(mean: f64, scale: f64) -> Result<Self, Error> {
         if !(-50.0..=50.0).contains(&mean) {
@@ -200,7 +200,7 @@ impl Weight {
     /// Training scripts apply it to the x0 error, where it is uniform on the flow, or to the flow
     /// error; which is yours to say.
     ///
-    /// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image
+    /// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image
     /// Synthesis, Esser et al., 2024 (its public training code).
     pub const fn sigma_sqrt(on: Parameterization) -> Self {
         Self {
@@ -213,7 +213,7 @@ impl Weight {
     ///
     /// On the flow error, it is what drawing times from the paper's density amounts to.
     ///
-    /// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image
+    /// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image
     /// Synthesis, Esser et al., 2024.
     pub const fn cosmap(on: Parameterization) -> Self {
         Self {

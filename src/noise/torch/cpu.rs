@@ -39,9 +39,9 @@ use crate::{
 /// too ([`NoiseSource::discard`]), so that a seed gives the same sample, and the next run of the same
 /// generator the same next one.
 ///
-/// [Source](crate::docs::papers): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
-/// Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates,
-/// Box, Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
+/// [Source](crate::docs::papers#mersenne-twister-a-623-dimensionally-equidistributed): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random
+/// Number Generator, Matsumoto, Nishimura, 1998; A Note on the Generation of Random Normal Deviates, Box,
+/// Muller, 1958; PyTorch, `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 ///
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCpu};

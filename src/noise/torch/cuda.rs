@@ -50,8 +50,8 @@ use crate::{
 /// an H100, to the four digits printed; in f64 nothing of a GPU was found to compare with
 /// ([what was verified](crate::docs::precision#seeds-that-travel)).
 ///
-/// [Source](crate::docs::papers): Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw, 2011; PyTorch,
-/// `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.
+/// [Source](crate::docs::papers#parallel-random-numbers-as-easy-as): Parallel Random Numbers: As Easy as 1, 2, 3, Salmon, Moraes, Dror, Shaw,
+/// 2011; PyTorch, `aten/src/ATen/native/cuda/DistributionTemplates.h`; cuRAND, `curand_normal.h`.
 ///
 /// ```
 /// use gaussian_diffusion::noise::{NoiseSource, Scale, TorchCuda};

@@ -5,7 +5,7 @@ const M: usize = 397;
 
 /// MT19937: 32-bit words.
 ///
-/// [Source](crate::docs::papers): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random
+/// [Source](crate::docs::papers#mersenne-twister-a-623-dimensionally-equidistributed): Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random
 /// Number Generator, Matsumoto, Nishimura, 1998.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Mt19937 {

@@ -10,7 +10,7 @@ use crate::{Error, Sigma, SigmaData, Time};
 ///
 /// $$p(\sigma)=\frac2{\pi\sigma_d}\thinspace\frac1{1+(\sigma/\sigma_d)^2}$$
 ///
-/// [Source](crate::docs::papers): Progressive Distillation for Fast Sampling of Diffusion Models, Salimans,
+/// [Source](crate::docs::papers#arxiv-2202.00512): Progressive Distillation for Fast Sampling of Diffusion Models, Salimans,
 /// Ho, 2022.
 ///
 /// ```
@@ -54,7 +54,7 @@ impl TimeSampler for CosineSigma {
 ///
 /// $$p(t)=\frac{2}{\pi\thinspace(1-2t+2t^2)}$$
 ///
-/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
 /// Esser et al., 2024.
 ///
 /// ```

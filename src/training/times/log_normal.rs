@@ -7,7 +7,7 @@ use crate::{Error, Sigma};
 ///
 /// $$p(\sigma)=\frac1{s\thinspace\sigma\sqrt{2\pi}}\exp\negthinspace\Big(-\frac{(\ln\sigma-m)^2}{2s^2}\Big)$$
 ///
-/// [Source](crate::docs::papers): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
+/// [Source](crate::docs::papers#arxiv-2206.00364): Elucidating the Design Space of Diffusion-Based Generative Models, Karras,
 /// Aittala, Aila, Laine, 2022 (mean -1.2, std 1.2).
 ///
 /// ```

@@ -8,7 +8,7 @@ use crate::{Error, Sigma, error::Number};
 ///
 /// `p(sigma) = 1 / (sigma ln(high / low))`.
 ///
-/// [Source](crate::docs::papers): Score-Based Generative Modeling through Stochastic Differential Equations,
+/// [Source](crate::docs::papers#arxiv-2011.13456): Score-Based Generative Modeling through Stochastic Differential Equations,
 /// Song et al., 2021.
 ///
 /// ```

@@ -9,7 +9,7 @@ use crate::{Error, Time};
 ///
 /// $$p(t)=\frac1{s\sqrt{2\pi}}\thinspace\frac1{t(1-t)}\exp\negthinspace\Big(-\frac{(\operatorname{logit}t-m)^2}{2s^2}\Big)$$
 ///
-/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
 /// Esser et al., 2024 (mean 0, std 1).
 ///
 /// ```

@@ -14,7 +14,7 @@ use crate::{Error, Step};
 /// The history is all its state: [`history`](Self::history) saves it,
 /// [`with_history`](Self::with_history) goes on from it.
 ///
-/// [Source](crate::docs::papers): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
+/// [Source](crate::docs::papers#arxiv-2102.09672): Improved Denoising Diffusion Probabilistic Models, Nichol, Dhariwal, 2021,
 /// section 3.3 (10 losses a step; its code mixes in 0.001).
 ///
 /// ```

@@ -13,7 +13,7 @@ use crate::{Error, Time};
 /// $$t(u)=u-s\big(\sin^2(\tfrac{\pi u}{2})-u\big),\qquad
 ///   p(t)=\frac{1}{1+s-\tfrac{\pi s}2\sin\pi u}$$
 ///
-/// [Source](crate::docs::papers): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+/// [Source](crate::docs::papers#arxiv-2403.03206): Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
 /// Esser et al., 2024 (scale 1.29; its `u` runs the other way).
 ///
 /// ```

@@ -71,7 +71,7 @@ impl TimeSampler for UniformTime {
 
 /// Every step of a schedule alike.
 ///
-/// [Source](crate::docs::papers): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
+/// [Source](crate::docs::papers#arxiv-2006.11239): Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel, 2020.
 ///
 /// ```
 /// use gaussian_diffusion::{Step, training::times::{TimeSampler, UniformStep}};

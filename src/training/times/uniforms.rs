@@ -10,7 +10,7 @@ use crate::{
 /// In every one each number alone is uniform on (0, 1), so that the mean of a batch's losses is
 /// unbiased; they differ in its variance.
 ///
-/// [Source](crate::docs::papers): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, appendix I
+/// [Source](crate::docs::papers#arxiv-2107.00630): Variational Diffusion Models, Kingma, Salimans, Poole, Ho, 2021, appendix I
 /// (`LowDiscrepancy`).
 ///
 /// ```
