@@ -1,5 +1,6 @@
 //! The noise of a run: how strong it is, where it is drawn, and the count of draws.
 
+use super::checks::Checks;
 use crate::{
     Error, UpdateNoise,
     noise::{NoiseSource, Scale},
@@ -45,6 +46,7 @@ pub(super) fn deviation<V: State>(
     variance: Option<V>,
     state: &V,
     step: usize,
+    checks: Checks,
 ) -> Result<Option<V>, Error> {
     if matches!(drawn, UpdateNoise::Std(_)) {
         return Ok(None);
@@ -59,7 +61,7 @@ pub(super) fn deviation<V: State>(
         .fits(&std)
         .map_err(|error| error.naming("the variance of a prediction"))?;
     std.exp_affine(0.5 * offset, 0.5 * scale)?;
-    if !std.is_finite() {
+    if checks.each() && !std.is_finite() {
         return Err(Error::NotFinite {
             what: "the learned deviation",
             step,

@@ -2,10 +2,13 @@
 
 use std::{collections::VecDeque, fmt::Debug, mem};
 
-use super::draws::renoise;
+use super::{
+    checks::{Checks, PREDICTION, finite},
+    draws::renoise,
+};
 use crate::{
-    Error, Plan, Point, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage,
-    solver::Update, state::State,
+    Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, solver::Update,
+    state::State,
 };
 
 /// How far a run has come.
@@ -24,6 +27,8 @@ pub(super) struct Progress<V> {
     pub(super) draws: u64,
     /// Whether an answer was lost on the way, and the state with it.
     pub(super) lost: bool,
+    /// When numbers are checked.
+    pub(super) checks: Checks,
     /// State and trial before an answer that may yet fail.
     before: [Option<V>; 2],
 }
@@ -75,6 +80,7 @@ impl<V: State> Progress<V> {
             done: 0,
             draws: 0,
             lost: false,
+            checks: Checks::default(),
             before: [None, None],
         })
     }
@@ -136,7 +142,9 @@ impl<V: State> Progress<V> {
     where
         N: NoiseSource<V> + ?Sized,
     {
-        finite(answer.value.is_finite(), &here.planned.point)?;
+        if self.checks.each() {
+            finite(answer.value.is_finite(), &here.planned.point)?;
+        }
         if let Some(shift) = &answer.shift {
             // Refused now, if of another shape, while nothing has changed.
             self.state
@@ -231,18 +239,6 @@ impl<V: State> Progress<V> {
             self.state.combine(1.0, &[(scale.recip(), &change)])?;
         }
         Ok(())
-    }
-}
-
-pub(super) const PREDICTION: &str = "the prediction of the network";
-
-pub(super) fn finite<T>(is_finite: bool, point: &Point<T>) -> Result<(), Error> {
-    match is_finite {
-        true => Ok(()),
-        false => Err(Error::NotFinite {
-            what: PREDICTION,
-            step: point.step,
-        }),
     }
 }
 
