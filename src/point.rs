@@ -35,6 +35,16 @@ impl<T> Point<T> {
     }
 
     /// The same point with something else given to the network.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{NoiseLevel, Point, Step};
+    /// let mut at = Point::new(Step::new(250), NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN);
+    /// (at.step, at.evaluation) = (3, 7);
+    /// let scaled = at.with_time(at.time.get() / 1000.0);
+    /// assert_eq!(scaled.time, 0.25);
+    /// assert_eq!(scaled.with_time(at.time), at);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
     pub fn with_time<U>(self, time: U) -> Point<U> {
         Point {
             step: self.step,

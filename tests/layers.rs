@@ -242,7 +242,7 @@ fn tokens(text: &str) -> Vec<String> {
             end(rest
                 .char_indices()
                 .skip(1)
-                .find({ closes })
+                .find(closes)
                 .map(|(at, _)| at + 1))
         } else if rest.starts_with("'\\") || first == '\'' && rest.chars().nth(2) == Some('\'') {
             let inside = 2 + usize::from(rest.starts_with("'\\"));

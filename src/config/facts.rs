@@ -10,7 +10,9 @@ use super::{
 pub(super) struct Facts {
     /// Its name in diffusers, the only place where it stands.
     pub name: &'static str,
-    /// The keys that it reads, with their defaults; later groups override earlier ones.
+    /// The keys that it reads as all of its family do, with their defaults; later groups override earlier ones.
+    pub family_keys: &'static [Group],
+    /// The keys of its own, which override those.
     pub keys: &'static [Group],
     /// The words of `beta_schedule`.
     pub betas: &'static [(&'static str, BetaSchedule)],
@@ -37,10 +39,14 @@ impl Facts {
         self.arguments.contains(&argument)
     }
 
+    /// All keys with their defaults; the last of a name counts.
+    pub fn all_keys(&self) -> impl DoubleEndedIterator<Item = &'static (&'static str, Default)> {
+        self.family_keys.iter().chain(self.keys).copied().flatten()
+    }
+
     /// The default of a key, if the class has it.
     pub fn default_of(&self, key: &str) -> Option<&'static Default> {
-        let of = |group: &&'static [_]| group.iter().rev().find(|(name, _)| *name == key);
-        let (_, default) = self.keys.iter().rev().find_map(of)?;
+        let (_, default) = self.all_keys().rev().find(|(name, _)| *name == key)?;
         Some(default)
     }
 }

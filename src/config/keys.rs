@@ -54,7 +54,7 @@ impl Keys {
     pub fn to_value(&self) -> Value {
         let mut all = self.file.clone();
         let mut defaulted = Vec::new();
-        for (key, _) in self.class.keys.iter().copied().flatten() {
+        for (key, _) in self.class.all_keys() {
             if let (false, Some(default)) = (all.contains_key(*key), self.class.default_of(key)) {
                 all.insert((*key).to_owned(), default.to_value());
                 defaulted.push(Value::from(*key));

@@ -23,6 +23,7 @@ use crate::{
 const OF_EDM: Class = Class {
     facts: Facts {
         name: "",
+        family_keys: &[],
         keys: &[EDM],
         betas: &[],
         network_time: "`ln(sigma) / 4`",

@@ -24,6 +24,7 @@ use crate::{
 pub(super) const MULTISTEP: Class = Class {
     facts: Facts {
         name: "",
+        family_keys: &[BETAS, THRESHOLD, CURVES, FLOW_SIGMAS],
         keys: &[],
         betas: BETA_SCHEDULES,
         network_time: "a whole step",
@@ -66,10 +67,6 @@ pub(super) const DPM_SOLVER: Class = Class {
     facts: Facts {
         name: "DPMSolverMultistepScheduler",
         keys: &[
-            BETAS,
-            THRESHOLD,
-            CURVES,
-            FLOW_SIGMAS,
             DYNAMIC,
             LINSPACE,
             SOLVER,
@@ -93,15 +90,7 @@ pub(super) const DPM_SOLVER: Class = Class {
 pub(super) const DPM_SOLVER_INVERSE: Class = Class {
     facts: Facts {
         name: "DPMSolverMultistepInverseScheduler",
-        keys: &[
-            BETAS,
-            THRESHOLD,
-            CURVES,
-            FLOW_SIGMAS,
-            LINSPACE,
-            SOLVER,
-            CLIPPED_LAMBDA,
-        ],
+        keys: &[LINSPACE, SOLVER, CLIPPED_LAMBDA],
         arguments: &[],
         refused: &[("use_flow_sigmas", "false: its list goes down")],
         ..MULTISTEP.facts
@@ -179,10 +168,6 @@ pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
     facts: Facts {
         name: "DPMSolverSinglestepScheduler",
         keys: &[
-            BETAS,
-            THRESHOLD,
-            CURVES,
-            FLOW_SIGMAS,
             DYNAMIC,
             FINAL,
             CLIPPED_LAMBDA,

@@ -19,7 +19,8 @@ use crate::{
 const MATCHING: Class = Class {
     facts: Facts {
         name: "",
-        keys: &[FLOW, DYNAMIC, SEQUENCE, FLOW_ENDS, CURVES],
+        family_keys: &[FLOW, DYNAMIC, SEQUENCE, FLOW_ENDS, CURVES],
+        keys: &[],
         betas: &[],
         network_time: "`num_train_timesteps` times the time",
         spacing: Family::Whole,
@@ -44,14 +45,7 @@ const NOISED: &str = "false where noise is drawn anew: upwards it would end in n
 pub(super) const FLOW_MATCH_EULER: Class = Class {
     facts: Facts {
         name: "FlowMatchEulerDiscreteScheduler",
-        keys: &[
-            FLOW,
-            DYNAMIC,
-            SEQUENCE,
-            FLOW_ENDS,
-            CURVES,
-            &[("stochastic_sampling", Flag(false))],
-        ],
+        keys: &[&[("stochastic_sampling", Flag(false))]],
         ..MATCHING.facts
     },
     solver: |ask, _| {
@@ -72,7 +66,7 @@ pub(super) const FLOW_MATCH_EULER: Class = Class {
 pub(super) const FLOW_MATCH_HEUN: Class = Class {
     facts: Facts {
         name: "FlowMatchHeunDiscreteScheduler",
-        keys: &[FLOW],
+        family_keys: &[FLOW],
         arguments: &[],
         ..MATCHING.facts
     },
@@ -88,14 +82,7 @@ pub(super) const FLOW_MATCH_HEUN: Class = Class {
 pub(super) const FLOW_MATCH_LCM: Class = Class {
     facts: Facts {
         name: "FlowMatchLCMScheduler",
-        keys: &[
-            FLOW,
-            DYNAMIC,
-            SEQUENCE,
-            FLOW_ENDS,
-            CURVES,
-            &[("scale_factors", Null)],
-        ],
+        keys: &[&[("scale_factors", Null)]],
         refused: &[
             ("scale_factors", "null: a run keeps its resolution"),
             ("invert_sigmas", NOISED),
@@ -110,7 +97,7 @@ pub(super) const FLOW_MATCH_LCM: Class = Class {
 pub(super) const FLOW_MAP_EULER: Class = Class {
     facts: Facts {
         name: "FlowMapEulerDiscreteScheduler",
-        keys: &[FLOW],
+        family_keys: &[FLOW],
         arguments: &[Argument::Sigmas],
         ..MATCHING.facts
     },
@@ -122,14 +109,7 @@ pub(super) const FLOW_MAP_EULER: Class = Class {
 pub(super) const LTX_EULER_ANCESTRAL: Class = Class {
     facts: Facts {
         name: "LTXEulerAncestralRFScheduler",
-        keys: &[
-            FLOW,
-            DYNAMIC,
-            SEQUENCE,
-            FLOW_ENDS,
-            CURVES,
-            &[("eta", Number(1.0)), ("s_noise", Number(1.0))],
-        ],
+        keys: &[&[("eta", Number(1.0)), ("s_noise", Number(1.0))]],
         refused: &[("invert_sigmas", "false for this class")],
         ..MATCHING.facts
     },
@@ -151,6 +131,7 @@ fn ancestral(ask: &Ask<'_>) -> Result<Solver, Error> {
 pub(super) const MINI_MAX_H3: Class = Class {
     facts: Facts {
         name: "MiniMaxH3Scheduler",
+        family_keys: &[],
         keys: &[&[("shift", Number(12.0))]],
         network_time: "one less the time",
         arguments: &[Argument::Sigmas],

@@ -3,9 +3,7 @@
 use super::{
     Argument, Class, Draws, End, Facts, Quirks,
     dpm_solver::{LONG, MULTISTEP, order},
-    groups::{
-        BETAS, CLIPPED_LAMBDA, CURVES, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
-    },
+    groups::{CLIPPED_LAMBDA, DYNAMIC, FINAL, LINSPACE, ZERO_SNR},
 };
 use crate::{
     config::{
@@ -20,10 +18,6 @@ pub(super) const UNI_PC: Class = Class {
     facts: Facts {
         name: "UniPCMultistepScheduler",
         keys: &[
-            BETAS,
-            THRESHOLD,
-            CURVES,
-            FLOW_SIGMAS,
             DYNAMIC,
             LINSPACE,
             FINAL,
@@ -100,10 +94,6 @@ pub(super) const DEIS: Class = Class {
     facts: Facts {
         name: "DEISMultistepScheduler",
         keys: &[
-            BETAS,
-            THRESHOLD,
-            CURVES,
-            FLOW_SIGMAS,
             DYNAMIC,
             LINSPACE,
             &[
@@ -148,10 +138,6 @@ pub(super) const SA_SOLVER: Class = Class {
     facts: Facts {
         name: "SASolverScheduler",
         keys: &[
-            BETAS,
-            THRESHOLD,
-            CURVES,
-            FLOW_SIGMAS,
             LINSPACE,
             CLIPPED_LAMBDA,
             &[

@@ -24,6 +24,7 @@ use crate::{
 const IN_SIGMA: Class = Class {
     facts: Facts {
         name: "",
+        family_keys: &[],
         keys: &[BETAS, LATENT, CURVES, LINSPACE],
         betas: BETA_SCHEDULES,
         network_time: "a step, also fractional",

@@ -24,6 +24,7 @@ use crate::{
 const ON_STEPS: Class = Class {
     facts: Facts {
         name: "",
+        family_keys: &[],
         keys: &[BETAS],
         betas: BETA_SCHEDULES,
         network_time: "a whole step",
