@@ -145,7 +145,7 @@ fn edits_see_the_levels_of_every_solver() {
 fn edits_are_carried_on_by_the_flow() {
     let seeds = |order, tau| SingleStep::plus_plus(order).unwrap().with_tau(tau).unwrap();
     let sa = |p, c, tau: f64| SaSolver::new(p, c).unwrap().with_tau(tau).unwrap();
-    let mut all: Vec<(solvers::Solver, f64)> = vec![
+    let mut all: Vec<(common::solvers::Solver, f64)> = vec![
         (Box::new(seeds(2, 1.0)), 1.0),
         (Box::new(seeds(3, 0.5)), 0.25),
         (Box::new(sa(1, 1, 1.0)), 1.0),

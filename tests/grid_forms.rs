@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use common::levels::{sigma, snr, time};
 use gaussian_diffusion::{
-    Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step, Time,
+    Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step,
     grid::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, Karras, KlOptimal, LinearQuadratic,
         LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,

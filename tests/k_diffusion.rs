@@ -187,7 +187,12 @@ fn trajectories_agree_to_1e_9() {
             continue;
         }
         let plan = Plan::new(&schedule, &grid(case, &schedule), &solver(case)).unwrap();
-        let normals = case["noise"].as_array().unwrap().iter().map(list).collect();
+        let normals = case["noise"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|z| Array1::from(numbers(z)))
+            .collect();
         let churns = ["euler", "heun", "dpm_2"]
             .iter()
             .any(|&name| case["sampler"] == name);
@@ -273,7 +278,12 @@ fn adaptive_runs_agree_to_1e_9() {
         let solver = DpmAdaptive::new(args["order"].as_u64().unwrap() as usize)
             .and_then(|solver| solver.with_eta(args["eta"].as_f64().unwrap(), 1.0))
             .unwrap();
-        let normals = case["noise"].as_array().unwrap().iter().map(list).collect();
+        let normals = case["noise"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|z| Array1::from(numbers(z)))
+            .collect();
         let mut noise = Replay {
             normals,
             drawn_for: None,

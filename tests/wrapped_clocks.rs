@@ -9,7 +9,7 @@ use common::levels::{sigma, snr, time};
 use gaussian_diffusion::{
     Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule,
     Parameterization::{self, Noise as OnNoise},
-    Plan, Point, SeededNoise, Sigma, Step, Time,
+    Plan, Point, SeededNoise, Step, Time,
     likelihood::{Continuous, ContinuousBound, ProbabilityFlow},
     predicts,
     rand::{SeedableRng, rngs::StdRng},

@@ -4,7 +4,7 @@ use super::{Class, continuous, dpm_solver, flow, multistep, sigma, steps};
 use crate::Error;
 
 /// Every class.
-pub(in crate::config) const ALL: [&Class; 39] = [
+pub(in crate::config) const ALL: &[&Class] = &[
     &steps::DDPM,
     &steps::DDPM_PARALLEL,
     &steps::UN_CLIP,
@@ -70,7 +70,7 @@ const NOT_GAUSSIAN: &str = "a class of Gaussian noise";
 impl Class {
     /// The class of this name.
     pub fn of(name: &str) -> Result<&'static Self, Error> {
-        if let Some(class) = ALL.into_iter().find(|class| class.facts.name == name) {
+        if let Some(class) = ALL.iter().copied().find(|class| class.facts.name == name) {
             return Ok(class);
         }
         let allowed = match REFUSED.iter().find(|(refused, _)| *refused == name) {
