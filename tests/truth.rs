@@ -110,7 +110,7 @@ fn discrete_schedules_meet_60_digits_to_1e_13() {
             }
         }
     }
-    assert_eq!(compared, 8 * 9 * 11 - 2);
+    assert_eq!(compared, 8 * 9 * 13 - 2);
 }
 
 #[test]
