@@ -151,6 +151,8 @@ pub mod docs {
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/images/digits_fitted.md")]
+    #[doc = include_str!("../docs/images/digits_few.md")]
     #[doc = include_str!("../docs/fitting.md")]
     pub mod fitting {}
     #[doc = include_str!("../docs/links.md")]
