@@ -176,8 +176,8 @@ pub mod docs {
     pub mod faq {}
     #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/networks.md")]
-    #[doc = include_str!("../docs/links.md")]
     pub mod networks {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/precision.md")]
     pub mod precision {}
     #[doc = include_str!("../docs/links.md")]

@@ -1,7 +1,7 @@
 //! Networks and states in candle (feature `candle`).
 //!
 //! **A network in candle, the state an array.** [`network`] puts a closure over
-//! [`candle_core::Tensor`](candle_core::Tensor) behind arrays of ndarray, with one copy each way. That is the
+//! [`candle_core::Tensor`] behind arrays of ndarray, with one copy each way. That is the
 //! short way, and on a CPU the copies cost nothing beside a network:
 //!
 //! ```

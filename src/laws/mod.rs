@@ -245,7 +245,7 @@ pub fn parameterization(
     close(law, place, carried + back.state, 0.0, 1e-14 * size)
 }
 
-/// The laws of a [`Denoiser`] on one question: the answer has its shape, is finite, determines the
+/// The laws of a [`Denoiser`] of arrays on one question: the answer has its shape, is finite, determines the
 /// data, and the answer of an item is the same when it is asked alone, to `tolerance` of its size.
 ///
 /// # Errors

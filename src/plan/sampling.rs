@@ -60,6 +60,18 @@ where
     Ok(x)
 }
 
+/// The same in the shape of a state of any type.
+pub(crate) fn start_like<V, N>(like: &V, std: f64, noise: &mut N) -> Result<V, Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let mut x = like.clone();
+    x.combine(0.0, &[])?;
+    noise.add(&mut x, Scale::Same(std), None)?;
+    Ok(x)
+}
+
 impl<T: Copy + Debug> Plan<T> {
     /// Where a run starts, as an array: `N(0, (alpha^2 + sigma^2) I)` at the first level, the law of noised data
     /// of mean 0 and variance 1. For other states, [`prior_like`](Self::prior_like).
@@ -92,8 +104,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// use ndarray::Array2;
     /// let plan = Sampler::from_name("DDIM")?.plan(&Discrete::stable_diffusion()?, 4)?;
     /// let like = Array2::<f32>::ones((2, 3));
-    /// let start = plan.prior_like(&like, &mut SeededNoise::new(1))?;
-    /// assert_eq!(start, plan.prior((2, 3), &mut SeededNoise::new(1))?);
+    /// let start: Array2<f32> = plan.prior((2, 3), &mut SeededNoise::new(1))?;
+    /// assert_eq!(plan.prior_like(&like, &mut SeededNoise::new(1))?, start);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("randn_like"))]
@@ -102,10 +114,7 @@ impl<T: Copy + Debug> Plan<T> {
         V: State,
         N: NoiseSource<V> + ?Sized,
     {
-        let mut x = like.clone();
-        x.combine(0.0, &[])?;
-        noise.add(&mut x, Scale::Same(self.prior_std()), None)?;
-        Ok(x)
+        start_like(like, self.prior_std(), noise)
     }
 
     /// The deviation of [`prior`](Self::prior).

@@ -55,7 +55,7 @@ pub struct HybridLoss<C> {
     decoder: C,
 }
 
-/// The loss of each item, and its derivatives with respect to what the network answered.
+/// The loss of each item of an array, and its derivatives with respect to what the network answered.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HybridTerms<A, D: Dimension> {
