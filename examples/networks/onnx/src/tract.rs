@@ -3,23 +3,19 @@
 use std::path::Path;
 
 use gaussian_diffusion::{Point, Step};
-use ndarray::Array1;
+use ndarray::{Array1, Array4};
 use tract_onnx::prelude::*;
-
-use crate::Pictures;
 
 /// The network of this file, as a closure that may fail.
 pub fn network(
     file: impl AsRef<Path>,
-) -> TractResult<impl FnMut(&Pictures, Point<Step>) -> TractResult<Pictures>> {
+) -> TractResult<impl FnMut(&Array4<f32>, Point<Step>) -> TractResult<Array4<f32>>> {
     let model = tract_onnx::onnx().model_for_path(file)?;
     let model = model.into_optimized()?.into_runnable()?;
-    Ok(move |x: &Pictures, at: Point<Step>| {
+    Ok(move |x: &Array4<f32>, at: Point<Step>| {
         let t = Array1::from_elem(x.dim().0, at.time.get() as i64);
-        let answer = model.run(tvec![
-            Tensor::from(x.clone()).into(),
-            Tensor::from(t).into()
-        ])?;
+        let (x, t) = (Tensor::from(x.clone()), Tensor::from(t));
+        let answer = model.run(tvec![x.into(), t.into()])?;
         let eps = answer[0].to_plain_array_view::<f32>()?;
         Ok(eps.into_dimensionality()?.to_owned())
     })
