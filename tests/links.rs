@@ -119,7 +119,10 @@ fn the_examples_of_the_readme_are_those_of_pages_which_are_compiled() {
     for (example, page) in examples.iter().zip(["tour.md", "networks.md"]) {
         // Lines that begin so are not shown.
         let page = read(page);
-        let shown: Vec<_> = page.lines().filter(|line| !line.starts_with("# ")).collect();
+        let shown: Vec<_> = page
+            .lines()
+            .filter(|line| !line.starts_with("# "))
+            .collect();
         assert!(shown.join("\n").contains(example.trim_end()), "{example}");
     }
 }
