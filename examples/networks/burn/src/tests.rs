@@ -79,9 +79,8 @@ fn the_state_may_be_an_array() {
         .unwrap()
         .plan(&schedule, 20)
         .unwrap();
-    let network = predicts::velocity(|x: &Tensor<2>, at: Point<Step>| {
-        net.forward(x.clone(), &vec![at.time; 5])
-    });
+    let network =
+        predicts::velocity(|x: &Tensor<2>, at: Point<Step>| net.forward(x.clone(), &[at.time; 5]));
     let mut network = burn::network(network, &device, ::burn::tensor::FloatDType::F32);
     let mut noise = SeededNoise::new(4);
     let start: Array2<f32> = plan.prior((5, 2), &mut noise).unwrap();
