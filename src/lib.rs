@@ -197,7 +197,7 @@ pub use gaussian::gaussian_kl;
 #[doc(inline)]
 pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
-pub use mixture::GaussianMixture;
+pub use mixture::{FittedMixture, GaussianMixture, MixtureCovariance, MixtureFit};
 #[doc(inline)]
 pub use noise::SeededNoise;
 pub use parameterization::{LinearMap, Parameterization, SigmaData};

@@ -2,12 +2,14 @@
 
 mod component;
 mod divergence;
+mod em;
 mod measured;
 mod samples;
 
 use ndarray::{Array, Array1, Array2, Dimension};
 
-use component::{Component, Seen, check_orthonormal};
+use component::{Component, Noisy, Seen, Shape, check_factors, check_orthonormal};
+pub use em::{FittedMixture, MixtureCovariance, MixtureFit};
 
 use crate::{
     Denoiser, Error, NoiseLevel, Point, Prediction,
@@ -25,7 +27,10 @@ use crate::{
 ///   \mathbb E[x_0\mid x,k]=\mu_k+\alpha C_k(\alpha^2C_k+\sigma^2I)^{-1}(x-\alpha\mu_k)$$
 ///
 /// A covariance is given by its variances along axes: those of the coordinates, or orthonormal ones
-/// of your own. A variance of 0 is allowed; with all of them 0 a component is a point.
+/// of your own. A variance of 0 is allowed; with all of them 0 a component is a point. In many
+/// dimensions it may be variances and a few [factors](Self::low_rank), and no matrix is ever made of it.
+///
+/// [`of_samples`](Self::of_samples) takes the moments of groups of data, [`MixtureFit`] finds the groups.
 ///
 /// As a [`Denoiser`] it takes arrays of any dimension whose items have as many elements as it has
 /// dimensions.
@@ -56,7 +61,7 @@ impl GaussianMixture {
     pub fn isotropic<M: AsRef<[f64]>>(components: &[(f64, M, f64)]) -> Result<Self, Error> {
         let parts = components.iter().map(|(weight, mean, variance)| {
             let mean = mean.as_ref();
-            (*weight, mean, vec![*variance; mean.len()], None)
+            (*weight, mean, vec![*variance; mean.len()], Shape::Straight)
         });
         Self::build(parts)
     }
@@ -68,7 +73,8 @@ impl GaussianMixture {
     /// As [`isotropic`](Self::isotropic).
     pub fn diagonal<M: AsRef<[f64]>>(components: &[(f64, M, M)]) -> Result<Self, Error> {
         let parts = components.iter().map(|(weight, mean, variances)| {
-            (*weight, mean.as_ref(), variances.as_ref().to_vec(), None)
+            let variances = variances.as_ref().to_vec();
+            (*weight, mean.as_ref(), variances, Shape::Straight)
         });
         Self::build(parts)
     }
@@ -87,7 +93,56 @@ impl GaussianMixture {
                 *weight,
                 mean.as_ref(),
                 variances.as_ref().to_vec(),
-                Some(axes.clone()),
+                Shape::Turned(axes.clone()),
+            )
+        });
+        Self::build(parts)
+    }
+
+    /// Components `(weight, mean, variances, factors)` with the covariance `diag(variances) + F^T F` for the rows `F`
+    /// of a matrix, few beside the dimension.
+    ///
+    /// Density, score and denoiser at any level take `rank^2 * dimension` operations for a level and
+    /// `rank * dimension` for a point, by the identities of Woodbury, and never the cube of the dimension:
+    ///
+    /// ```text
+    /// D = alpha^2 diag(variances) + sigma^2 I,   M = I + alpha^2 F D^-1 F^T,   c = alpha M^-1 F D^-1 (x - alpha mean)
+    /// r = x - alpha mean - alpha F^T c
+    /// score = -D^-1 r,   ln det = ln det D + ln det M,   E[x_0 | x] = mean + alpha variances D^-1 r + F^T c
+    /// ```
+    ///
+    /// $$\big(\alpha^2F^\top F+D\big)^{-1}=D^{-1}-\alpha^2D^{-1}F^\top M^{-1}FD^{-1}$$
+    ///
+    /// # Errors
+    ///
+    /// As [`isotropic`](Self::isotropic), if a variance is 0, or if factors have another dimension or are not in
+    /// -1e100 to 1e100.
+    ///
+    /// [Source](crate::docs::papers#inverting-modified-matrices): Inverting Modified Matrices, Woodbury, 1950.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{GaussianMixture, NoiseLevel};
+    /// use ndarray::Array2;
+    /// // One direction in 3072 dimensions.
+    /// let factors = Array2::from_elem((1, 3072), 0.1);
+    /// let data = GaussianMixture::low_rank(&[(1.0, vec![0.0; 3072], vec![0.01; 3072], factors)])?;
+    /// let level = NoiseLevel::new(0.6, 0.8)?;
+    /// let noisy = 0.36 * 0.01 + 0.64;
+    /// let score = data.score(&vec![0.5; 3072], level)?;
+    /// // Along it, the variance is that of the noise and of 3072 times the square of a factor.
+    /// assert!((score[0] + 0.5 / (noisy + 0.36 * 0.01 * 3072.0)).abs() < 1e-12);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("factor analysis", "Woodbury", "probabilistic PCA"))]
+    pub fn low_rank<M: AsRef<[f64]>>(
+        components: &[(f64, M, M, Array2<f64>)],
+    ) -> Result<Self, Error> {
+        let parts = components.iter().map(|(weight, mean, variances, factors)| {
+            (
+                *weight,
+                mean.as_ref(),
+                variances.as_ref().to_vec(),
+                Shape::Factors(factors.clone()),
             )
         });
         Self::build(parts)
@@ -103,11 +158,11 @@ impl GaussianMixture {
     }
 
     fn build<'a>(
-        parts: impl Iterator<Item = (f64, &'a [f64], Vec<f64>, Option<Array2<f64>>)>,
+        parts: impl Iterator<Item = (f64, &'a [f64], Vec<f64>, Shape)>,
     ) -> Result<Self, Error> {
         let mut components = Vec::new();
         let mut dimension = None;
-        for (index, (weight, mean, variances, axes)) in parts.enumerate() {
+        for (index, (weight, mean, variances, shape)) in parts.enumerate() {
             let dimension = *dimension.get_or_insert(mean.len());
             if !(weight > 0.0 && weight <= 1e100) {
                 return Err(Error::element(
@@ -134,15 +189,23 @@ impl GaussianMixture {
             if let Some((i, &bad)) = variances.iter().enumerate().find(|(_, v)| invalid(v)) {
                 return Err(Error::element("variances", i, bad, "0, or 1e-200 to 1e200"));
             }
-            if let Some(axes) = &axes {
-                check_orthonormal(axes, dimension)?;
+            match &shape {
+                Shape::Straight => {}
+                Shape::Turned(axes) => check_orthonormal(axes, dimension)?,
+                Shape::Factors(factors) => {
+                    if let Some(i) = variances.iter().position(|v| *v == 0.0) {
+                        let allowed = "1e-200 to 1e200 beside factors";
+                        return Err(Error::element("variances", i, 0.0, allowed));
+                    }
+                    check_factors(factors, dimension)?;
+                }
             }
             let (mean, variances) = (Array1::from(mean.to_vec()), Array1::from(variances));
             components.push(Component {
                 weight,
                 mean,
                 variances,
-                axes,
+                shape,
             });
         }
         let dimension = dimension.unwrap_or(0);
@@ -175,13 +238,10 @@ impl GaussianMixture {
     }
 
     /// The weight of each component with its mean and its variances along its axes.
-    pub(crate) fn in_axes(&self) -> impl Iterator<Item = (f64, Array1<f64>, &Array1<f64>)> {
+    pub(crate) fn in_axes(&self) -> impl Iterator<Item = (f64, Array1<f64>, Array1<f64>)> {
         self.components.iter().map(|component| {
-            let mean = match &component.axes {
-                Some(axes) => axes.dot(&component.mean),
-                None => component.mean.clone(),
-            };
-            (component.weight, mean, &component.variances)
+            let (mean, variances) = component.in_axes();
+            (component.weight, mean, variances)
         })
     }
 
@@ -194,10 +254,7 @@ impl GaussianMixture {
     pub fn variances(&self) -> Array1<f64> {
         let mean = self.mean();
         self.weighted(|component| {
-            let within = match &component.axes {
-                Some(axes) => axes.mapv(|a| a * a).t().dot(&component.variances),
-                None => component.variances.clone(),
-            };
+            let within = component.of_coordinates();
             within + (&component.mean - &mean).mapv(|d| d * d)
         })
     }
@@ -217,7 +274,7 @@ impl GaussianMixture {
     /// If `x` has another dimension or is not finite or so far that the density is 0, or at the clean
     /// level for a component with a variance of 0; so for the two that follow.
     pub fn log_density(&self, x: &[f64], level: NoiseLevel) -> Result<f64, Error> {
-        let (_, log) = self.see(x, level, true)?;
+        let (_, log) = self.see(&self.noisy(level)?, x, true)?;
         Ok(log)
     }
 
@@ -227,16 +284,11 @@ impl GaussianMixture {
     ///
     /// As [`log_density`](Self::log_density).
     pub fn score(&self, x: &[f64], level: NoiseLevel) -> Result<Array1<f64>, Error> {
-        let (seen, total) = self.see(x, level, true)?;
+        let noisy = self.noisy(level)?;
+        let (seen, total) = self.see(&noisy, x, true)?;
         let mut score = Array1::zeros(self.dimension);
-        for Seen {
-            component,
-            centered,
-            noisy,
-            log,
-        } in seen
-        {
-            score = score - component.restored(centered / noisy) * (log - total).exp();
+        for seen in seen {
+            score = score - seen.pull() * (seen.log - total).exp();
         }
         Ok(score)
     }
@@ -248,10 +300,15 @@ impl GaussianMixture {
     /// As [`log_density`](Self::log_density); a single component may be a point at every level.
     #[doc(alias("denoise"))]
     pub fn posterior_mean(&self, x: &[f64], level: NoiseLevel) -> Result<Array1<f64>, Error> {
-        let (seen, total) = self.see(x, level, self.components.len() > 1)?;
+        self.mean_at(&self.noisy(level)?, x)
+    }
+
+    /// `E[x_0 | x]` where the components are noisy already.
+    fn mean_at(&self, noisy: &[Noisy<'_>], x: &[f64]) -> Result<Array1<f64>, Error> {
+        let (seen, total) = self.see(noisy, x, self.components.len() > 1)?;
         let mut mean = Array1::zeros(self.dimension);
         for seen in seen {
-            mean = mean + seen.posterior_mean(level) * seen.probability(total);
+            mean = mean + seen.posterior_mean() * seen.probability(total);
         }
         Ok(mean)
     }
@@ -277,21 +334,26 @@ impl GaussianMixture {
             let Some(component) = chosen.or(self.components.last()) else {
                 continue;
             };
-            let z = component
-                .variances
-                .mapv(|v| v.sqrt() * rng.sample::<f64, _>(StandardNormal));
-            row.assign(&(component.restored(z) + &component.mean));
+            row.assign(&component.sample(|| rng.sample::<f64, _>(StandardNormal)));
         }
         rows
     }
 
+    /// The components at a noise level.
+    fn noisy(&self, level: NoiseLevel) -> Result<Vec<Noisy<'_>>, Error> {
+        self.components
+            .iter()
+            .map(|component| component.noisy(level))
+            .collect()
+    }
+
     /// The components as they are seen from `x`, and the log-density of all.
-    fn see(
+    fn see<'a>(
         &self,
+        noisy: &'a [Noisy<'a>],
         x: &[f64],
-        level: NoiseLevel,
         needs_density: bool,
-    ) -> Result<(Vec<Seen<'_>>, f64), Error> {
+    ) -> Result<(Vec<Seen<'a>>, f64), Error> {
         if x.len() != self.dimension {
             let (expected, found) = (vec![self.dimension], vec![x.len()]);
             return Err(Error::Shape {
@@ -303,22 +365,12 @@ impl GaussianMixture {
         if let Some((i, &bad)) = x.iter().enumerate().find(|(_, x)| !x.is_finite()) {
             return Err(Error::element("point", i, bad, "a finite number"));
         }
-        let mut seen = Vec::with_capacity(self.components.len());
-        for component in &self.components {
-            let centered = component.centered(x, level.alpha());
-            let noisy = component.noisy_variances(level);
-            if needs_density && noisy.iter().any(|v| *v == 0.0) {
-                let what = "the density of a component without variance";
-                let (alpha, sigma) = (level.alpha(), level.sigma());
-                return Err(Error::Singular { what, alpha, sigma });
+        let mut seen = Vec::with_capacity(noisy.len());
+        for noisy in noisy {
+            if needs_density {
+                noisy.has_density()?;
             }
-            let log = component.weight.ln() + component.log_density(&centered, &noisy);
-            seen.push(Seen {
-                component,
-                centered,
-                noisy,
-                log,
-            });
+            seen.push(noisy.seen(x));
         }
         let most = seen
             .iter()
@@ -342,11 +394,12 @@ impl<A: Real, D: Dimension, T> Denoiser<Array<A, D>, T> for GaussianMixture {
                 found: x.shape().iter().skip(1).copied().collect(),
             });
         }
+        let noisy = self.noisy(at.level)?;
         let mut answer = x.clone();
         let mut result = Ok(());
         for_each_item(&mut answer, |_, mut item| {
             let point: Vec<f64> = item.iter().map(|x| x.get()).collect();
-            match self.posterior_mean(&point, at.level) {
+            match self.mean_at(&noisy, &point) {
                 Ok(mean) => item
                     .iter_mut()
                     .zip(&mean)
