@@ -18,7 +18,7 @@ use crate::{
     state::{Real, for_each_item, item_len},
 };
 
-/// A mixture of Gaussians, `p(x_0) = sum of w_k N(mean_k, C_k)`, and its exact denoiser.
+/// A mixture of Gaussians, `p(x_0) = sum of w_k N(mean_k, C_k)`, and its exact denoiser for arrays.
 ///
 /// At the noise level `(alpha, sigma)` it is again a mixture, of `N(alpha mean_k, alpha^2 C_k +
 /// sigma^2 I)`, so that log-density, score and `E[x_0 | x]` are closed forms on every schedule.
@@ -118,7 +118,7 @@ impl GaussianMixture {
     /// As [`isotropic`](Self::isotropic), if a variance is 0, or if factors have another dimension or are not in
     /// -1e100 to 1e100.
     ///
-    /// [Source](crate::docs::papers#inverting-modified-matrices): Inverting Modified Matrices, Woodbury, 1950.
+    /// [Source](crate::docs::papers#updating-the-inverse-of-a-matrix): Updating the Inverse of a Matrix, Hager, 1989 (the identities of Woodbury).
     ///
     /// ```
     /// use gaussian_diffusion::{GaussianMixture, NoiseLevel};
@@ -235,6 +235,20 @@ impl GaussianMixture {
     /// Number of components.
     pub fn components(&self) -> usize {
         self.components.len()
+    }
+
+    /// The weight, the mean and the covariance of each component.
+    ///
+    /// ```
+    /// use gaussian_diffusion::GaussianMixture;
+    /// let mixture = GaussianMixture::isotropic(&[(3.0, &[0.0][..], 1.0), (1.0, &[2.0][..], 0.5)])?;
+    /// let (weight, mean, covariance) = mixture.parts().nth(1).unwrap();
+    /// assert_eq!((weight, mean[0], covariance[[0, 0]]), (0.25, 2.0, 0.5));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn parts(&self) -> impl Iterator<Item = (f64, &Array1<f64>, Array2<f64>)> {
+        let parts = self.components.iter();
+        parts.map(|component| (component.weight, &component.mean, component.covariance()))
     }
 
     /// The weight of each component with its mean and its variances along its axes.

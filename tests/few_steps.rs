@@ -62,12 +62,12 @@ fn curricula_are_those_of_the_papers() {
     };
     levels(Curriculum::improved(400_000).unwrap(), "doubling");
     levels(Curriculum::doubling(3, 50, 1000).unwrap(), "doubling_odd");
-    let first = Curriculum::square_root(2, 150, 800_000).unwrap();
+    let first = Curriculum::square_root(2, 200, 800_000).unwrap();
     levels(first, "square_root");
-    // The decay begins at its initial value, and ends at 0.95^(2 / 151).
+    // The decay begins at its initial value, and ends at 0.95^(2 / 201).
     assert_eq!(first.decay(0, 0.95).unwrap(), 0.95);
-    assert!((first.decay(800_000, 0.95).unwrap() - 0.95_f64.powf(2.0 / 151.0)).abs() < 1e-15);
-    assert_eq!(first.levels(u64::MAX), 151);
+    assert!((first.decay(800_000, 0.95).unwrap() - 0.95_f64.powf(2.0 / 201.0)).abs() < 1e-15);
+    assert_eq!(first.levels(u64::MAX), 201);
     // Fewer updates than doublings.
     let short = Curriculum::improved(3).unwrap();
     assert_eq!(

@@ -27,7 +27,7 @@ pub enum MixtureCovariance {
     LowRank(usize),
 }
 
-/// A way to fit a mixture to samples, by expectation and maximization.
+/// A way to fit a mixture to samples, an array, by expectation and maximization.
 ///
 /// Each iteration finds how likely each sample is to come of each component, and then the mixture for which samples
 /// that came so are most likely. The likelihood of the samples grows with every one, towards a maximum near the start.

@@ -28,7 +28,7 @@ use crate::{
 pub use assignment::{immiscible, optimal_transport};
 pub use entropic_plan::EntropicPlan;
 
-/// The items at these places, in this order: the noise that goes with each of the data.
+/// The items of an array at these places, in this order: the noise that goes with each of the data.
 ///
 /// # Errors
 ///

@@ -85,7 +85,8 @@ pub fn progressive_target<'t, V: State>(
     combined(x_t, [("x_s", x_s)], &levels, of)
 }
 
-/// `x - (fake - real) / mean |x - real|`: where a generator's `x` should have been, by distribution matching.
+/// `x - (fake - real) / mean |x - real|`: where a generator's `x`, an array, should have been, by
+/// distribution matching.
 ///
 /// `real` and `fake` are the data that two networks expect of `x` noised: the teacher, and one trained on what the
 /// generator makes. Their difference is that of two scores. Half the squared distance of `x` to this target,

@@ -77,7 +77,7 @@ pub fn concatenation(channels: [usize; 2], share: f64) -> Result<[f64; 2], Error
     Ok([own * ((n + m) / n).sqrt(), other * ((n + m) / m).sqrt()])
 }
 
-/// Brings every item of the first axis to magnitude 1: `w / (epsilon + |w| / sqrt(n))`, with `n` elements to an
+/// Brings every item of an array, along its first axis, to magnitude 1: `w / (epsilon + |w| / sqrt(n))`, with `n` elements to an
 /// item.
 ///
 /// Of a weight that is the vector of each output. Forced weight normalization writes the result back after

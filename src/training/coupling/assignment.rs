@@ -9,7 +9,7 @@ use crate::{
     state::{Real, State},
 };
 
-/// For each of the data the place of its noise, such that the sum of squared distances is least: minibatch
+/// For each of the data, an array, the place of its noise, such that the sum of squared distances is least: minibatch
 /// optimal transport, exactly.
 ///
 /// $$\min_{\pi\ \text{a permutation}}\ \sum_i\Vert x_i-\varepsilon_{\pi(i)}\Vert^2$$

@@ -9,7 +9,7 @@ use crate::{
     state::{Real, State},
 };
 
-/// How likely each noise of a batch is to go with each of the data, such that the mean squared distance less
+/// How likely each noise of an array is to go with each of the data, such that the mean squared distance less
 /// `regularization` times the entropy is least.
 ///
 /// ```text
