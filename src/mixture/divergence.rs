@@ -1,6 +1,6 @@
 //! How the exact denoiser of a mixture spreads.
 
-use super::{GaussianMixture, component::Noisy};
+use super::{GaussianMixture, Noisy};
 use crate::{Error, NoiseLevel};
 
 impl GaussianMixture {

@@ -1,16 +1,14 @@
 //! Mixtures fitted to data.
 
+mod factors;
+mod start;
+
 use nalgebra::DMatrix;
-use ndarray::{Array, Array1, Array2, Axis, Dimension, concatenate};
+use ndarray::{Array, Array1, Array2, Axis, Dimension};
 
 use super::{Component, GaussianMixture, Noisy, Shape, component::eigen};
-use crate::{
-    Error, NoiseLevel,
-    rand::{Rng, RngCore},
-    rand_distr::StandardNormal,
-    state::{Real, State, item_len, item_view},
-    time::check_count,
-};
+use crate::{Error, NoiseLevel, rand::RngCore, state::Real, time::check_count};
+use start::rows;
 
 /// What the covariance of a fitted component may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,43 +144,12 @@ impl MixtureFit {
         rng: &mut R,
     ) -> Result<FittedMixture, Error> {
         let rows = rows(samples)?;
-        let (count, size) = rows.dim();
+        let count = rows.nrows();
         if count < self.components {
             let allowed = format!("{} or more, one for each component", self.components);
             return Err(Error::range("number of samples", count as f64, allowed));
         }
-        let variances = rows.var_axis(Axis(0), 0.0) + self.floor;
-        let start = spread(&rows, self.components, rng)
-            .into_iter()
-            .map(|place| {
-                let (spread, shape) = match self.covariance {
-                    MixtureCovariance::LowRank(rank) => {
-                        // Half of the variance is the factors' at first.
-                        let deviations = variances.mapv(|v| (0.5 * v / rank as f64).sqrt());
-                        let normal = |_| rng.sample::<f64, _>(StandardNormal);
-                        let factors = Array1::from_iter((0..rank * size).map(normal));
-                        let factors = factors.into_shape_with_order((rank, size));
-                        let factors = factors.unwrap_or_default() * &deviations;
-                        (&variances * 0.5, Shape::Factors(factors))
-                    }
-                    MixtureCovariance::Spherical => (
-                        Array1::from_elem(size, variances.mean().unwrap_or(1.0)),
-                        Shape::Straight,
-                    ),
-                    _ => (variances.clone(), Shape::Straight),
-                };
-                Component {
-                    weight: 1.0 / self.components as f64,
-                    mean: rows.row(place).to_owned(),
-                    variances: spread,
-                    shape,
-                }
-            });
-        let components = start.collect();
-        let start = GaussianMixture {
-            components,
-            dimension: size,
-        };
+        let start = self.start(&rows, rng);
         self.improve(start, &rows)
     }
 
@@ -330,86 +297,4 @@ impl MixtureFit {
             shape,
         })
     }
-
-    /// The same with factors: a regression of the samples on the factors expected of them, and on 1 for the mean.
-    fn analysed(
-        self,
-        before: &Noisy<'_>,
-        weight: f64,
-        rows: &Array2<f64>,
-        shares: &Array1<f64>,
-        expected: &[Array1<f64>],
-        rank: usize,
-    ) -> Result<Component, Error> {
-        let count = rows.nrows();
-        let off = rows - &before.component.mean;
-        let z = Array2::from_shape_fn((count, rank), |(i, j)| expected[i][j]);
-        let z = concatenate(Axis(1), &[z.view(), Array2::ones((count, 1)).view()])
-            .unwrap_or_else(|_| Array2::zeros((count, rank + 1)));
-        let weighted = &z * &shares.view().insert_axis(Axis(1));
-        // Moments of the factors and 1, and theirs with the samples.
-        let mut moments = z.t().dot(&weighted);
-        let left = before.of_factors();
-        for ((i, j), left) in left.indexed_iter() {
-            moments[[i, j]] += left;
-        }
-        let cross = weighted.t().dot(&off);
-        let matrix = DMatrix::from_fn(rank + 1, rank + 1, |i, j| moments[[i, j]]);
-        let right = DMatrix::from_fn(rank + 1, off.ncols(), |i, j| cross[[i, j]]);
-        let what = "moments of the factors";
-        let solved = matrix.cholesky().map(|moments| moments.solve(&right));
-        let solved = solved.ok_or_else(|| Error::range(what, f64::NAN, "a positive matrix"))?;
-        let solved = Array2::from_shape_fn(cross.dim(), |(i, j)| solved[(i, j)]);
-        let squares = off.mapv(|d| d * d).t().dot(shares);
-        let explained = (&solved * &cross).sum_axis(Axis(0));
-        Ok(Component {
-            weight,
-            mean: &before.component.mean + &solved.row(rank),
-            // Rounding may leave less than nothing.
-            variances: (squares - explained).mapv(|v| v.max(0.0)) + self.floor,
-            shape: Shape::Factors(solved.select(Axis(0), &(0..rank).collect::<Vec<_>>())),
-        })
-    }
-}
-
-/// Places of samples that lie far from each other: each is drawn in proportion to its squared distance from the
-/// nearest before.
-fn spread<R: RngCore + ?Sized>(rows: &Array2<f64>, count: usize, rng: &mut R) -> Vec<usize> {
-    let mut places = vec![rng.random_range(0..rows.nrows())];
-    let mut nearest = Array1::from_elem(rows.nrows(), f64::INFINITY);
-    while let (true, Some(&last)) = (places.len() < count, places.last()) {
-        let last = rows.row(last);
-        for (nearest, row) in nearest.iter_mut().zip(rows.rows()) {
-            let off = &row - &last;
-            *nearest = off.dot(&off).min(*nearest);
-        }
-        let mut left = rng.random::<f64>() * nearest.sum();
-        let drawn = nearest.iter().position(|distance| {
-            left -= distance;
-            left < 0.0
-        });
-        // Where all samples are alike there is none to be drawn.
-        places.push(drawn.unwrap_or(places.len()));
-    }
-    places
-}
-
-/// Samples as rows.
-fn rows<A: Real, D: Dimension>(samples: &Array<A, D>) -> Result<Array2<f64>, Error> {
-    let (count, size) = (samples.items(), item_len(samples));
-    if size == 0 {
-        return Err(Error::range("dimension", 0.0, "1 or more"));
-    }
-    let within = |x: f64| (-1e100..=1e100).contains(&x);
-    if let Some((i, bad)) = samples.iter().enumerate().find(|(_, x)| !within(x.get())) {
-        return Err(Error::element("samples", i, bad.get(), "-1e100 to 1e100"));
-    }
-    let all = samples.view().into_dyn();
-    let mut rows = Array2::zeros((count, size));
-    for (i, mut row) in rows.rows_mut().into_iter().enumerate() {
-        row.iter_mut()
-            .zip(item_view(&all, i).iter())
-            .for_each(|(row, x)| *row = x.get());
-    }
-    Ok(rows)
 }

@@ -42,7 +42,7 @@
 //! let losses = squared_error(&consistent(&x_high, &high)?, &target)?;
 //! let weights = drawn.iter().map(|&step| sampler.inverse_length(step)).collect::<Result<Vec<_>, _>>()?;
 //! let loss = weighted_mean(&losses, &[&weights])?;
-//! # assert!(loss > 0.0 && levels == 81);
+//! # assert!(loss > 0.0 && levels == 41);
 //! # Ok::<(), Error>(())
 //! ```
 //!

@@ -40,8 +40,10 @@ pub fn report(
     let judge = Judge::new(trained_on, held_out);
     let [known, unknown] = [trained_on, held_out].map(|digits| continuous(digits, seed));
     println!(
-        "mixtures fitted to {} digits, and {count} digits drawn by {plan} with their exact denoisers\n",
-        trained_on.len()
+        "mixtures fitted to {} digits, and {count} digits drawn by {} in {} steps with their exact denoisers\n",
+        trained_on.len(),
+        plan.name(),
+        plan.steps()
     );
     println!(
         "{:<16} {:>10} {:>9} {:>11} {:>13} {:>9} {:>11} {:>9}",

@@ -42,7 +42,7 @@ use crate::{
 /// let exact = &slope / 0.5;
 /// let change = -&x / 0.5;                                   // dF/dt along the path
 /// let target = tangent.target(&x, &slope, &exact, &change, t)?;
-/// assert!((target - exact).iter().all(|d| d.abs() < 1e-14));
+/// assert!((target - exact).iter().all(|d: &f64| d.abs() < 1e-14));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("sCM", "sCT", "sCD", "tangent normalization"))]
