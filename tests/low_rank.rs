@@ -12,8 +12,11 @@ use ndarray::{Array1, Array2, array};
 
 const SIZE: usize = 6;
 
+/// A weight, a mean, variances and factors.
+type Part = (f64, Vec<f64>, Vec<f64>, Array2<f64>);
+
 /// Means, variances and factors of three components, of as many factors as 0, 2 and 7.
-fn parts() -> Vec<(f64, Vec<f64>, Vec<f64>, Array2<f64>)> {
+fn parts() -> Vec<Part> {
     let part = |k: usize, rank: usize| {
         let at = |i: usize, phase: f64| (1.3 * i as f64 + 2.1 * k as f64 + phase).sin();
         let factors = Array2::from_shape_fn((rank, SIZE), |(j, i)| 0.8 * at(i + 5 * j, 0.4));
@@ -29,7 +32,7 @@ fn parts() -> Vec<(f64, Vec<f64>, Vec<f64>, Array2<f64>)> {
 }
 
 /// The same covariances by their eigenvectors.
-fn dense(parts: &[(f64, Vec<f64>, Vec<f64>, Array2<f64>)]) -> GaussianMixture {
+fn dense(parts: &[Part]) -> GaussianMixture {
     let turned = parts.iter().map(|(weight, mean, variances, factors)| {
         let covariance =
             factors.t().dot(factors) + Array2::from_diag(&Array1::from(variances.clone()));
