@@ -103,7 +103,7 @@ impl EulerMaruyama {
     /// | [`FinalMean`](super::FinalMean) of this one | 0.072 | 0.105 |
     /// | [`new`](Self::new), `tau = a / sqrt(2)` | 0.417 | 0 |
     /// | [`with_coordinates`](Self::with_coordinates) of the flow | 0.055 | 0 |
-    /// | [`Descent::Redrawn`](super::Descent::Redrawn) (CPS), [`Ddim`](super::Ddim) with any eta, [`DpmSolver`](super::DpmSolver) with any tau | 0 | 0 |
+    /// | [`Descent::Redrawn`](super::Descent::Redrawn) (CPS), [`Ddim`](super::Ddim), [`DpmSolver`](super::DpmSolver) with any tau | 0 | 0 |
     ///
     /// The defect is the largest distance of a mean or deviation from the forward process, relative to the numbers that
     /// are summed on the way. Of the 0.134, most is the noise of the last step, which is also in its mean: the step goes
