@@ -1,11 +1,11 @@
 //! Bands of frequencies of an image.
 
-use ndarray::{Array, ArrayD, Axis, Dimension, IxDyn, Zip};
+use ndarray::{ArrayD, Axis, IxDyn, Zip};
 
 use super::Bands;
 use crate::{
     Error,
-    state::{Real, check_size},
+    state::{Elements, check_size},
 };
 
 /// The Laplacian pyramid: an image less what is left of it at half its resolution, that less what is left at a
@@ -15,7 +15,8 @@ use crate::{
 /// is halved by a blur of the weights 1, 4, 6, 4, 1 (of 16), mirrored at its ends, and the mean of every two
 /// numbers; it is doubled by linear interpolation and the same blur. An image whose sides cannot be halved so
 /// often, or none of whose sides is a power of two, is first mirrored up to powers of two, which is undone in the end.
-/// These are the pyramids of kornia, which diffusers takes and which leaves its images mirrored.
+/// These are the pyramids of kornia, which diffusers takes and which leaves its images mirrored. A tensor on a device is
+/// read back to the host for it.
 ///
 /// [Source](crate::docs::papers#the-laplacian-pyramid-as-a-compact): The Laplacian Pyramid as a Compact Image Code, Burt, Adelson, 1983.
 ///
@@ -49,7 +50,7 @@ impl LaplacianPyramid {
     }
 
     /// The shape that an image is mirrored up to.
-    fn padded<A>(self, shape: &[usize]) -> Result<Vec<usize>, Error> {
+    fn padded(self, shape: &[usize]) -> Result<Vec<usize>, Error> {
         let space = shape.get(2..).unwrap_or_default();
         if self.bands > 1 && space.is_empty() {
             return Err(Error::Missing {
@@ -75,18 +76,19 @@ impl LaplacianPyramid {
                 return Err(error);
             }
         }
-        check_size::<A>(&padded)?;
+        check_size::<f64>(&padded)?;
         Ok(padded)
     }
 }
 
-impl<A: Real, D: Dimension> Bands<Array<A, D>> for LaplacianPyramid {
-    fn split(&self, x: &Array<A, D>) -> Result<Vec<Array<A, D>>, Error> {
-        if x.is_empty() {
+impl<V: Elements> Bands<V> for LaplacianPyramid {
+    fn split(&self, x: &V) -> Result<Vec<V>, Error> {
+        let shape = x.shape();
+        if shape.contains(&0) {
             return Ok(vec![x.clone(); self.bands]);
         }
-        let padded = self.padded::<A>(x.shape())?;
-        let mut image = x.mapv(Real::get).into_dyn();
+        let padded = self.padded(&shape)?;
+        let mut image = image_of(x)?;
         for (axis, side) in padded.into_iter().enumerate().skip(2) {
             if side != image.len_of(Axis(axis)) {
                 image = along(&image, axis, side, |from, at| {
@@ -97,49 +99,57 @@ impl<A: Real, D: Dimension> Bands<Array<A, D>> for LaplacianPyramid {
         let mut bands = Vec::with_capacity(self.bands);
         for _ in 1..self.bands {
             let coarse = halved(&image);
-            bands.push(typed(image - doubled(&coarse))?);
+            bands.push(like(x, image - doubled(&coarse))?);
             image = coarse;
         }
-        bands.push(typed(image)?);
+        bands.push(like(x, image)?);
         Ok(bands)
     }
 
-    fn join(&self, bands: &[Array<A, D>], like: &Array<A, D>) -> Result<Array<A, D>, Error> {
+    fn join(&self, bands: &[V], other: &V) -> Result<V, Error> {
         if bands.len() != self.bands {
             let (found, allowed) = (bands.len() as f64, self.bands);
             return Err(Error::range("number of bands", found, allowed.to_string()));
         }
-        if like.is_empty() {
-            return Ok(like.clone());
+        let shape = other.shape();
+        if shape.contains(&0) {
+            return Ok(other.clone());
         }
-        let mut bands = bands
-            .iter()
-            .rev()
-            .map(|band| band.mapv(Real::get).into_dyn());
-        let mut image = bands.next().ok_or(NO_BANDS)?;
+        let mut bands = bands.iter().rev();
+        let mut image = image_of(bands.next().unwrap_or(other))?;
         for band in bands {
-            let doubled = doubled(&image);
+            let (doubled, band) = (doubled(&image), image_of(band)?);
             if doubled.shape() != band.shape() {
                 return Err(shape_error(doubled.shape(), band.shape()));
             }
             image = band + doubled;
         }
-        let fits = image.ndim() == like.ndim()
-            && image.shape().iter().zip(like.shape()).all(|(a, b)| a >= b);
+        let fits =
+            image.ndim() == shape.len() && image.shape().iter().zip(&shape).all(|(a, b)| a >= b);
         if !fits {
-            return Err(shape_error(like.shape(), image.shape()));
+            return Err(shape_error(&shape, image.shape()));
         }
-        for (axis, side) in like.shape().iter().enumerate() {
-            image.slice_axis_inplace(Axis(axis), (..*side).into());
+        for (axis, side) in shape.into_iter().enumerate() {
+            image.slice_axis_inplace(Axis(axis), (..side).into());
         }
-        typed(image)
+        like(other, image)
     }
 }
 
-const NO_BANDS: Error = Error::Missing {
-    what: "a band",
-    needed_by: "a Laplacian pyramid",
-};
+/// The numbers of a state in their shape.
+fn image_of<V: Elements>(x: &V) -> Result<ArrayD<f64>, Error> {
+    let (shape, numbers) = (x.shape(), x.numbers()?);
+    let found = [numbers.len()];
+    let image = ArrayD::from_shape_vec(IxDyn(&shape), numbers);
+    image.map_err(|_| shape_error(&shape, &found))
+}
+
+/// A state of these numbers, of the type of another.
+fn like<V: Elements>(x: &V, image: ArrayD<f64>) -> Result<V, Error> {
+    let shape = image.shape().to_vec();
+    let numbers: Vec<_> = image.into_iter().collect();
+    x.of_numbers(&shape, &numbers)
+}
 
 fn shape_error(expected: &[usize], found: &[usize]) -> Error {
     Error::Shape {
@@ -147,12 +157,6 @@ fn shape_error(expected: &[usize], found: &[usize]) -> Error {
         expected: expected.to_vec(),
         found: found.to_vec(),
     }
-}
-
-fn typed<A: Real, D: Dimension>(x: ArrayD<f64>) -> Result<Array<A, D>, Error> {
-    let found = x.shape().to_vec();
-    let typed = x.mapv(A::of).into_dimensionality();
-    typed.map_err(|_| shape_error(&[], &found))
 }
 
 /// Every line along an axis made one of this length.

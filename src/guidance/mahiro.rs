@@ -1,12 +1,7 @@
 //! ComfyUI's Mahiro.
 
-use ndarray::{Array, Axis, Dimension};
-
 use super::{Predictions, Rule, Strength};
-use crate::{
-    Error, Point,
-    state::{Real, State, item_view},
-};
+use crate::{Error, Point, state::Elements};
 
 /// ComfyUI's Mahiro: guidance that takes less of the unconditional prediction away where the two point in
 /// different directions.
@@ -23,7 +18,7 @@ use crate::{
 /// conditional prediction, and 0 the limit of small scales, the unconditional one (the node halves that). A place
 /// where one of the two is 0 has the cosine 0. The node works on the data: name
 /// [`X0`](crate::Parameterization::X0) at [`Guided::with_parameterization`](super::Guided::with_parameterization). It takes the mean over the
-/// batch as well; its results are those of batches of one.
+/// batch as well; its results are those of batches of one. A tensor on a device is read back to the host for the cosines.
 ///
 /// [Source](crate::docs::papers#comfyui): the code of ComfyUI.
 ///
@@ -57,7 +52,7 @@ impl Mahiro {
     }
 }
 
-impl<A: Real, D: Dimension> Rule<Array<A, D>> for Mahiro {
+impl<V: Elements> Rule<V> for Mahiro {
     fn count(&self) -> usize {
         2
     }
@@ -67,11 +62,7 @@ impl<A: Real, D: Dimension> Rule<Array<A, D>> for Mahiro {
         Ok(self.scale.at(&at)? != without)
     }
 
-    fn combine(
-        &mut self,
-        mut predictions: Predictions<Array<A, D>>,
-        at: Point<()>,
-    ) -> Result<Array<A, D>, Error> {
+    fn combine(&mut self, mut predictions: Predictions<V>, at: Point<()>) -> Result<V, Error> {
         let w = self.scale.at(&at)?;
         if w == 1.0 {
             return predictions.take(0);
@@ -82,7 +73,7 @@ impl<A: Real, D: Dimension> Rule<Array<A, D>> for Mahiro {
         let (mut c, u) = (predictions.take(0)?, predictions.take(1)?);
         let mut merged = c.clone();
         merged.combine(w, &[(0.5 * (1.0 - w), &u)])?;
-        let of_u: Vec<f64> = agreement(&u, &merged)
+        let of_u: Vec<f64> = agreement(&u, &merged)?
             .into_iter()
             .map(|cos| 0.5 * (1.0 + w.signum() * cos) * (1.0 - w))
             .collect();
@@ -91,31 +82,29 @@ impl<A: Real, D: Dimension> Rule<Array<A, D>> for Mahiro {
     }
 }
 
-/// The mean cosine of the roots of two arrays of one shape, of each item.
-fn agreement<A: Real, D: Dimension>(a: &Array<A, D>, b: &Array<A, D>) -> Vec<f64> {
-    let (items, a, b) = (a.items(), a.view().into_dyn(), b.view().into_dyn());
-    let of_item = |i| {
-        let (a, b) = (item_view(&a, i), item_view(&b, i));
-        // An item without axes is one channel at one place.
-        let (a, b) = match a.ndim() {
-            0 => (a.insert_axis(Axis(0)), b.insert_axis(Axis(0))),
-            _ => (a, b),
-        };
-        let (mut sum, mut places) = (0.0, 0_usize);
-        for (a, b) in a.lanes(Axis(0)).into_iter().zip(b.lanes(Axis(0))) {
-            let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-            for (a, b) in a.iter().zip(&b) {
-                let (a, b) = (a.get(), b.get());
-                ab += (a.abs() * b.abs()).sqrt() * a.signum() * b.signum();
-                aa += a.abs();
-                bb += b.abs();
-            }
-            // Not the root of a product, which may be out of range.
-            let norms = aa.sqrt() * bb.sqrt();
-            sum += if norms == 0.0 { 0.0 } else { ab / norms };
-            places += 1;
+/// The mean cosine of the roots of two states of one shape, of each item.
+fn agreement<V: Elements>(a: &V, b: &V) -> Result<Vec<f64>, Error> {
+    let (items, shape) = (a.items(), a.shape());
+    let (a, b) = (a.numbers()?, b.numbers()?);
+    let channels = shape.get(1).copied().unwrap_or(1);
+    let places = a.len() / (items * channels).max(1);
+    let cos = |start: usize| {
+        let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+        for channel in 0..channels {
+            let at = start + channel * places;
+            let (a, b) = (a[at], b[at]);
+            ab += (a.abs() * b.abs()).sqrt() * a.signum() * b.signum();
+            aa += a.abs();
+            bb += b.abs();
         }
+        // Not the root of a product, which may be out of range.
+        let norms = aa.sqrt() * bb.sqrt();
+        if norms == 0.0 { 0.0 } else { ab / norms }
+    };
+    let of_item = |item: usize| {
+        let first = item * channels * places;
+        let sum: f64 = (0..places).map(|place| cos(first + place)).sum();
         sum / places.max(1) as f64
     };
-    (0..items).map(of_item).collect()
+    Ok((0..items).map(of_item).collect())
 }
