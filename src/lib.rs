@@ -26,6 +26,7 @@
 mod error;
 mod level;
 mod monomial;
+mod per_item;
 mod simd;
 mod time;
 
@@ -209,7 +210,7 @@ pub use level::{LogSnr, NoiseLevel};
 pub use mixture::GaussianMixture;
 #[doc(inline)]
 pub use noise::SeededNoise;
-pub use parameterization::{LinearMap, Parameterization, SigmaData};
+pub use parameterization::{LinearMap, Parameterization, PathRates, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};

@@ -18,6 +18,7 @@ mod recast;
 #[cfg(any(feature = "candle", feature = "burn"))]
 mod recast_elements;
 mod slices;
+mod subspace;
 mod sweep;
 mod threads;
 
@@ -40,6 +41,7 @@ pub(crate) use slices::Silent;
 #[cfg(feature = "burn")]
 pub(crate) use slices::Slices;
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
+pub use subspace::{Subspace, ZeroMean};
 pub use sweep::Assignment;
 pub(crate) use sweep::{is_watched, one_by_one};
 #[cfg(feature = "burn")]

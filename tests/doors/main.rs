@@ -2,7 +2,10 @@
 //! forms and slow loops.
 
 mod guidance;
+mod measurement;
 mod policy;
+mod spaces;
+mod training;
 
 use std::fmt::Debug;
 
