@@ -104,8 +104,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// use ndarray::Array2;
     /// let plan = Sampler::from_name("DDIM")?.plan(&Discrete::stable_diffusion()?, 4)?;
     /// let like = Array2::<f32>::ones((2, 3));
-    /// let start = plan.prior_like(&like, &mut SeededNoise::new(1))?;
-    /// assert_eq!(start, plan.prior((2, 3), &mut SeededNoise::new(1))?);
+    /// let start: Array2<f32> = plan.prior((2, 3), &mut SeededNoise::new(1))?;
+    /// assert_eq!(plan.prior_like(&like, &mut SeededNoise::new(1))?, start);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("randn_like"))]
