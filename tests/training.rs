@@ -185,7 +185,11 @@ fn weights_are_the_published_formulas() {
         check("truncated", at(truncated, X0), snr.max(1.0));
         if (alpha * alpha + sigma * sigma - 1.0).abs() < 1e-14 {
             // The one from diffusers for v-prediction, where variance is preserved.
-            check("min-SNR, v", at(min.clone(), Velocity), snr.min(5.0) / (snr + 1.0));
+            check(
+                "min-SNR, v",
+                at(min.clone(), Velocity),
+                snr.min(5.0) / (snr + 1.0),
+            );
             check("SNR + 1", at(Weight::uniform(Velocity), X0), snr + 1.0);
         }
         // k-diffusion's on the raw output, with gamma = 1 / sigma_data^2.

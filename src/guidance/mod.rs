@@ -41,6 +41,7 @@
 //! # Ok::<(), gaussian_diffusion::Error>(())
 //! ```
 
+mod bands;
 mod cfg_plus_plus;
 mod cfg_zero_star;
 mod classifier;
@@ -66,6 +67,7 @@ mod strength;
 mod tangential_cfg;
 mod within;
 
+pub use bands::Bands;
 pub use cfg_plus_plus::CfgPlusPlus;
 pub use cfg_zero_star::CfgZeroStar;
 pub use classifier::{Classifier, MeanClassifier};
@@ -75,7 +77,7 @@ pub use dps::Dps;
 pub use epsilon_scaling::EpsilonScaling;
 pub use gaussian_posterior::GaussianPosterior;
 pub use guided::Guided;
-pub use in_bands::{Bands, InBands};
+pub use in_bands::InBands;
 pub use laplacian_pyramid::LaplacianPyramid;
 pub use magnitude_aware_cfg::MagnitudeAwareCfg;
 pub use mahiro::Mahiro;
