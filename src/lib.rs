@@ -26,6 +26,7 @@
 mod error;
 mod level;
 mod monomial;
+mod per_item;
 mod point;
 #[cfg(feature = "serde")]
 mod serialized;
@@ -214,7 +215,7 @@ pub use mixture::{FittedMixture, GaussianMixture, MixtureCovariance, MixtureFit}
 pub use model_variance::ModelVariance;
 #[doc(inline)]
 pub use noise::SeededNoise;
-pub use parameterization::{LinearMap, Parameterization, SigmaData};
+pub use parameterization::{LinearMap, Parameterization, PathRates, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use point::Point;
