@@ -204,7 +204,7 @@ pub use parameterization::{LinearMap, Parameterization, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::{Run, SavedRun};
+pub use run::{ParallelRun, Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]
@@ -214,4 +214,6 @@ pub use solver::ReverseStep;
 #[doc(inline)]
 pub use state::State;
 pub use time::{Clock, Sigma, Step, Time};
-pub use variance::{LogVariance, ModelVariance, UpdateNoise, Variance};
+pub use variance::{
+    DenoisingVariance, LogVariance, ModelVariance, ReverseVariance, UpdateNoise, Variance,
+};

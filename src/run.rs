@@ -3,6 +3,7 @@
 mod answer;
 mod drive;
 mod lent;
+mod picard;
 mod progress;
 mod saved;
 
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub(crate) use drive::Stop;
+pub use picard::ParallelRun;
 pub use saved::SavedRun;
 
 /// One run of a plan: it asks, and is answered, until it has ended.
