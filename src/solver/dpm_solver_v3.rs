@@ -87,6 +87,8 @@ impl DpmSolverV3 {
     /// In the angle `atan(sigma / alpha)` the slope of `x / hypot(alpha, sigma)` is the velocity, and this takes the
     /// velocity for a polynomial in log-SNR.
     ///
+    /// [Source](crate::docs::papers#azula): the code of azula, Rozet, 2024.
+    ///
     /// # Errors
     ///
     /// If the order is not 1 to 8; beyond, extrapolation multiplies the errors of a network.
