@@ -70,6 +70,12 @@ pub mod config;
 #[cfg(feature = "serde")]
 mod serialized;
 
+// Tensors of other libraries.
+#[cfg(feature = "burn")]
+pub mod burn;
+#[cfg(feature = "candle")]
+pub mod candle;
+
 #[cfg(feature = "laws")]
 pub mod laws;
 
@@ -169,6 +175,9 @@ pub mod docs {
     #[doc = include_str!("../docs/faq.md")]
     pub mod faq {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/networks.md")]
+    pub mod networks {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/precision.md")]
     pub mod precision {}
     #[doc = include_str!("../docs/links.md")]
@@ -204,7 +213,7 @@ pub use parameterization::{LinearMap, Parameterization, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::{ParallelRun, Run, SavedRun};
+pub use run::{Checks, ParallelRun, Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]
