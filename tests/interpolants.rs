@@ -145,7 +145,10 @@ fn paths_that_are_no_schedule_are_refused() {
     let line = |t: f64| (1.0 - t, -1.0);
     // To the noise and back: encoding and decoding.
     says(
-        Interpolant::new(|t| (1.0 - 0.5 * t, -0.5), |t| (t * (1.0 - t), 1.0 - 2.0 * t)),
+        Interpolant::new(
+            |t| (1.0 - 0.5 * t, -0.5),
+            |t| (t * (1.0 - t), 1.0 - 2.0 * t),
+        ),
         "levels of an interpolant",
     );
     says(

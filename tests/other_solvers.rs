@@ -179,7 +179,9 @@ fn single_steps_on_times_are_those_of_dpm_solver() {
             _ => Grid::quadratic_time_between(&schedule, steps + 1, from, to),
         };
         let grid = grid.unwrap().without_final_step().unwrap();
-        let mut solver = NodeBlocks::new(order, coordinates).unwrap().with_exact_inner_nodes();
+        let mut solver = NodeBlocks::new(order, coordinates)
+            .unwrap()
+            .with_exact_inner_nodes();
         // Theirs of order 2 has one step of order 1 only where one evaluation is left.
         if order == 3 {
             solver = solver.with_lower_final_orders();

@@ -102,7 +102,7 @@ impl DpmSolverV3 {
     }
 
     /// Corrects every state once the network has been asked there, with as many predictions as the predictor had:
-    /// no further evaluations. The last one is not corrected.
+    /// no further evaluations. The last one is not corrected, nor one from which a step leads to the data.
     #[doc(alias("use_corrector"))]
     #[must_use]
     pub fn with_corrector(mut self) -> Self {
@@ -216,7 +216,8 @@ impl DpmSolverV3 {
             Some(Differences::Whole) => self.order_of(path, index) > 1,
             Some(Differences::Pseudo) => true,
         };
-        has_points && index + 1 < path.steps() && is_inner(index) && is_inner(index + 1)
+        // What a step to an infinite log-SNR asks for is the data, not a correction.
+        has_points && (index..index + 3).all(is_inner)
     }
 
     /// The correction of the step of this index, once the network has been asked where it ends.
@@ -242,20 +243,11 @@ impl DpmSolverV3 {
             let update = self.update(from, to, &nodes, self.predictor);
             return (self.basis(from), update);
         }
-        let (basis, mut update) = Coordinates::Data.straight(from, to);
-        if !inner(from) {
-            return (basis, update);
+        let (basis, update) = Coordinates::Data.straight(from, to);
+        match self.statistics.has_bias() {
+            true => (basis, update.with_shift(0.0)),
+            false => (basis, update),
         }
-        // In the same terms as a correction in the same stage.
-        let own = self.basis(from);
-        if let (Parameterization::Mean(q), [x0]) = (own, update.model.as_mut_slice()) {
-            update.state += *x0 * q.state;
-            *x0 = -*x0;
-        }
-        if self.statistics.has_bias() {
-            update = update.with_shift(0.0);
-        }
-        (own, update)
     }
 }
 
@@ -283,9 +275,10 @@ impl ReverseStep for DpmSolverV3 {
 
     /// At most 2 with pseudo slopes.
     fn order(&self) -> u32 {
-        match self.predictor {
-            Differences::Whole => self.order as u32,
-            Differences::Pseudo => self.order.min(2) as u32,
+        let whole = [Some(self.predictor), self.corrector].map(|d| d != Some(Differences::Pseudo));
+        match whole {
+            [true, true] => self.order as u32,
+            _ => self.order.min(2) as u32,
         }
     }
 

@@ -95,7 +95,12 @@ fn left_open(
     let some = train.select(&some);
     let mut asked = Asked::new(network, some.classes()).guided(1.0)?;
     let mut noise = noise.clone();
-    Ok(fit::denoising_errors(grid, &some.pixels, &mut asked, &mut noise)?)
+    Ok(fit::denoising_errors(
+        grid,
+        &some.pixels,
+        &mut asked,
+        &mut noise,
+    )?)
 }
 
 fn terms<N: Denoiser<Array2<f32>, Step>>(
