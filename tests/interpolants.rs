@@ -1,5 +1,6 @@
 //! Schedules from any two functions of time.
 #![cfg(feature = "laws")]
+#![allow(clippy::type_complexity, reason = "closures have no names")]
 
 use std::f64::consts::FRAC_PI_2;
 

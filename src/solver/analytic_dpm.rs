@@ -35,7 +35,8 @@ use crate::{
 /// let mut noise = SeededNoise::new(0);
 /// let open = fit::noise_moments(&grid, &data, &mut net, &mut noise)?.within(-1.0, 1.0)?;
 /// let plan = Plan::new(&Cosine, &grid, &AnalyticDpm::new(open))?;
-/// let x0 = plan.sample(plan.prior((4, 1), &mut noise)?, &mut net, &mut noise)?;
+/// let start: ndarray::Array2<f64> = plan.prior((4, 1), &mut noise)?;
+/// let x0 = plan.sample(start, &mut net, &mut noise)?;
 /// assert_eq!(x0.dim(), (4, 1));
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
