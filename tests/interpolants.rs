@@ -2,21 +2,22 @@
 #![cfg(feature = "laws")]
 #![allow(clippy::type_complexity, reason = "closures have no names")]
 
+mod common {
+    pub mod levels;
+}
+
 use std::f64::consts::FRAC_PI_2;
 
+use common::levels::{snr, time};
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule,
-    Plan, Point, SeededNoise, Step, Time, Variance,
+    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, NoiseLevel, NoiseSchedule, Plan, Point,
+    SeededNoise, Step, Time, Variance,
     denoiser::AdjustedDdim,
     laws, predicts,
     schedule::{ContinuousSchedule, Cosine, Interpolant, RectifiedFlow, VpLinear},
     solver::{Ddim, DpmSolver},
 };
 use ndarray::{Array2, array};
-
-fn time(t: f64) -> Time {
-    Time::new(t).unwrap()
-}
 
 fn straight() -> Interpolant<impl Fn(f64) -> (f64, f64), impl Fn(f64) -> (f64, f64)> {
     Interpolant::new(|t| (1.0 - t, -1.0), |t| (t, 1.0)).unwrap()
@@ -179,7 +180,7 @@ fn paths_that_are_no_schedule_are_refused() {
     );
     says(straight().level(time(1.5)), "1.5");
     let late = Interpolant::new(|t| (1.0 - 0.5 * t, -0.5), |t| (0.1 + t, 1.0)).unwrap();
-    says(late.time_at(LogSnr::new(20.0).unwrap()), "log-SNR");
+    says(late.time_at(snr(20.0)), "log-SNR");
     assert_eq!(
         late.time_at(late.level(time(0.0)).unwrap().log_snr())
             .unwrap(),

@@ -1,7 +1,16 @@
 //! Solvers of papers' own code: DPM-Solver-v3, REAB, single-step DPM-Solver on times, Analytic-DPM.
 
+mod common {
+    pub mod levels;
+    pub mod reference;
+}
+
+use common::{
+    levels::snr,
+    reference::{numbers as list, reference as read},
+};
 use gaussian_diffusion::{
-    Denoiser, DenoisingVariance, Error, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
+    Denoiser, DenoisingVariance, Error, GaussianMixture, Grid, ModelVariance, NoiseLevel,
     NoiseSchedule, Plan, Point, Prediction, ReverseStep, ReverseVariance, SeededNoise, Step, Time,
     UpdateNoise, Variance,
     denoiser::{Displaced, LearnedNoise, NoiseOutput},
@@ -12,20 +21,15 @@ use gaussian_diffusion::{
     predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, VpLinear},
     solver::{
-        AnalyticDpm, Coordinates, Ddim, Ddpm, DpmSolverV3, ExponentialAdams, ModelStatistics,
-        NodeBlocks, StatisticsNode,
+        AnalyticDpm, Coordinates, Ddpm, DpmSolverV3, ExponentialAdams, ModelStatistics, NodeBlocks,
+        StatisticsNode,
     },
 };
 use ndarray::{Array1, Array2, array};
 use serde_json::Value;
 
 fn reference() -> Value {
-    serde_json::from_str(include_str!("reference/solvers.json")).unwrap()
-}
-
-fn list(value: &Value) -> Vec<f64> {
-    let list = value.as_array().unwrap().iter();
-    list.map(|x| x.as_f64().unwrap()).collect()
+    read("solvers.json")
 }
 
 fn number(value: &Value) -> usize {
@@ -57,10 +61,6 @@ fn worst(a: &[f64], b: &[f64]) -> f64 {
         .zip(b)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f64::max)
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
 }
 
 fn variance(value: f64) -> Variance {
@@ -721,5 +721,4 @@ fn learned_noise_gives_the_variance_of_a_mixture() {
         .sample(array![0.2], &mut net, &mut SeededNoise::new(0))
         .unwrap();
     assert!(x[0].is_finite());
-    let _ = Ddim::default();
 }

@@ -1,7 +1,6 @@
 //! How far the data is from its prediction.
 
-use super::Variance;
-use crate::{Error, NoiseLevel, error::Number};
+use crate::{Error, NoiseLevel, Variance, error::Number};
 
 /// The mean variance of an element of the data given its noised self, at every level: what a network's prediction
 /// of the data leaves open.
