@@ -20,6 +20,7 @@ mod recast;
 mod recast_elements;
 mod shape;
 mod slices;
+mod subspace;
 mod sweep;
 mod threads;
 
@@ -44,6 +45,7 @@ pub(crate) use slices::Silent;
 #[cfg(feature = "burn")]
 pub(crate) use slices::Slices;
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
+pub use subspace::{Subspace, ZeroMean};
 pub use sweep::Assignment;
 pub(crate) use sweep::{is_watched, one_by_one};
 #[cfg(feature = "burn")]
