@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde, check_reach, finite_sde};
-use crate::{Error, LogSnr, NoiseLevel, Time};
+use crate::{Error, LogSnr, NoiseLevel, PathRates, Time};
 
 /// No latent noise.
 type NoLatent = fn(f64) -> (f64, f64);
@@ -218,5 +218,25 @@ where
         };
         let square = self.variance_slope(t.get()) - 2.0 * drift * level.sigma().powi(2);
         finite_sde(level, drift, square.max(0.0).sqrt())
+    }
+
+    /// The derivatives as they were given; with latent noise, `(sigma^2)' / (2 sigma)`.
+    fn path_rates(&self, t: Time) -> Result<PathRates, Error> {
+        let (level, t) = (self.level(t)?, t.get());
+        let rates = PathRates {
+            alpha: (self.alpha)(t).1,
+            sigma: match self.latent {
+                None => (self.beta)(t).1,
+                Some(_) => 0.5 * self.variance_slope(t) / level.sigma(),
+            },
+        };
+        if rates.alpha.is_finite() && rates.sigma.is_finite() {
+            return Ok(rates);
+        }
+        Err(Error::Singular {
+            what: "the velocity of a path",
+            alpha: level.alpha(),
+            sigma: level.sigma(),
+        })
     }
 }
