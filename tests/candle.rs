@@ -450,7 +450,7 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             |x| x.to_dtype(DType::F64),
-            "a tensor operation failed: a tensor of F32 beside one of F64, allowed: one type",
+            "the prediction of the network has numbers of type F64, expected F32",
         ),
         (|x| x.narrow(0, 0, 5), "the network failed: "),
     ];
@@ -473,7 +473,7 @@ fn what_does_not_fit_is_refused() {
     let error = plan.start_from(whole, &mut noise).map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the start of the run holds a NaN or an infinity at step 0"
+        "the start of the run has numbers of type U8, expected F32, F64, F16, BF16"
     );
 }
 
