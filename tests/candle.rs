@@ -605,3 +605,20 @@ fn errors_of_candle_become_those_of_networks() {
     let x = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
     assert!(matches!(net.predict(&x, at), Err(Error::Network(_))));
 }
+
+/// A bound between two numbers of the type does not become one of them.
+#[test]
+fn a_bound_stays_between_numbers() {
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+        let x = Tensor::new(&[0.3_f64], &Device::Cpu).unwrap();
+        let x = x.to_dtype(dtype).unwrap();
+        let number = values(&x)[0];
+        for bound in [number.next_down(), number, number.next_up(), f64::MAX] {
+            for or_at in [false, true] {
+                let expected = number > bound || or_at && number == bound;
+                let found = values(&x.above(bound, or_at).unwrap())[0];
+                assert_eq!(found == 1.0, expected, "{dtype:?}, {bound}, {or_at}");
+            }
+        }
+    }
+}

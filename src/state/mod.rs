@@ -38,9 +38,9 @@ pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub use recast::{Recast, Recasting, Wider};
-pub(crate) use shape::check_size;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use recast::{not_numbers, unlike};
+pub(crate) use shape::check_size;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use slices::Silent;
 #[cfg(feature = "burn")]
