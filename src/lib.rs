@@ -26,6 +26,7 @@
 mod error;
 mod level;
 mod monomial;
+mod per_item;
 mod point;
 #[cfg(feature = "serde")]
 mod serialized;
@@ -151,6 +152,8 @@ pub mod docs {
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/images/digits_fitted.md")]
+    #[doc = include_str!("../docs/images/digits_few.md")]
     #[doc = include_str!("../docs/fitting.md")]
     pub mod fitting {}
     #[doc = include_str!("../docs/links.md")]
@@ -208,16 +211,16 @@ pub use gaussian::gaussian_kl;
 #[doc(inline)]
 pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
-pub use mixture::GaussianMixture;
-pub use model_variance::ModelVariance;
+pub use mixture::{FittedMixture, GaussianMixture, MixtureCovariance, MixtureFit};
+pub use model_variance::{DenoisingVariance, ModelVariance, ReverseVariance};
 #[doc(inline)]
 pub use noise::SeededNoise;
-pub use parameterization::{LinearMap, Parameterization, SigmaData};
+pub use parameterization::{LinearMap, Parameterization, PathRates, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use point::Point;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::{Checks, Run, SavedRun};
+pub use run::{Checks, ParallelRun, Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]

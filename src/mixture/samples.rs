@@ -1,9 +1,9 @@
 //! Mixtures with the moments of data.
 
-use nalgebra::{DMatrix, SymmetricEigen};
-use ndarray::{Array, Array2, Dimension};
+use nalgebra::DMatrix;
+use ndarray::{Array, Dimension};
 
-use super::GaussianMixture;
+use super::{GaussianMixture, component::eigen};
 use crate::{
     Error,
     state::{Real, State, item_len, item_view},
@@ -51,16 +51,9 @@ impl GaussianMixture {
             let mean = rows.row_mean();
             let off = DMatrix::from_fn(count, size, |i, j| rows[(i, j)] - mean[j]);
             let covariance = off.tr_mul(&off) / (count.max(2) - 1) as f64;
-            let eigen = SymmetricEigen::new(covariance);
-            let most = eigen
-                .eigenvalues
-                .iter()
-                .fold(0.0_f64, |most, v| most.max(*v));
-            let kept = |v: &f64| if *v > 1e-14 * most { *v } else { 0.0 };
-            let variances: Vec<f64> = eigen.eigenvalues.iter().map(kept).collect();
-            let axes = Array2::from_shape_fn((size, size), |(i, j)| eigen.eigenvectors[(j, i)]);
+            let (variances, axes) = eigen(covariance, None);
             let mean: Vec<f64> = mean.iter().copied().collect();
-            parts.push((count as f64, mean, variances, axes));
+            parts.push((count as f64, mean, variances.to_vec(), axes));
         }
         Self::rotated(&parts)
     }

@@ -20,6 +20,7 @@ mod recast;
 mod recast_elements;
 mod shape;
 mod slices;
+mod subspace;
 mod sweep;
 mod threads;
 
@@ -46,6 +47,7 @@ pub(crate) use slices::Silent;
 #[cfg(feature = "burn")]
 pub(crate) use slices::Slices;
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
+pub use subspace::{Subspace, ZeroMean};
 pub use sweep::Assignment;
 pub(crate) use sweep::{is_watched, one_by_one};
 #[cfg(feature = "burn")]
@@ -189,4 +191,18 @@ pub trait ErrorNorm: State {
         absolute: f64,
         relative: f64,
     ) -> Result<Vec<f64>, Error>;
+}
+
+/// Ones in the shape of a state.
+pub(crate) fn ones_like<V: State>(x: &V) -> Result<V, Error> {
+    let mut ones = x.clone();
+    ones.combine(0.0, &[])?;
+    ones.exp_affine(0.0, 0.0)?;
+    Ok(ones)
+}
+
+/// The number of elements of every item.
+pub(crate) fn item_sizes<V: State>(x: &V) -> Result<Vec<f64>, Error> {
+    let ones = ones_like(x)?;
+    ones.dot_items(&ones)
 }

@@ -3,7 +3,7 @@
 //! What the crate does is in `train` (noised digits and what the network should say of them),
 //! [`asked`] (the network as a denoiser, guided by a class) and `sample` (a plan, run). Further
 //! reports: `bound` and `flow` (likelihoods), `sweep` (guidance), `inpaint`, and `why`
-//! (regression and autoregression beside it). [`part`] draws a part of a large batch.
+//! (regression and autoregression beside it). `mixture` has no network at all. [`part`] draws a part of a large batch.
 
 // No panic on any data; tests may.
 #![cfg_attr(
@@ -21,6 +21,7 @@ mod flow;
 mod inpaint;
 mod judge;
 mod measure;
+mod mixture;
 pub mod network;
 pub mod options;
 pub mod part;
@@ -39,7 +40,11 @@ mod chart;
 #[path = "../../shared/panels.rs"]
 mod panels;
 
-use std::{error::Error, time::Instant};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use gaussian_diffusion::{
     Grid, ModelVariance, Plan, SeededNoise,
@@ -53,7 +58,7 @@ use network::{Class, Network};
 use options::Options;
 use picture::Gallery;
 use sample::draw;
-use weights::Weights;
+use weights::{Layer, Weights};
 
 /// Held-out digits whose likelihood is given: each is shown to the network thousands of times.
 const LIKELIHOOD_OF: usize = 100;
@@ -94,6 +99,19 @@ pub fn run(options: &Options) -> Outcome<()> {
 
     let (train, held_out) = Digits::load(&options.data)?.split(options.seed)?;
     let mut gallery = Gallery::new(options.out.clone())?;
+    if options.mixture {
+        let count = usize::from(options.measure).max(10);
+        mixture::report(
+            &mut gallery,
+            &schedule,
+            &train,
+            &held_out,
+            count,
+            options.seed,
+        )?;
+        gallery.report();
+        return Ok(());
+    }
     let network = match &options.weights {
         Some(path) => Network::new(Weights::load(&Network::of_diffusion(), path)?)?,
         None => trained(options, &schedule, &train)?,
@@ -140,7 +158,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     if options.bound {
         let some: Vec<usize> = (0..held_out.len().min(LIKELIHOOD_OF)).collect();
         let some = held_out.select(&some);
-        bound::report(&mut gallery, &network, &schedule, &some, &noise)?;
+        bound::report(&mut gallery, &network, &schedule, &train, &some, &noise)?;
         flow::report(&network, &schedule, &some, &noise)?;
     }
     if options.guidance_sweep {
@@ -160,10 +178,21 @@ pub fn run(options: &Options) -> Outcome<()> {
         why::report(&mut gallery, &subject, options, &noise)?;
     }
     if options.fit {
-        let found = fit::report(&options.out, &network, &schedule, &train, options.seed)?;
+        let here = fit::Setting {
+            network: &network,
+            schedule: &schedule,
+            guidance: 1.0,
+        };
+        let found = fit::report(&options.out, here, &train, options.seed)?;
         fit::pictures(&mut gallery, &found)?;
-        let other = trained_with(options, &schedule, &train, options.seed + 1)?;
-        fit::transfers(&found, &network, &other, &schedule, options.seed)?;
+        let other = kept(options, "another", &Network::of_diffusion(), || {
+            trained_with(options, &schedule, &train, options.seed + 1)
+        })?;
+        let other = fit::Setting {
+            network: &other,
+            ..here
+        };
+        fit::transfers(&found, here, other, options.seed)?;
     }
     gallery.report();
     Ok(())
@@ -175,6 +204,23 @@ fn trained(options: &Options, schedule: &Discrete, digits: &Digits) -> Outcome<N
     let path = options.out.join("weights.safetensors");
     network.weights.save(&path)?;
     println!("--weights {} draws without training", path.display());
+    Ok(network)
+}
+
+/// The network of this name: that beside given weights, or a new one, trained and saved.
+fn kept(
+    options: &Options,
+    name: &str,
+    layers: &[Layer],
+    train: impl FnOnce() -> Outcome<Network>,
+) -> Outcome<Network> {
+    let file = |folder: &Path| -> PathBuf { folder.join(format!("{name}.safetensors")) };
+    let given = options.weights.as_deref().and_then(Path::parent).map(file);
+    if let Some(path) = given.filter(|path| path.exists()) {
+        return Network::new(Weights::load(layers, &path)?);
+    }
+    let network = train()?;
+    network.weights.save(&file(&options.out))?;
     Ok(network)
 }
 
