@@ -9,9 +9,9 @@ use gaussian_diffusion::{
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        EulerMaruyama, ExponentialAdams, FinalMean, Langevin, LinearMultistep, NodeBlocks, Pndm,
-        RungeKutta, SaSolver, SingleStep, UniPc,
+        Ancestral, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde,
+        DpmSolver, ErSde, EulerMaruyama, ExponentialAdams, FinalMean, InFlowTime, Langevin,
+        LinearMultistep, NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep, UniPc,
     },
 };
 use ndarray::Array2;
@@ -515,6 +515,34 @@ fn paths() {
             let mut levels = plan.levels()[..=i].to_vec();
             levels.reverse();
             assert_eq!((index, visited, is_inverted), (i, levels, inverted));
+        }
+    }
+}
+
+/// What changes the states of a solver, and not how it gets from one to the next, has its order and keeps as
+/// many predictions as it does, or one more.
+#[test]
+fn wrappers_say_the_order_of_what_they_wrap() {
+    let inner: [fn() -> Boxed; 3] = [
+        || Box::new(Ddim::default()),
+        || Box::new(RungeKutta::heun()),
+        || Box::new(DpmSolver::plus_plus(3).unwrap()),
+    ];
+    for (order, inner) in (1..).zip(inner) {
+        let memory = inner().memory();
+        assert_eq!((inner().order(), memory), (order, order as usize));
+        let wrapped: [Boxed; 6] = [
+            Box::new(InFlowTime::new(inner())),
+            Box::new(FinalMean::new(inner())),
+            Box::new(CfgPlusPlusStep::new(inner())),
+            Box::new(CfgPlusPlusStep::displacing_before(inner())),
+            Box::new(CfgPlusPlusStep::displacing_difference(inner())),
+            Box::new(CfgPlusPlusStep::displacing_points(inner())),
+        ];
+        for wrapped in wrapped {
+            let name = wrapped.name();
+            assert_eq!(wrapped.order(), order, "{name}");
+            assert!((memory..=memory + 1).contains(&wrapped.memory()), "{name}");
         }
     }
 }

@@ -446,3 +446,16 @@ fn draws_thrown_away() {
     let [_, thrown] = one::<f32, _>(&SeededNoise::new(9), 5);
     assert_eq!(thrown, SeededNoise::new(9));
 }
+
+/// Noise with an offset is two draws, one of them for the channels: so many are thrown away.
+#[test]
+fn offset_noise_throws_away_what_it_would_draw() {
+    use gaussian_diffusion::training::OffsetNoise;
+    let mut drawn = OffsetNoise::new(TorchCpu::new(5), 0.1).unwrap();
+    let mut thrown = drawn.clone();
+    let mut x = Array3::<f32>::zeros((2, 3, 40));
+    drawn.add(&mut x, Scale::Same(1.0), None).unwrap();
+    thrown.discard(&x).unwrap();
+    assert_eq!(drawn, thrown);
+    assert_ne!(drawn, OffsetNoise::new(TorchCpu::new(5), 0.1).unwrap());
+}

@@ -443,6 +443,29 @@ fn defaults_are_those_of_the_class() {
     );
 }
 
+/// A grid even in what the network is given, on the clock of a file: `ln(sigma) / 4` may be negative.
+#[test]
+fn grids_are_even_on_the_clock_of_a_file() {
+    use gaussian_diffusion::Clock;
+    let (from, to) = (Timestep(1.0), Timestep(-1.5));
+    assert_eq!((from.reading(), to.reading()), (1.0, -1.5));
+    let way = [-1.0, 0.0, 0.4, 1.0, 2.0].map(|fraction| from.toward(to, fraction).0);
+    assert_eq!(way, [1.0, 1.0, 0.0, -1.5, -1.5]);
+}
+
+/// What the network is given is said in words, and comes in the plan.
+#[test]
+fn what_the_network_is_given_is_said() {
+    for (class, said, first) in [
+        ("DDIMScheduler", "a whole step", 900.0),
+        ("LMSDiscreteScheduler", "a step, also fractional", 999.0),
+    ] {
+        let config = read(json!({"_class_name": class})).unwrap();
+        assert_eq!(config.network_time(), said);
+        assert_eq!(times(&config, 10)[0], first, "{class}");
+    }
+}
+
 /// Keys that play no part in a class, and values that were nobody's choice.
 #[test]
 fn idle_keys_are_listed() {

@@ -33,6 +33,17 @@ fn lesson(items: usize) -> Lesson<Array2<f64>, Time> {
     Lesson::new(&fine, starts(&fine, (items, 2), 1), &mut mixture()).unwrap()
 }
 
+/// A lesson costs the evaluations of its plan, each about all starts.
+#[test]
+fn a_lesson_says_what_it_took() {
+    let solver = RungeKutta::heun();
+    let fine = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 9).unwrap(), &solver).unwrap();
+    let lesson = Lesson::new(&fine, starts(&fine, (5, 2), 1), &mut mixture()).unwrap();
+    assert_eq!((lesson.starts(), lesson.weights().len()), (5, 5));
+    // The last step goes to the data, which Heun's method does in one.
+    assert_eq!(lesson.evaluations(), 17);
+}
+
 #[test]
 fn what_has_no_table_of_its_own_is_refused_by_name() {
     let schedule = Discrete::stable_diffusion().unwrap();
