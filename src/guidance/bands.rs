@@ -4,7 +4,7 @@ use crate::Error;
 
 /// A linear way to take a state apart into bands and to put it together again.
 ///
-/// A band is a state of any shape with the same batch items. [`LaplacianPyramid`] is one; implement it for
+/// A band is a state of any shape with the same batch items. [`LaplacianPyramid`](super::LaplacianPyramid) is one; implement it for
 /// wavelets, or for a Fourier transform and a mask.
 ///
 /// ```
