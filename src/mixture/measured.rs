@@ -1,12 +1,12 @@
 //! Mixtures given a linear measurement, and the second moments that go with it.
 
-use nalgebra::{DMatrix, DVector, SymmetricEigen};
-use ndarray::{Array, Array1, Array2, Dimension};
+use ndarray::{Array, Array1, Array2, Axis, Dimension, aview1};
 
 use super::{Component, GaussianMixture, Seen};
 use crate::{
     Error, NoiseLevel, Point,
     denoiser::Differentiable,
+    dense::{Cholesky, eigen},
     state::{Real, for_each_item, item_view},
 };
 
@@ -39,13 +39,10 @@ impl GaussianMixture {
     #[doc(alias("inverse problem", "conditioned"))]
     pub fn measured(&self, a: &Array2<f64>, noise: &[f64], y: &[f64]) -> Result<Self, Error> {
         self.check_measurement(a, noise, y)?;
-        let (rows, columns) = a.dim();
-        let a = DMatrix::from_fn(rows, columns, |i, j| a[[i, j]]);
-        let noise = DMatrix::from_diagonal(&DVector::from_column_slice(noise));
-        let y = DVector::from_column_slice(y);
+        let noise = Array2::from_diag(&aview1(noise));
         let mut parts = Vec::with_capacity(self.components.len());
         for component in &self.components {
-            parts.push(component.measured(&a, &noise, &y)?);
+            parts.push(component.measured(a, &noise, y)?);
         }
         let most = parts
             .iter()
@@ -210,59 +207,39 @@ impl Component {
         }
     }
 
-    fn measured(
-        &self,
-        a: &DMatrix<f64>,
-        noise: &DMatrix<f64>,
-        y: &DVector<f64>,
-    ) -> Result<Measured, Error> {
+    fn measured(&self, a: &Array2<f64>, noise: &Array2<f64>, y: &[f64]) -> Result<Measured, Error> {
         let dimension = self.mean.len();
-        let mean = DVector::from_iterator(dimension, self.mean.iter().copied());
         // C = L L^T, and with S = G G^T and W = G^-1 A L everything is a product of few matrices.
-        let l = DMatrix::from_fn(dimension, dimension, |i, j| {
-            let axis = match &self.axes {
-                Some(axes) => axes[[j, i]],
-                None if i == j => 1.0,
-                None => 0.0,
-            };
-            axis * self.variances[j].sqrt()
-        });
-        let b = a * &l;
-        let s = &b * b.transpose() + noise;
-        let decomposed = s.clone().cholesky().filter(|g| {
-            // A pivot that is only rounding.
-            let least = |i: usize| g.l_dirty()[(i, i)].powi(2) > 1e-14 * s[(i, i)];
-            (0..y.len()).all(least)
-        });
-        let Some(g) = decomposed else {
+        let axes = match &self.axes {
+            Some(axes) => axes.t().to_owned(),
+            None => Array2::eye(dimension),
+        };
+        let l = axes * self.variances.mapv(f64::sqrt);
+        let b = a.dot(&l);
+        let Some(g) = Cholesky::new(&(b.dot(&b.t()) + noise)) else {
             let what = "determinant of the measurement's covariance";
             return Err(Error::range(what, 0.0, "above 0"));
         };
-        let g = g.l();
-        let solve = |right: &DMatrix<f64>| {
-            g.solve_lower_triangular(right)
-                .unwrap_or_else(|| DMatrix::zeros(right.nrows(), right.ncols()))
+        let off = Array1::from(y.to_vec()) - a.dot(&self.mean);
+        let white = g.divide(off.insert_axis(Axis(1))).remove_axis(Axis(1));
+        let w = g.divide(b);
+        let mean = &self.mean + l.dot(&w.t().dot(&white));
+        let left = Array2::eye(dimension) - w.t().dot(&w);
+        let covariance = l.dot(&left).dot(&l.t());
+        let Some((variances, axes)) = eigen(&(0.5 * (&covariance + &covariance.t()))) else {
+            let what = "largest covariance given the measurement";
+            return Err(Error::range(what, f64::INFINITY, "finite"));
         };
-        let off = y - a * &mean;
-        let white = solve(&DMatrix::from_column_slice(off.len(), 1, off.as_slice()));
-        let w = solve(&b);
-        let mean = mean + &l * w.transpose() * &white;
-        let left = DMatrix::identity(dimension, dimension) - w.transpose() * &w;
-        let covariance = &l * left * l.transpose();
-        let eigen = SymmetricEigen::new(0.5 * (&covariance + covariance.transpose()));
         let most = self.variances.iter().fold(0.0, |most: f64, v| most.max(*v));
         let kept = |v: &f64| if *v > 1e-14 * most { *v } else { 0.0 };
-        let log_determinant: f64 = (0..y.len()).map(|i| g[(i, i)].ln()).sum();
         let tau = std::f64::consts::TAU;
         Ok(Measured {
             log_weight: self.weight.ln()
-                - log_determinant
-                - 0.5 * (white.norm_squared() + y.len() as f64 * tau.ln()),
-            mean: mean.iter().copied().collect(),
-            variances: eigen.eigenvalues.iter().map(kept).collect(),
-            axes: Array2::from_shape_fn((dimension, dimension), |(i, j)| {
-                eigen.eigenvectors[(j, i)]
-            }),
+                - g.log_determinant()
+                - 0.5 * (white.dot(&white) + y.len() as f64 * tau.ln()),
+            mean: mean.to_vec(),
+            variances: variances.iter().map(kept).collect(),
+            axes,
         })
     }
 }

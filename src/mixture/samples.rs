@@ -1,11 +1,11 @@
 //! Mixtures with the moments of data.
 
-use nalgebra::{DMatrix, SymmetricEigen};
-use ndarray::{Array, Array2, Dimension};
+use ndarray::{Array, Array2, Axis, Dimension};
 
 use super::GaussianMixture;
 use crate::{
     Error,
+    dense::eigen,
     state::{Real, State, item_len, item_view},
 };
 
@@ -44,23 +44,23 @@ impl GaussianMixture {
             let all = samples.view().into_dyn();
             let items: Vec<_> = (0..count).map(|i| item_view(&all, i)).collect();
             let numbers = items.iter().flat_map(|item| item.iter().map(|x| x.get()));
-            let rows = DMatrix::from_row_iterator(count, size, numbers);
-            if let Some((i, &bad)) = rows.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            let numbers: Vec<f64> = numbers.collect();
+            if let Some((i, &bad)) = numbers.iter().enumerate().find(|(_, x)| !x.is_finite()) {
                 return Err(Error::element("samples", i, bad, "a finite number"));
             }
-            let mean = rows.row_mean();
-            let off = DMatrix::from_fn(count, size, |i, j| rows[(i, j)] - mean[j]);
-            let covariance = off.tr_mul(&off) / (count.max(2) - 1) as f64;
-            let eigen = SymmetricEigen::new(covariance);
-            let most = eigen
-                .eigenvalues
-                .iter()
-                .fold(0.0_f64, |most, v| most.max(*v));
+            let rows = Array2::from_shape_fn((count, size), |(i, j)| numbers[i * size + j]);
+            let mean = rows.mean_axis(Axis(0)).unwrap_or_default();
+            let off = rows - &mean;
+            let covariance = off.t().dot(&off) / (count.max(2) - 1) as f64;
+            let Some((variances, axes)) = eigen(&covariance) else {
+                let most = numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+                let allowed = "so small that their covariance is finite";
+                return Err(Error::range("largest of the samples", most, allowed));
+            };
+            let most = variances.iter().fold(0.0_f64, |most, v| most.max(*v));
             let kept = |v: &f64| if *v > 1e-14 * most { *v } else { 0.0 };
-            let variances: Vec<f64> = eigen.eigenvalues.iter().map(kept).collect();
-            let axes = Array2::from_shape_fn((size, size), |(i, j)| eigen.eigenvectors[(j, i)]);
-            let mean: Vec<f64> = mean.iter().copied().collect();
-            parts.push((count as f64, mean, variances, axes));
+            let variances: Vec<f64> = variances.iter().map(kept).collect();
+            parts.push((count as f64, mean.to_vec(), variances, axes));
         }
         Self::rotated(&parts)
     }
