@@ -5,7 +5,7 @@
 //!
 //! Source: Jacobi's Method is More Accurate than QR, Demmel, Veselić, 1992.
 
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, Axis};
 
 use crate::simd::{sum, vectorized};
 
@@ -55,12 +55,12 @@ impl Svd {
                 break;
             }
         }
-        let all = Array2::from_shape_vec((width, height + width), rows.concat()).ok()?;
-        let images = all.slice(s![.., ..height]).to_owned() * unit;
+        let images = Array2::from_shape_fn((width, height), |(k, i)| rows[k][i] * unit);
+        let directions = Array2::from_shape_fn((width, width), |(k, i)| rows[k][height + i]);
         let length = |row: &Vec<f64>| dot(&row[..height], &row[..height]).sqrt() * unit;
         Some(Self {
             images,
-            directions: all.slice(s![.., height..]).to_owned(),
+            directions,
             singular: rows.iter().map(length).collect(),
         })
     }
@@ -146,7 +146,8 @@ impl Cholesky {
         let mut lower = Array2::zeros(matrix.dim());
         for i in 0..matrix.nrows() {
             for j in 0..=i {
-                let before = lower.slice(s![i, ..j]).dot(&lower.slice(s![j, ..j]));
+                let pairs = lower.row(i).into_iter().zip(lower.row(j)).take(j);
+                let before: f64 = pairs.map(|(x, y): (&f64, &f64)| x * y).sum();
                 let rest = matrix[[i, j]] - before;
                 if i == j && !(rest > 1e-14 * matrix[[i, i]]) {
                     return None;

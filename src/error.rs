@@ -157,6 +157,8 @@ pub enum Error {
     Finished,
     /// The user's network failed.
     Network(Arc<dyn error::Error + Send + Sync>),
+    /// The tensor library of a state failed.
+    Tensor(Arc<dyn error::Error + Send + Sync>),
 }
 
 impl Error {
@@ -173,6 +175,20 @@ impl Error {
         match source.into().downcast() {
             Ok(own) => *own,
             Err(source) => Self::Network(Arc::from(source)),
+        }
+    }
+
+    /// Wraps a failure of a tensor library in an operation of [`State`](crate::State), likewise.
+    ///
+    /// ```
+    /// use gaussian_diffusion::Error;
+    /// let error = Error::tensor("out of memory");
+    /// assert_eq!(error.to_string(), "a tensor operation failed: out of memory");
+    /// ```
+    pub fn tensor(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        match source.into().downcast() {
+            Ok(own) => *own,
+            Err(source) => Self::Tensor(Arc::from(source)),
         }
     }
 
@@ -361,6 +377,7 @@ impl fmt::Display for Error {
             ),
             Self::Finished => f.write_str("a prediction was supplied to a run that has ended"),
             Self::Network(source) => write!(f, "the network failed: {source}"),
+            Self::Tensor(source) => write!(f, "a tensor operation failed: {source}"),
         }
     }
 }
@@ -368,7 +385,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Network(source) => Some(source.as_ref()),
+            Self::Network(source) | Self::Tensor(source) => Some(source.as_ref()),
             _ => None,
         }
     }

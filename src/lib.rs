@@ -72,6 +72,12 @@ pub mod config;
 #[cfg(feature = "serde")]
 mod serialized;
 
+// Tensors of other libraries.
+#[cfg(feature = "burn")]
+pub mod burn;
+#[cfg(feature = "candle")]
+pub mod candle;
+
 #[cfg(feature = "laws")]
 pub mod laws;
 
@@ -171,6 +177,9 @@ pub mod docs {
     #[doc = include_str!("../docs/faq.md")]
     pub mod faq {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/networks.md")]
+    pub mod networks {}
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/precision.md")]
     pub mod precision {}
     #[doc = include_str!("../docs/links.md")]
@@ -206,7 +215,7 @@ pub use parameterization::{LinearMap, Parameterization, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::{Run, SavedRun};
+pub use run::{Checks, Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]

@@ -16,7 +16,7 @@ use crate::{
     state::{Real, for_each_item, item_len},
 };
 
-/// A mixture of Gaussians, `p(x_0) = sum of w_k N(mean_k, C_k)`, and its exact denoiser.
+/// A mixture of Gaussians, `p(x_0) = sum of w_k N(mean_k, C_k)`, and its exact denoiser for arrays.
 ///
 /// At the noise level `(alpha, sigma)` it is again a mixture, of `N(alpha mean_k, alpha^2 C_k +
 /// sigma^2 I)`, so that log-density, score and `E[x_0 | x]` are closed forms on every schedule.

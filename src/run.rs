@@ -14,6 +14,8 @@ use std::{
 use lent::Lent;
 use progress::Progress;
 
+pub use progress::Checks;
+
 use crate::{
     Error, Plan, Point, Prediction,
     edit::Edit,
@@ -104,6 +106,25 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         if V::Keeping::as_shown(kept).is_none() {
             self.shown = Some(V::Keeping::round(kept, self.shown.take()));
         }
+    }
+
+    /// When answers are checked for a NaN or an infinity: at every evaluation unless said otherwise.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Checks, Point, Sampler, SeededNoise, Step, predicts, schedule::Discrete};
+    /// use ndarray::Array1;
+    /// let plan = Sampler::from_name("DDIM")?.plan(&Discrete::stable_diffusion()?, 4)?;
+    /// let mut net = predicts::noise(|x: &Array1<f32>, _: Point<Step>| x * f32::NAN);
+    /// let mut noise = SeededNoise::new(1);
+    /// let run = plan.start_from(plan.prior(2, &mut noise)?, &mut noise)?;
+    /// let error = run.with_checks(Checks::AtTheEnd).sample(&mut net, &mut noise).unwrap_err();
+    /// assert_eq!(error.to_string(), "the result of the run holds a NaN or an infinity at step 3");
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_checks(mut self, checks: Checks) -> Self {
+        self.progress.checks = checks;
+        self
     }
 
     /// What the network is asked next: a state and what to tell it; `None` when the run has ended.
@@ -228,7 +249,7 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
         let changed = self.progress.change(last, edit);
         self.show();
         changed?;
-        if self.progress.shown().is_finite() {
+        if !self.progress.checks.each() || self.progress.shown().is_finite() {
             return Ok(());
         }
         Err(Error::NotFinite {

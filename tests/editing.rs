@@ -679,7 +679,7 @@ fn edits_are_made_between_steps() {
 #[test]
 fn bad_masks_are_refused() {
     let say = |values, weights| {
-        Known::<f64, _>::new(values, weights)
+        Known::<Array1<f64>>::new(values, weights)
             .unwrap_err()
             .to_string()
     };

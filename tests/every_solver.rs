@@ -58,7 +58,7 @@ fn values<A: Real>(items: usize) -> Array2<A> {
 }
 
 /// The first element is known, the second is not, the third by half.
-fn known<A: Real>(items: usize) -> Known<A, ndarray::Ix2> {
+fn known<A: Real>(items: usize) -> Known<Array2<A>> {
     let mask = Array2::from_shape_fn((items, 3), |(_, j)| A::of([1.0, 0.0, 0.5][j]));
     Known::new(values(items), mask).unwrap()
 }

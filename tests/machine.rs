@@ -10,7 +10,7 @@ use gaussian_diffusion::{
     predicts,
     schedule::{Cosine, Discrete, Edm},
     solver::{At, Ddim, Ddpm, Path, Stage, Update},
-    state::InItself,
+    state::{Elements, InItself},
 };
 use ndarray::{Array1, Array2, array};
 
@@ -389,6 +389,291 @@ impl State for Tensor {
 
     fn is_finite(&self) -> bool {
         self.data.iter().all(|y| y.is_finite())
+    }
+}
+
+/// What is more than sums, in three methods.
+impl Elements for Tensor {
+    fn shape(&self) -> Vec<usize> {
+        vec![self.items, self.data.len() / self.items.max(1)]
+    }
+
+    fn numbers(&self) -> Result<Vec<f64>, Error> {
+        Ok(self.data.iter().map(|x| f64::from(*x)).collect())
+    }
+
+    fn of_numbers(&self, shape: &[usize], numbers: &[f64]) -> Result<Self, Error> {
+        Ok(Self {
+            items: shape[0],
+            data: numbers.iter().map(|x| *x as f32).collect(),
+        })
+    }
+}
+
+fn tensor(x: &Array2<f32>) -> Tensor {
+    Tensor {
+        items: x.nrows(),
+        data: x.iter().copied().collect(),
+    }
+}
+
+fn batch(which: usize) -> Array2<f32> {
+    Array2::from_shape_fn((3, 8), |(i, j)| {
+        (which as f32 + 1.3 * i as f32 + 0.7 * j as f32).sin()
+    })
+}
+
+#[cfg(feature = "laws")]
+#[test]
+fn arrays_and_another_tensor_keep_the_laws_of_elements() {
+    use gaussian_diffusion::laws;
+    let [x, y] = [1, 2].map(batch);
+    let other = batch(3).reversed_axes();
+    laws::elements(&x, &y, &other, 1e-6).unwrap();
+    laws::elements(
+        &tensor(&x),
+        &tensor(&y),
+        &tensor(&batch(3).reversed_axes().as_standard_layout().into_owned()),
+        1e-6,
+    )
+    .unwrap();
+    // In another layout, in double precision, with three axes and with one.
+    let turned = |x: &Array2<f32>| x.mapv(f64::from).reversed_axes();
+    laws::elements(&turned(&x), &turned(&y), &batch(3).mapv(f64::from), 1e-14).unwrap();
+    let deep = |x: &Array2<f32>| x.clone().into_shape_with_order((3, 2, 4)).unwrap();
+    laws::elements(
+        &deep(&x),
+        &deep(&y),
+        &deep(&x).permuted_axes([0, 2, 1]),
+        1e-6,
+    )
+    .unwrap();
+    let flat = |x: &Array2<f32>| x.iter().copied().collect::<ndarray::Array1<f32>>();
+    laws::elements(&flat(&x), &flat(&y), &ndarray::Array1::zeros(5), 1e-6).unwrap();
+}
+
+/// A `combine_items` that multiplies what is to be forgotten by 0 is found.
+#[cfg(feature = "laws")]
+#[test]
+fn the_laws_find_a_product_with_nan() {
+    use gaussian_diffusion::laws;
+    #[derive(Debug, Clone)]
+    struct Wrong(Tensor);
+    impl State for Wrong {
+        type Keeping = InItself;
+
+        fn items(&self) -> usize {
+            self.0.items()
+        }
+
+        fn combine(&mut self, own: f64, terms: &[(f64, &Self)]) -> Result<(), Error> {
+            let terms: Vec<_> = terms.iter().map(|(c, t)| (*c, &t.0)).collect();
+            self.0.combine(own, &terms)
+        }
+
+        fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
+            let mut scaled = self.clone();
+            let terms: Vec<_> = terms.iter().map(|(c, t)| (*c, &t.0)).collect();
+            scaled.0.combine_items(own, &terms)?;
+            let length = self.0.data.len() / self.0.items.max(1);
+            let olds = self
+                .0
+                .data
+                .iter()
+                .enumerate()
+                .map(|(i, x)| x * own[i / length] as f32);
+            // Adds 0 times the old value, as a broadcast product does.
+            scaled
+                .0
+                .data
+                .iter_mut()
+                .zip(olds)
+                .enumerate()
+                .for_each(|(i, (x, old))| {
+                    if own[i / length] == 0.0 {
+                        *x += old;
+                    }
+                });
+            *self = scaled;
+            Ok(())
+        }
+
+        fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
+            self.0.dot_items(&other.0)
+        }
+
+        fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
+            self.0.clamp(low, high)
+        }
+
+        fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error> {
+            self.0.exp_affine(offset, scale)
+        }
+
+        fn is_finite(&self) -> bool {
+            self.0.is_finite()
+        }
+    }
+    let [x, y] = [1, 2].map(|which| tensor(&batch(which)));
+    let other = Tensor {
+        items: 2,
+        data: vec![0.0; 6],
+    };
+    let read = |x: &Tensor| x.data.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+    laws::state(&x, &y, &other, read, 1e-6).unwrap();
+    let broken = laws::state(&Wrong(x), &Wrong(y), &Wrong(other), |x| read(&x.0), 1e-6);
+    let law = broken.unwrap_err().law;
+    assert_eq!(law, "an own coefficient of 0 forgets, item by item");
+}
+
+/// Every source, mask, threshold and loss on a tensor of another library gives what it gives on an array.
+#[test]
+fn what_works_on_arrays_works_on_another_tensor() {
+    use gaussian_diffusion::{
+        denoiser::DynamicThreshold,
+        editing::{Inpaint, Known},
+        guidance::{Combination, Guided, Together},
+        noise::{BrownianPath, NoNoise, TorchCpu, TorchCuda},
+        rand::{SeedableRng, rngs::StdRng},
+        training::OffsetNoise,
+    };
+    let level = |alpha, sigma| NoiseLevel::new(alpha, sigma).unwrap();
+    let over = Some(Interval {
+        from: level(0.6, 0.8),
+        to: level(0.8, 0.6),
+    });
+    let (x, std) = (batch(1), batch(2).mapv(f32::abs));
+    macro_rules! same_noise {
+        ($($source:expr),*) => {$({
+            let (mut a, mut b) = ($source, $source);
+            let (mut array, mut other) = (x.clone(), tensor(&x));
+            let list = [0.5, 1.5, 2.5];
+            a.add(&mut array, Scale::Same(0.5), over).unwrap();
+            b.add(&mut other, Scale::Same(0.5), over).unwrap();
+            a.add(&mut array, Scale::PerItem(&list), None).unwrap();
+            b.add(&mut other, Scale::PerItem(&list), None).unwrap();
+            a.add(&mut array, Scale::PerElement(&std), None).unwrap();
+            b.add(&mut other, Scale::PerElement(&tensor(&std)), None).unwrap();
+            assert_eq!(other, tensor(&array), "{}", stringify!($source));
+            NoiseSource::fill(&mut a, &mut array).unwrap();
+            NoiseSource::fill(&mut b, &mut other).unwrap();
+            assert_eq!(other, tensor(&array), "{}", stringify!($source));
+        })*};
+    }
+    same_noise!(
+        SeededNoise::new(3),
+        SeededNoise::per_item([3, 5, 7]),
+        BrownianPath::new(SeededNoise::new(3)),
+        TorchCpu::new(3),
+        TorchCuda::new(3),
+        OffsetNoise::new(SeededNoise::new(3), 0.3).unwrap(),
+        StdRng::seed_from_u64(3)
+    );
+
+    // A guided run with a threshold and a mask, on both.
+    let schedule = Discrete::cosine(50).unwrap();
+    let grid = Grid::trailing(&schedule, 10).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Ddpm::new(ModelVariance::FixedSmall)).unwrap();
+    let soft = Array2::from_shape_fn((3, 8), |(_, j)| [0.0, 0.3, 0.7, 1.0][j % 4]);
+    let binary = soft.mapv(f32::round);
+    let guided = Combination::classifier_free(3.0).unwrap();
+    for weights in [soft, binary] {
+        for held in [false, true] {
+            macro_rules! sample {
+                ($V:ty, $of:expr, $net:expr) => {{
+                    let known = Known::new($of(&batch(4)), $of(&weights)).unwrap();
+                    let inpaint = Inpaint::new(known.clone(), SeededNoise::new(8));
+                    let mut inpaint = if held {
+                        inpaint.with_held_noise()
+                    } else {
+                        inpaint
+                    };
+                    let net = Guided::new(
+                        Together::new(predicts::x0($net), 2).unwrap(),
+                        guided.clone(),
+                    );
+                    let threshold = DynamicThreshold::new(0.7)
+                        .unwrap()
+                        .with_maximum(2.0)
+                        .unwrap();
+                    let net = Denoiser::<$V, Step>::corrected(net, threshold);
+                    let mut net = Denoiser::<$V, Step>::corrected(net, known);
+                    let mut noise = SeededNoise::new(1);
+                    let start = plan.prior_like(&$of(&batch(1)), &mut noise).unwrap();
+                    plan.sample_edited(start, &mut net, &mut inpaint, &mut noise)
+                        .unwrap()
+                }};
+            }
+            let answer = |i: usize, x: f32| if i < 24 { 1.5 * x } else { x * 0.5 + 0.1 };
+            let array = sample!(
+                Array2<f32>,
+                Array2::clone,
+                |x: &Array2<f32>, _: Point<Step>| {
+                    let numbers = x.iter().enumerate().map(|(i, x)| answer(i, *x)).collect();
+                    Array2::from_shape_vec(x.dim(), numbers).unwrap()
+                }
+            );
+            let other = sample!(Tensor, tensor, |x: &Tensor, _: Point<Step>| Tensor {
+                items: x.items,
+                data: x
+                    .data
+                    .iter()
+                    .enumerate()
+                    .map(|(i, x)| answer(i, *x))
+                    .collect(),
+            });
+            // A quotient there is a product with an inverse here.
+            for (a, b) in array.iter().zip(&other.data) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+            let known = batch(4);
+            let kept = array.iter().zip(&known).zip(&weights);
+            assert!(
+                kept.filter(|(_, w)| **w == 1.0)
+                    .all(|((x, known), _)| x == known)
+            );
+        }
+    }
+    let plan = Plan::new(
+        &schedule,
+        &grid,
+        &gaussian_diffusion::solver::Ddim::default(),
+    )
+    .unwrap();
+    let mut net = predicts::x0(|x: &Tensor, _: Point<Step>| x.clone());
+    assert!(plan.sample(tensor(&x), &mut net, &mut NoNoise).is_ok());
+}
+
+/// A configuration's network on a tensor of another library.
+#[cfg(feature = "serde")]
+#[test]
+fn a_configuration_takes_another_tensor() {
+    use gaussian_diffusion::config::SchedulerConfig;
+    for more in [
+        r#""clip_sample": true, "prediction_type": "v_prediction""#,
+        r#""clip_sample": false, "thresholding": true, "sample_max_value": 1.5"#,
+    ] {
+        let text = format!(
+            r#"{{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": false, {more}}}"#
+        );
+        let config = SchedulerConfig::from_json(&text).unwrap();
+        let plan = config.plan(8).unwrap();
+        let mut noise = SeededNoise::new(1);
+        let start = plan.prior_like(&batch(1), &mut noise).unwrap();
+        let mut net = config.denoiser(|x: &Array2<f32>, _| Ok(x * 0.5));
+        let array = plan.sample(start.clone(), &mut net, &mut noise).unwrap();
+        let half = |x: &Tensor, _: f64| {
+            Ok(Tensor {
+                items: x.items,
+                data: x.data.iter().map(|x| x * 0.5).collect(),
+            })
+        };
+        let other = plan
+            .sample(tensor(&start), &mut config.denoiser(half), &mut noise)
+            .unwrap();
+        for (a, b) in array.iter().zip(&other.data) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
     }
 }
 

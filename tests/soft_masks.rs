@@ -18,7 +18,7 @@ const ITEMS: usize = 1500;
 /// Five deviations of the deviation of so many numbers, relative. Measured: 0.06 at the most.
 const SAMPLING: f64 = 0.0913;
 
-fn known() -> Known<f32, ndarray::Ix2> {
+fn known() -> Known<Array2<f32>> {
     let shape = (ITEMS, WEIGHTS.len());
     let mask = Array2::from_shape_fn(shape, |(_, j)| WEIGHTS[j]);
     Known::new(Array2::from_elem(shape, 2.0), mask).unwrap()

@@ -299,9 +299,8 @@ impl SchedulerConfig {
     /// A raw network as a denoiser: scaled input, the time it is given, parameterization and clipping as the
     /// configuration has them.
     ///
-    /// The closure gets what the network is shown and given, and answers its raw output. For tensors
-    /// that are not arrays, the parts of it are [`prediction`](Self::prediction) and
-    /// [`clipping`](Self::clipping).
+    /// The closure gets what the network is shown and given, and answers its raw output: an array, or any other
+    /// state that has [`Elements`](crate::state::Elements).
     pub fn denoiser<V, F>(
         &self,
         mut network: F,

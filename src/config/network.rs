@@ -1,7 +1,5 @@
 //! What the raw network of a class is shown, what its answer stands for, and how it is corrected.
 
-use ndarray::{Array, Dimension};
-
 use super::{
     Timestep,
     keys::Keys,
@@ -14,7 +12,7 @@ use crate::{
         Clip, Corrected, Correction, DynamicThreshold, consistency_model, latent_consistency,
         preconditioning, trigflow,
     },
-    state::{Real, State},
+    state::{Elements, State},
 };
 
 /// What a raw network answers: its output, and what it says of the variance.
@@ -181,8 +179,8 @@ pub struct Configured<F> {
     pub(super) raw: F,
 }
 
-impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for Clipping {
-    fn correct(&mut self, x0: &mut Array<A, D>, at: Point<T>) -> Result<(), Error> {
+impl<V: Elements, T> Correction<V, T> for Clipping {
+    fn correct(&mut self, x0: &mut V, at: Point<T>) -> Result<(), Error> {
         match *self {
             Self::Nothing => Ok(()),
             Self::Range(range) => Clip::new(-range, range)?.correct(x0, at),
@@ -223,17 +221,12 @@ where
     }
 }
 
-impl<A, D, F> Denoiser<Array<A, D>, Timestep> for Configured<F>
+impl<V, F> Denoiser<V, Timestep> for Configured<F>
 where
-    A: Real,
-    D: Dimension,
-    F: FnMut(&Array<A, D>, f64) -> Answer<Array<A, D>>,
+    V: Elements,
+    F: FnMut(&V, f64) -> Answer<V>,
 {
-    fn predict(
-        &mut self,
-        x: &Array<A, D>,
-        at: Point<Timestep>,
-    ) -> Result<Prediction<Array<A, D>>, Error> {
+    fn predict(&mut self, x: &V, at: Point<Timestep>) -> Result<Prediction<V>, Error> {
         let mut raw = Raw {
             network: self.network,
             raw: &mut self.raw,

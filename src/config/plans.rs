@@ -13,7 +13,7 @@ use crate::{
     Error, Grid, Plan,
     grid::{Node, steps_of_strength, steps_of_strength_up},
     noise::NoiseSource,
-    plan::start_of,
+    plan::{start_like, start_of},
     solver::ReverseStep,
     state::{Real, State},
 };
@@ -220,8 +220,8 @@ impl SchedulerConfig {
         Ok((len, Walk::of(grid.clone())))
     }
 
-    /// The start of `n` steps that diffusers draws, on the scale of this crate's states: one draw of noise,
-    /// [`start_std`](Self::start_std) times.
+    /// The start of `n` steps that diffusers draws, as an array, on the scale of this crate's states: one draw of noise,
+    /// [`start_std`](Self::start_std) times. For other states, [`start_like`](Self::start_like).
     ///
     /// With [`TorchCpu`](crate::noise::TorchCpu) a seed gives the start that it gives there, and the run after
     /// it the same sample.
@@ -257,6 +257,19 @@ impl SchedulerConfig {
         N: NoiseSource<Array<A, Sh::Dim>> + ?Sized,
     {
         start_of(shape, self.start_std(n)?, noise)
+    }
+
+    /// The same for a state of any type: in the shape of this one, whose numbers do not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_like<V, N>(&self, like: &V, n: usize, noise: &mut N) -> Result<V, Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        start_like(like, self.start_std(n)?, noise)
     }
 
     /// Image to image: the sampler of the last of `n` steps that a strength stands for, and its start, which is

@@ -1,18 +1,14 @@
 //! Keeping the predicted data within bounds that follow it.
 
-use ndarray::{Array, ArrayViewMutD, Dimension};
-
 use super::{Correction, Point};
-use crate::{
-    Error,
-    state::{Real, for_each_item},
-};
+use crate::{Error, state::Elements};
 
 /// Dynamic thresholding: each item clipped to a quantile `s` of its sizes, and divided by it.
 ///
 /// `s = min(max(quantile(|x0|, ratio), 1), max)`, `x0 <- clamp(x0, -s, s) / s`, for data in -1 to 1.
 /// Data whose quantile is within 1 is clipped to 1, as by [`Clip`](super::Clip). Quantiles between
-/// two elements are interpolated linearly.
+/// two elements are interpolated linearly. A tensor on a device is read back to the host for it, at every
+/// evaluation.
 ///
 /// $$s=\min\big(\max(Q_p(|x_0|),1),\thinspace s_{\max}\big),\qquad x_0\leftarrow\frac{\mathrm{clamp}(x_0,-s,s)}{s}$$
 ///
@@ -65,36 +61,14 @@ impl DynamicThreshold {
         }
         Ok(Self { most, ..self })
     }
-
-    fn apply<A: Real>(self, mut item: ArrayViewMutD<'_, A>) {
-        let mut sizes: Vec<f64> = item.iter().map(|x| x.get().abs()).collect();
-        let place = self.ratio * sizes.len().saturating_sub(1) as f64;
-        let index = place as usize;
-        if index >= sizes.len() {
-            return;
-        }
-        let (_, low, above) = sizes.select_nth_unstable_by(index, f64::total_cmp);
-        let low = *low;
-        let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
-        let quantile = low + (next - low) * place.fract();
-        let s = quantile.max(1.0).min(self.most);
-        item.mapv_inplace(|x| {
-            let x = x.get();
-            // Comparisons, so that a NaN stays one.
-            A::of(if x > s {
-                1.0
-            } else if x < -s {
-                -1.0
-            } else {
-                x / s
-            })
-        });
-    }
 }
 
-impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for DynamicThreshold {
-    fn correct(&mut self, x0: &mut Array<A, D>, _: Point<T>) -> Result<(), Error> {
-        for_each_item(x0, |_, item| self.apply(item));
-        Ok(())
+impl<V: Elements, T> Correction<V, T> for DynamicThreshold {
+    fn correct(&mut self, x0: &mut V, _: Point<T>) -> Result<(), Error> {
+        let mut sizes = x0.quantiles(self.ratio)?;
+        sizes
+            .iter_mut()
+            .for_each(|s| *s = s.max(1.0).min(self.most));
+        x0.divide_within(&sizes)
     }
 }

@@ -1,13 +1,11 @@
 //! Keeping known parts of the state.
 
-use ndarray::{Array, Dimension, Zip};
-
 use super::Known;
 use crate::{
     Error,
     edit::{Edit, StepEnd},
     noise::NoiseSource,
-    state::Real,
+    state::Elements,
 };
 
 /// Before every step, the known part of the state is replaced by the known data noised to the very
@@ -60,16 +58,15 @@ use crate::{
 #[cfg_attr(
     feature = "serde",
     serde(
-        try_from = "super::stored::StoredInpaint<A, D, N>",
+        try_from = "super::stored::StoredInpaint<V, N>",
         bound(
-            serialize = "A: serde::Serialize, D: serde::Serialize, N: serde::Serialize",
-            deserialize = "A: Real + serde::Deserialize<'de>, D: serde::Deserialize<'de>, \
-                           N: serde::Deserialize<'de>"
+            serialize = "V: serde::Serialize, N: serde::Serialize",
+            deserialize = "V: Elements + serde::Deserialize<'de>, N: serde::Deserialize<'de>"
         )
     )
 )]
-pub struct Inpaint<A, D: Dimension, N> {
-    pub(super) known: Known<A, D>,
+pub struct Inpaint<V, N> {
+    pub(super) known: Known<V>,
     pub(super) noise: N,
     pub(super) hold: bool,
     /// Whether the start of the run is left as it is.
@@ -77,14 +74,17 @@ pub struct Inpaint<A, D: Dimension, N> {
     /// Whether the run ends with the known data, whatever noise is left.
     pub(super) data_at_end: bool,
     /// The noise of the start of the run, and the newest.
-    pub(super) first: Option<Array<A, D>>,
+    pub(super) first: Option<V>,
     #[cfg_attr(feature = "serde", serde(skip))]
-    pub(super) fresh: Option<Array<A, D>>,
+    fresh: Option<V>,
+    /// A place for the noised known data.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    noised: Option<V>,
 }
 
-impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
+impl<V: Elements, N> Inpaint<V, N> {
     /// With fresh noise from this source at every level.
-    pub fn new(known: Known<A, D>, noise: N) -> Self {
+    pub fn new(known: Known<V>, noise: N) -> Self {
         Self {
             known,
             noise,
@@ -93,6 +93,7 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
             data_at_end: false,
             first: None,
             fresh: None,
+            noised: None,
         }
     }
 
@@ -121,39 +122,37 @@ impl<A: Real, D: Dimension, N> Inpaint<A, D, N> {
     }
 }
 
-impl<A, D, N> Edit<Array<A, D>> for Inpaint<A, D, N>
-where
-    A: Real,
-    D: Dimension,
-    N: NoiseSource<Array<A, D>>,
-{
-    fn edit(&mut self, x: &mut Array<A, D>, at: StepEnd) -> Result<(), Error> {
+impl<V: Elements, N: NoiseSource<V>> Edit<V> for Inpaint<V, N> {
+    fn edit(&mut self, x: &mut V, at: StepEnd) -> Result<(), Error> {
         self.known.check(x)?;
-        let (alpha, sigma) = (A::Wide::of(at.level.alpha()), A::Wide::of(at.level.sigma()));
-        // The share of the run that is done: a part of weight 1 is never left.
-        let done = at.step as f64 / at.steps.max(1) as f64;
-        let is_kept = |weight: &A| weight.get() > done || weight.get() == 1.0;
-        let parts = Zip::from(x)
-            .and(self.known.values())
-            .and(self.known.weights());
-        if at.level.is_clean() || self.data_at_end && at.step == at.steps {
-            let alpha = match at.level.is_clean() {
-                true => alpha,
-                false => A::Wide::of(1.0),
-            };
-            parts.for_each(|x, known, weight| {
-                if is_kept(weight) {
-                    *x = A::narrow(alpha * known.widen());
-                }
-            });
-            return Ok(());
+        let (values, weights) = (self.known.values(), self.known.weights());
+        let (alpha, sigma) = (at.level.alpha(), at.level.sigma());
+        // What is kept is kept whole: a mask of weights of 1.
+        let mask;
+        let kept = match self.known.is_binary {
+            true => weights,
+            false => {
+                // The share of the run that is done: a part of weight 1 is never left.
+                let done = at.step as f64 / at.steps.max(1) as f64;
+                mask = weights.above(done.min(1.0), done >= 1.0)?;
+                &mask
+            }
+        };
+        let ends_with_data = self.data_at_end && at.step == at.steps;
+        if ends_with_data || at.level.is_clean() && alpha == 1.0 {
+            return x.blend(kept, values);
         }
-        let like = self.known.values();
+        let noised = self.noised.get_or_insert_with(|| values.clone());
+        if at.level.is_clean() {
+            noised.combine(0.0, &[(alpha, values)])?;
+            return x.blend(kept, noised);
+        }
         let begins = at.step == 0 || self.first.is_none();
+        let like = || values.clone();
         if begins {
-            draw(&mut self.first, like, &mut self.noise)?;
+            self.noise.fill(self.first.get_or_insert_with(like))?;
         } else if !self.hold {
-            draw(&mut self.fresh, like, &mut self.noise)?;
+            self.noise.fill(self.fresh.get_or_insert_with(like))?;
         }
         let newest = match begins || self.hold {
             true => &self.first,
@@ -162,17 +161,16 @@ where
         if self.free_start && at.step == 0 {
             return Ok(());
         }
-        // A part that is left on the way keeps its noise, which the solver may remember.
         if let (Some(first), Some(newest)) = (&self.first, newest) {
-            parts
-                .and(first)
-                .and(newest)
-                .for_each(|x, known, weight, first, newest| {
-                    if is_kept(weight) {
-                        let z = if weight.get() == 1.0 { newest } else { first };
-                        *x = A::narrow(alpha * known.widen() + sigma * z.widen());
-                    }
-                });
+            if self.known.is_binary || begins || self.hold {
+                noised.combine(0.0, &[(alpha, values), (sigma, newest)])?;
+            } else {
+                // A part that is left on the way keeps its noise, which the solver may remember.
+                noised.combine(0.0, &[(1.0, first)])?;
+                noised.blend(&weights.above(1.0, true)?, newest)?;
+                noised.combine(sigma, &[(alpha, values)])?;
+            }
+            x.blend(kept, noised)?;
         }
         Ok(())
     }
@@ -180,18 +178,4 @@ where
     fn begin(&mut self) {
         self.first = None;
     }
-}
-
-/// Fills a place with noise, and makes it if it is not there yet.
-fn draw<A, D, N>(
-    place: &mut Option<Array<A, D>>,
-    like: &Array<A, D>,
-    noise: &mut N,
-) -> Result<(), Error>
-where
-    A: Real,
-    D: Dimension,
-    N: NoiseSource<Array<A, D>>,
-{
-    noise.fill(place.get_or_insert_with(|| like.clone()))
 }

@@ -1,12 +1,6 @@
 //! What is known of the data, element by element.
 
-use ndarray::{Array, Dimension, Zip};
-
-use crate::{
-    Error, Point,
-    denoiser::Correction,
-    state::{Real, State},
-};
+use crate::{Error, Point, denoiser::Correction, state::Elements};
 
 /// Known data with a mask: weight 1 where it holds, 0 where nothing is known, in between where it is known
 /// in part.
@@ -34,84 +28,68 @@ use crate::{
 #[cfg_attr(
     feature = "serde",
     serde(
-        try_from = "super::stored::StoredKnown<A, D>",
+        try_from = "super::stored::StoredKnown<V>",
         bound(
-            serialize = "A: serde::Serialize, D: serde::Serialize",
-            deserialize = "A: Real + serde::Deserialize<'de>, D: serde::Deserialize<'de>"
+            serialize = "V: serde::Serialize",
+            deserialize = "V: Elements + serde::Deserialize<'de>"
         )
     )
 )]
-pub struct Known<A, D: Dimension> {
-    values: Array<A, D>,
-    weights: Array<A, D>,
+pub struct Known<V> {
+    values: V,
+    weights: V,
+    /// Whether all weights are 0 or 1.
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
+    pub(super) is_binary: bool,
 }
 
-impl<A: Real, D: Dimension> Known<A, D> {
+impl<V: Elements> Known<V> {
     /// These values with these weights.
     ///
     /// # Errors
     ///
     /// If the shapes differ, a weight is not in 0 to 1, or a value is not finite.
-    pub fn new(values: Array<A, D>, weights: Array<A, D>) -> Result<Self, Error> {
-        if values.shape() != weights.shape() {
-            return Err(Error::Shape {
-                what: "mask",
-                expected: values.shape().to_vec(),
-                found: weights.shape().to_vec(),
-            });
-        }
+    pub fn new(values: V, weights: V) -> Result<Self, Error> {
+        values
+            .fits(&weights)
+            .map_err(|error| error.naming("mask"))?;
+        let numbers = weights.numbers()?;
         let wrong = |w: &f64| !(0.0..=1.0).contains(w);
-        let each = weights.iter().map(|w| w.get()).enumerate();
-        if let Some((i, bad)) = each.into_iter().find(|(_, w)| wrong(w)) {
+        if let Some(i) = numbers.iter().position(wrong) {
+            let bad = numbers[i];
             return Err(Error::element("weights of the mask", i, bad, "0 to 1"));
         }
         if !values.is_finite() {
             let what = "the known data";
             return Err(Error::NotFinite { what, step: 0 });
         }
-        Ok(Self { values, weights })
+        let is_binary = numbers.iter().all(|w| *w == 0.0 || *w == 1.0);
+        Ok(Self {
+            values,
+            weights,
+            is_binary,
+        })
     }
 
-    pub(super) fn values(&self) -> &Array<A, D> {
+    pub(super) fn values(&self) -> &V {
         &self.values
     }
 
-    pub(super) fn weights(&self) -> &Array<A, D> {
+    pub(super) fn weights(&self) -> &V {
         &self.weights
     }
 
     /// Refuses a state of another shape.
-    pub(super) fn check<B>(&self, x: &Array<B, D>) -> Result<(), Error> {
-        if x.shape() == self.weights.shape() {
-            return Ok(());
-        }
-        Err(Error::Shape {
-            what: "known data",
-            expected: x.shape().to_vec(),
-            found: self.weights.shape().to_vec(),
-        })
-    }
-
-    /// Blends the known data into `x`; to the last bit where the weight is 1.
-    fn blend(&self, x: &mut Array<A, D>) -> Result<(), Error> {
-        self.check(x)?;
-        let one = A::of(1.0);
-        let blend = |x: &mut A, value: &A, weight: &A| {
-            if *weight == one {
-                *x = *value;
-            } else if *weight != A::of(0.0) {
-                let rest = A::Wide::of(1.0 - weight.get());
-                *x = A::narrow(weight.widen() * value.widen() + rest * x.widen());
-            }
-        };
-        let parts = Zip::from(x).and(&self.values).and(&self.weights);
-        parts.for_each(blend);
-        Ok(())
+    pub(super) fn check(&self, x: &V) -> Result<(), Error> {
+        x.fits(&self.weights)
+            .map_err(|error| error.naming("known data"))
     }
 }
 
-impl<A: Real, D: Dimension, T> Correction<Array<A, D>, T> for Known<A, D> {
-    fn correct(&mut self, x0: &mut Array<A, D>, _: Point<T>) -> Result<(), Error> {
-        self.blend(x0)
+/// Blends the known data into the predicted; to the last bit where the weight is 1.
+impl<V: Elements, T> Correction<V, T> for Known<V> {
+    fn correct(&mut self, x0: &mut V, _: Point<T>) -> Result<(), Error> {
+        self.check(x0)?;
+        x0.blend(&self.weights, &self.values)
     }
 }

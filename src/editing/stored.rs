@@ -1,25 +1,21 @@
 //! What is known, and edits that remember, as they are written: what is read back is checked.
 
-use ndarray::{Array, Dimension};
 use serde::Deserialize;
 
 use super::{Inpaint, Known};
-use crate::{Error, state::Real};
+use crate::{Error, state::Elements};
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    bound = "A: Deserialize<'de>, D: Dimension + Deserialize<'de>"
-)]
-pub(super) struct StoredKnown<A, D: Dimension> {
-    values: Array<A, D>,
-    weights: Array<A, D>,
+#[serde(deny_unknown_fields)]
+pub(super) struct StoredKnown<V> {
+    values: V,
+    weights: V,
 }
 
-impl<A: Real, D: Dimension> TryFrom<StoredKnown<A, D>> for Known<A, D> {
+impl<V: Elements> TryFrom<StoredKnown<V>> for Known<V> {
     type Error = Error;
 
-    fn try_from(stored: StoredKnown<A, D>) -> Result<Self, Error> {
+    fn try_from(stored: StoredKnown<V>) -> Result<Self, Error> {
         Self::new(stored.values, stored.weights)
     }
 }
@@ -27,23 +23,23 @@ impl<A: Real, D: Dimension> TryFrom<StoredKnown<A, D>> for Known<A, D> {
 #[derive(Deserialize)]
 #[serde(
     deny_unknown_fields,
-    bound = "A: Real + Deserialize<'de>, D: Dimension + Deserialize<'de>, N: Deserialize<'de>"
+    bound = "V: Elements + Deserialize<'de>, N: Deserialize<'de>"
 )]
-pub(super) struct StoredInpaint<A, D: Dimension, N> {
-    known: Known<A, D>,
+pub(super) struct StoredInpaint<V, N> {
+    known: Known<V>,
     noise: N,
     hold: bool,
     #[serde(default)]
     free_start: bool,
     #[serde(default)]
     data_at_end: bool,
-    first: Option<Array<A, D>>,
+    first: Option<V>,
 }
 
-impl<A: Real, D: Dimension, N> TryFrom<StoredInpaint<A, D, N>> for Inpaint<A, D, N> {
+impl<V: Elements, N> TryFrom<StoredInpaint<V, N>> for Inpaint<V, N> {
     type Error = Error;
 
-    fn try_from(stored: StoredInpaint<A, D, N>) -> Result<Self, Error> {
+    fn try_from(stored: StoredInpaint<V, N>) -> Result<Self, Error> {
         let StoredInpaint {
             known,
             noise,
@@ -55,14 +51,9 @@ impl<A: Real, D: Dimension, N> TryFrom<StoredInpaint<A, D, N>> for Inpaint<A, D,
         if let Some(first) = &first {
             known.check(first)?;
         }
-        Ok(Self {
-            known,
-            noise,
-            hold,
-            free_start,
-            data_at_end,
-            first,
-            fresh: None,
-        })
+        let mut inpaint = Self::new(known, noise);
+        (inpaint.hold, inpaint.first) = (hold, first);
+        (inpaint.free_start, inpaint.data_at_end) = (free_start, data_at_end);
+        Ok(inpaint)
     }
 }

@@ -4,7 +4,7 @@ use ndarray::{Array, Array2, Axis};
 
 use crate::{Denoiser, Error, GaussianMixture, Point, Prediction, Variance, plan::Affine};
 
-/// The Gaussians of a mixture as a network to learn from, each for itself: the expected errors of a fit over
+/// The Gaussians of a mixture as a network on arrays to learn from, each for itself: the expected errors of a fit over
 /// all starts, with no draw and no network.
 ///
 /// The exact denoiser of a Gaussian is affine, and so is all that a sampler makes of a start `z`: in the axes

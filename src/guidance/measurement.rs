@@ -9,7 +9,7 @@ use crate::{
 
 /// A map from data to measurements and its transposed derivative; each batch item by itself.
 ///
-/// A matrix ([`ndarray::Array2`], whose rows are measurements) is one, for data of one row per item.
+/// A matrix ([`ndarray::Array2`], whose rows are measurements) is one, for data that is an array of one row per item.
 ///
 /// ```
 /// use gaussian_diffusion::{Error, guidance::Operator};

@@ -1,10 +1,8 @@
 //! Where the predictions of a rule come from.
 
-use ndarray::{Array, Axis, RemoveAxis, Slice, concatenate};
-
 use crate::{
     Denoiser, Error, Point, Prediction,
-    state::{Real, check_size},
+    state::Elements,
     time::{MOST_STEPS, check_count},
 };
 
@@ -110,8 +108,7 @@ fn ask<V, T, D: Denoiser<V, T>>(
 /// One network that is asked for all predictions in one batch: `count` times as many items, those
 /// with the first condition first.
 ///
-/// Where only the first is needed, the network is shown the batch once. Arrays only; for tensors of
-/// other types implement [`Predictors`], where yours can be concatenated.
+/// Where only the first is needed, the network is shown the batch once.
 ///
 /// ```
 /// use gaussian_diffusion::{Denoiser, NoiseLevel, Point, Step, predicts};
@@ -144,62 +141,55 @@ impl<D> Together<D> {
     }
 }
 
-impl<A, D, T, N> Predictors<Array<A, D>, T> for Together<N>
-where
-    A: Real,
-    D: RemoveAxis,
-    N: Denoiser<Array<A, D>, T>,
-{
+impl<V: Elements, T, N: Denoiser<V, T>> Predictors<V, T> for Together<N> {
     fn count(&self) -> usize {
         self.count
     }
 
     fn predict(
         &mut self,
-        x: &Array<A, D>,
+        x: &V,
         at: Point<T>,
         needed: &[bool],
-    ) -> Result<Vec<Option<Prediction<Array<A, D>>>>, Error> {
+    ) -> Result<Vec<Option<Prediction<V>>>, Error> {
         let last = needed.iter().rposition(|needed| *needed).unwrap_or(0);
         let mut parts: Vec<_> = (0..self.count).map(|_| None).collect();
         if last == 0 {
             parts[0] = Some(self.network.predict(x, at)?);
             return Ok(parts);
         }
-        let Some((&items, rest)) = x.shape().split_first() else {
+        let shape = x.shape();
+        let Some((&items, rest)) = shape.split_first() else {
             return Err(Error::Missing {
                 what: "an axis of batch items",
                 needed_by: "predictions of one network together",
             });
         };
         let expected = [&[items.saturating_mul(self.count)], rest].concat();
-        check_size::<A>(&expected)?;
-        let shape_error = |found: &[usize]| Error::Shape {
-            what: "answer for all predictions",
-            expected: expected.clone(),
-            found: found.to_vec(),
-        };
-        let copies = vec![x.view(); self.count];
-        let whole = concatenate(Axis(0), &copies).map_err(|_| shape_error(x.shape()))?;
-        let answer = self.network.predict(&whole, at)?;
+        let answer = self
+            .network
+            .predict(&V::concatenated(&vec![x; self.count])?, at)?;
         let extras = [&answer.variance, &answer.shift, &answer.data];
-        for array in extras.into_iter().flatten().chain([&answer.value]) {
-            if array.shape() != expected {
-                return Err(shape_error(array.shape()));
+        for state in extras.into_iter().flatten().chain([&answer.value]) {
+            let found = state.shape();
+            if found != expected {
+                let what = "answer for all predictions";
+                return Err(Error::Shape {
+                    what,
+                    expected,
+                    found,
+                });
             }
         }
         for (i, part) in parts.iter_mut().enumerate() {
             if !needed.get(i).is_some_and(|needed| *needed) {
                 continue;
             }
-            let of = |array: &Array<A, D>| {
-                let range = Slice::from(i * items..(i + 1) * items);
-                array.slice_axis(Axis(0), range).to_owned()
-            };
-            let mut one = Prediction::new(of(&answer.value), answer.parameterization);
-            one.variance = answer.variance.as_ref().map(of);
-            one.shift = answer.shift.as_ref().map(of);
-            one.data = answer.data.as_ref().map(of);
+            let of = |state: &V| state.items_at(i * items..(i + 1) * items);
+            let mut one = Prediction::new(of(&answer.value)?, answer.parameterization);
+            one.variance = answer.variance.as_ref().map(of).transpose()?;
+            one.shift = answer.shift.as_ref().map(of).transpose()?;
+            one.data = answer.data.as_ref().map(of).transpose()?;
             *part = Some(one);
         }
         Ok(parts)
@@ -209,7 +199,7 @@ where
         self.network.begin();
     }
 
-    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array<A, D>>)) {
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<V>)) {
         self.network.visit_memory(visit);
     }
 }

@@ -11,6 +11,7 @@
 //! # Ok::<(), laws::Violation>(())
 //! ```
 
+mod elements;
 mod run;
 mod solver;
 mod state;
@@ -26,6 +27,7 @@ use crate::{
     schedule::NoiseSchedule, state::Real,
 };
 
+pub use elements::elements;
 pub use run::repeated_run;
 pub use solver::{measured_order, reverse_step};
 pub use state::state;
@@ -243,7 +245,7 @@ pub fn parameterization(
     close(law, place, carried + back.state, 0.0, 1e-14 * size)
 }
 
-/// The laws of a [`Denoiser`] on one question: the answer has its shape, is finite, determines the
+/// The laws of a [`Denoiser`] of arrays on one question: the answer has its shape, is finite, determines the
 /// data, and the answer of an item is the same when it is asked alone, to `tolerance` of its size.
 ///
 /// # Errors

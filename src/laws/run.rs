@@ -11,7 +11,7 @@ use crate::{
     state::{Kept, Real, State},
 };
 
-/// The laws of a [`Denoiser`] in the runs of a plan, to the bit: the same run gives the same again, after a
+/// The laws of a [`Denoiser`] of arrays in the runs of a plan, to the bit: the same run gives the same again, after a
 /// run that has ended and after one that was left at any evaluation; and a run that was stored at any
 /// evaluation, with what the denoiser [remembers](Denoiser::memory), goes on to the same result, whatever
 /// the denoiser was asked in between.

@@ -56,6 +56,7 @@ pub fn state<V: State>(
     }
 
     let length = xs.len() / items.max(1);
+    let of_scales = |i: usize| 0.25 - 0.125 * (i / length.max(1)) as f64;
     let of = |i: usize, step: f64| 0.25 + step * (i / length.max(1)) as f64;
     let owns: Vec<_> = (0..items).map(|item| 0.25 + 0.5 * item as f64).collect();
     let scales: Vec<_> = (0..items).map(|item| 0.25 - 0.125 * item as f64).collect();
@@ -65,6 +66,21 @@ pub fn state<V: State>(
         let (a, b) = (of(i, 0.5) * xs[i], of(i, -0.125) * ys[i]);
         (a + b, a.abs() + b.abs())
     })?;
+
+    // Not a product with a NaN: an own coefficient of 0 says that the old values do not matter.
+    let mut bad = x.clone();
+    bad.combine(f64::NAN, &[])?;
+    let mut owns = owns;
+    owns.iter_mut().step_by(2).for_each(|own| *own = 0.0);
+    bad.combine_items(&owns, &[(&scales, y)])?;
+    for (i, found) in read(&bad).into_iter().enumerate() {
+        let (own, value) = (owns[i / length.max(1)], of_scales(i) * ys[i]);
+        let law = "an own coefficient of 0 forgets, item by item";
+        match own {
+            0.0 => close(law, i, found, value, tolerance * value.abs())?,
+            _ => require(law, found.is_nan(), || format!("{found} of a NaN at {i}"))?,
+        }
+    }
 
     // The second takes what the first has made, and the third what both have.
     let (mut v, mut w) = (x.clone(), y.clone());
@@ -88,6 +104,11 @@ pub fn state<V: State>(
     let finite = V::sweep(&mut [&mut bad], &[], &[Assignment::new(0, 1.0, &[])])?;
     require("a sweep sees a NaN", xs.is_empty() || !finite, || {
         format!("{:?}", read(&bad))
+    })?;
+    let unwatched = Assignment::new(0, 1.0, &[]).watched(false);
+    let finite = V::sweep(&mut [&mut bad], &[], &[unwatched])?;
+    require("a sweep that is not watched says yes", finite, || {
+        "it was told of a NaN".to_owned()
     })?;
 
     let dots = x.dot_items(y)?;

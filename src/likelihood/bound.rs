@@ -151,7 +151,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         &self.last
     }
 
-    /// `L_T` of each item, in nats. Needs no network.
+    /// `L_T` of each item of an array, in nats. Needs no network.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         prior(x_0, self.start)
     }
 
-    /// Every term of the bound, with one draw of noise for each step.
+    /// Every term of the bound of an array, with one draw of noise for each step.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
         })
     }
 
-    /// The lower bound of each item's log-likelihood from `draws` steps of all, evenly drawn with
+    /// The lower bound of the log-likelihood of each item of an array from `draws` steps of all, evenly drawn with
     /// replacement, the same for all items.
     ///
     /// Unbiased: `-L_T - n * (mean of the drawn terms)` for a grid of `n` steps, with the standard

@@ -37,7 +37,7 @@ impl<T> BoundStep<T> {
         })
     }
 
-    /// `KL(q(x_s | x_t, x_0) || p(x_s | x_t))` of each item, in nats, for an `x_t` and an answer of
+    /// `KL(q(x_s | x_t, x_0) || p(x_s | x_t))` of each item of an array, in nats, for an `x_t` and an answer of
     /// your own.
     ///
     /// Infinite for the step to the data, whose posterior is a point.
@@ -56,7 +56,7 @@ impl<T> BoundStep<T> {
         Ok(sums.into_iter().map(Nats::of).collect())
     }
 
-    /// `log p(x_0 | x_1)` of each item under a decoder, for the step to the data.
+    /// `log p(x_0 | x_1)` of each item of an array under a decoder, for the step to the data.
     ///
     /// # Errors
     ///

@@ -172,7 +172,7 @@ impl<'s, S: NoiseSchedule + ?Sized, C: Decoder> ContinuousBound<'s, S, C> {
         })
     }
 
-    /// All terms, the integral from this many drawn times, the same for all items.
+    /// All terms for an array, the integral from this many drawn times, the same for all items.
     ///
     /// # Errors
     ///

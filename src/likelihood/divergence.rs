@@ -50,7 +50,7 @@ impl DivergenceOf {
 /// `div p = sum over j of dp_j / dx_j`, for each item, with its own elements only.
 ///
 /// Automatic differentiation is yours: [`Exact`] takes the trace, [`Hutchinson`] the products of the
-/// Jacobian with probes. A [`GaussianMixture`] has it in closed form.
+/// Jacobian with probes. A [`GaussianMixture`] has it in closed form, for arrays.
 pub trait Divergence<V, T> {
     /// The answer and its divergence.
     ///
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// The divergence by random probes: `E probe . J probe = trace J` where the elements of a probe are
+/// The divergence by random probes, of networks on arrays: `E probe . J probe = trace J` where the elements of a probe are
 /// independent with mean 0 and variance 1.
 ///
 /// $$\operatorname{tr}J=\mathbb E\thinspace v^\top J v,\qquad \mathbb E\thinspace vv^\top=I$$

@@ -167,7 +167,7 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
         self
     }
 
-    /// The noise that the flow makes of data.
+    /// The noise that the flow makes of data, an array.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl<'s, S: NoiseSchedule + ?Sized> ProbabilityFlow<'s, S> {
         self.carry(x_0, network, (self.cleanest, self.noisiest))
     }
 
-    /// The data that the flow makes of noise: the inverse of [`encode`](Self::encode).
+    /// The data that the flow makes of noise, an array: the inverse of [`encode`](Self::encode).
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ pub struct FlowLikelihood<V> {
 }
 
 impl<S: NoiseSchedule + ?Sized> ProbabilityFlow<'_, S> {
-    /// The log-density of each item of the data.
+    /// The log-density of each item of the data, an array.
     ///
     /// # Errors
     ///

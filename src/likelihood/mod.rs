@@ -1,4 +1,4 @@
-//! Likelihoods: the variational bound, the exact likelihood by the probability flow, and the
+//! Likelihoods of arrays: the variational bound, the exact likelihood by the probability flow, and the
 //! probability of a sampler's steps.
 //!
 //! | wanted | function | unit |

@@ -150,7 +150,7 @@ impl<'p, T: Copy + Debug> PlannedFlow<'p, T> {
         Ok(Self { plan, stages })
     }
 
-    /// The log-density of each item: of `x` if the plan is inverted, or else of the result for the
+    /// The log-density of each item of an array: of `x` if the plan is inverted, or else of the result for the
     /// noise `x`.
     ///
     /// # Errors

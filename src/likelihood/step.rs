@@ -12,7 +12,7 @@ use crate::{
     state::{Real, State, item_len},
 };
 
-/// `log p(x_s | x_t)` of each item for a step of a plan that was taken from `x_t` to `x_s` with this
+/// `log p(x_s | x_t)` of each item of an array for a step of a plan that was taken from `x_t` to `x_s` with this
 /// answer of the network; `None` for a step that draws nothing, which has no density.
 ///
 /// `sum over the elements of ln N(x_s; state * x_t + model * prediction, std^2)`, in nats per item.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl GaussianMixture {
-    /// One Gaussian for each group of samples, with their mean and their covariance, that counts by their
+    /// One Gaussian for each group of samples, an array, with their mean and their covariance, that counts by their
     /// number: such as a group for each class.
     ///
     /// The first axis of an array counts its samples. Variances below 1e-14 of the largest of their group are

@@ -2,14 +2,10 @@
 
 use std::{f64::consts::FRAC_PI_2, ops::Range};
 
-use ndarray::{Array, Dimension};
-
-use super::{
-    Interval, NoiseSource, Scale, SeededNoise, Stream, add_in_a_sweep, keyed::Keyed, sweep_stream,
-};
+use super::{Interval, NoiseSource, Scale, SeededNoise, add_in_a_sweep, keyed::Keyed, sweep_drawn};
 use crate::{
     Error, NoiseLevel,
-    state::{Assignment, NOISE_BLOCK, Real, Wide},
+    state::{Assignment, Draw, Elements, NOISE_BLOCK, Stream, Wide},
 };
 
 /// Noise whose draws over intervals of noise levels are increments of one Brownian path for each
@@ -59,15 +55,15 @@ impl BrownianPath {
     }
 }
 
-impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
+impl<V: Elements> NoiseSource<V> for BrownianPath {
     add_in_a_sweep!();
 
     fn sweep(
         &mut self,
-        states: &mut [&mut Array<A, D>],
-        fixed: &[&Array<A, D>],
+        states: &mut [&mut V],
+        fixed: &[&V],
         assignments: &[Assignment<'_>],
-        scale: Scale<'_, Array<A, D>>,
+        scale: Scale<'_, V>,
         over: Option<Interval>,
     ) -> Result<bool, Error> {
         let Some(Interval { from, to }) = over else {
@@ -84,15 +80,26 @@ impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for BrownianPath {
                 "above 0",
             ));
         }
-        let stream = |x: &_| {
-            let normals = self.noise.draw(x)?;
-            Ok(Increments {
-                normals,
-                ends,
-                recip,
-            })
-        };
-        sweep_stream(states, fixed, assignments, scale, stream)
+        let noise = &self.noise;
+        let mut increment = Increment { noise, ends, recip };
+        sweep_drawn(states, fixed, assignments, scale, &mut increment)
+    }
+}
+
+/// The draw over an interval.
+struct Increment<'a> {
+    noise: &'a SeededNoise,
+    ends: (f64, f64),
+    recip: f64,
+}
+
+impl Draw for Increment<'_> {
+    fn stream<W: Wide>(&mut self, shape: &[usize]) -> Result<impl Stream<W>, Error> {
+        Ok(Increments {
+            normals: self.noise.draw(shape)?,
+            ends: self.ends,
+            recip: self.recip,
+        })
     }
 }
 

@@ -7,10 +7,10 @@
 
 use std::ops::Range;
 
-use super::{Stream, philox::philox};
+use super::philox::philox;
 use crate::{
     simd::{Arch, on},
-    state::{NOISE_BLOCK, Wide},
+    state::{NOISE_BLOCK, Stream, Wide},
 };
 
 /// Of Philox: the fewest that pass every test of BigCrush, as its authors found.

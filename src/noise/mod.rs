@@ -2,45 +2,23 @@
 
 mod brownian;
 mod keyed;
+mod none;
 mod philox;
 mod rng;
 mod seeded;
 mod torch;
 
-use std::ops::Range;
-
-use ndarray::{Array, Dimension};
-
 use crate::{
     Error, NoiseLevel,
-    state::{
-        Assignment, NOISE_BLOCK, NoiseBlocks, Real, State, Wide, item_len, one_by_one, sweep_with,
-    },
+    state::{Assignment, Draw, Elements, State, one_by_one},
 };
 
+pub use crate::state::Scale;
+
 pub use brownian::BrownianPath;
+pub use none::NoNoise;
 pub use seeded::SeededNoise;
 pub use torch::{TorchCpu, TorchCuda};
-
-/// How strong the noise is.
-#[derive(Debug)]
-pub enum Scale<'a, V> {
-    /// One standard deviation for all.
-    Same(f64),
-    /// One standard deviation per batch item.
-    PerItem(&'a [f64]),
-    /// One standard deviation per element.
-    PerElement(&'a V),
-}
-
-// Derived, these would ask the same of `V`.
-impl<V> Clone for Scale<'_, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for Scale<'_, V> {}
 
 /// The two noise levels a draw of a sampler lies between.
 ///
@@ -56,6 +34,9 @@ pub struct Interval {
 
 /// Where noise comes from: [`SeededNoise`], which is keyed by seed, item and draw, or any
 /// [`rand::Rng`](crate::rand::Rng).
+///
+/// Every source of this crate fills every state that has [`Elements`]: arrays and, by way of the host, whatever can
+/// be made of a slice. A deterministic sampler takes [`NoNoise`].
 ///
 /// # Laws
 ///
@@ -132,13 +113,13 @@ pub trait NoiseSource<V> {
     }
 }
 
-/// [`NoiseSource::add`] of a source for arrays that makes its numbers in sweeps.
+/// [`NoiseSource::add`] of a source that makes its numbers in sweeps.
 macro_rules! add_in_a_sweep {
     () => {
         fn add(
             &mut self,
-            x: &mut Array<A, D>,
-            scale: Scale<'_, Array<A, D>>,
+            x: &mut V,
+            scale: Scale<'_, V>,
             over: Option<Interval>,
         ) -> Result<(), Error> {
             let one = $crate::noise::one();
@@ -166,101 +147,17 @@ fn noisy(assignments: &[Assignment<'_>]) -> Result<Option<usize>, Error> {
     }
 }
 
-/// Standard normals for the elements of a batch, in their order.
-#[cfg_attr(
-    not(feature = "rayon"),
-    allow(dead_code, reason = "only threads split a sweep")
-)]
-trait Stream<W: Wide> {
-    /// A copy for another thread, where the numbers do not depend on those before them.
-    type Part: Stream<W> + Send;
-
-    /// Where the block of numbers that begins at `start` ends.
-    fn end(&self, start: usize) -> usize;
-
-    /// The last place up to `at` where a block may begin.
-    fn begin(&self, at: usize) -> usize;
-
-    /// The numbers at these places, which are a block or the beginning of one, as the first of `z`.
-    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]);
-
-    /// The copy for another thread.
-    fn part(&self) -> Option<Self::Part>;
-}
-
-/// A [`Scale`] for elements in order.
-enum Deviation<'a, A> {
-    Same(f64),
-    PerItem(&'a [f64], usize),
-    PerElement(&'a [A]),
-}
-
-impl<A> Clone for Deviation<'_, A> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A> Copy for Deviation<'_, A> {}
-
-/// The numbers of a stream with their standard deviations.
-struct Scaled<'a, A, S> {
-    stream: S,
-    deviation: Deviation<'a, A>,
-}
-
-impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> {
-    type Part = Scaled<'a, A, S::Part>;
-
-    fn end(&self, start: usize) -> usize {
-        self.stream.end(start)
-    }
-
-    fn begin(&self, at: usize) -> usize {
-        self.stream.begin(at)
-    }
-
-    fn fill(&mut self, places: Range<usize>, z: &mut [A::Wide; NOISE_BLOCK]) -> Option<f64> {
-        self.stream.fill(places.clone(), z);
-        match self.deviation {
-            Deviation::Same(std) => return Some(std),
-            Deviation::PerItem(stds, length) => {
-                for (place, z) in places.zip(z) {
-                    let std = stds.get(place / length).copied().unwrap_or_default();
-                    *z = A::Wide::of(std) * *z;
-                }
-            }
-            Deviation::PerElement(stds) => {
-                let stds = stds.get(places).unwrap_or_default();
-                z.iter_mut()
-                    .zip(stds)
-                    .for_each(|(z, std)| *z = std.widen() * *z);
-            }
-        }
-        Some(1.0)
-    }
-
-    fn part(&self) -> Option<Self::Part> {
-        Some(Scaled {
-            stream: self.stream.part()?,
-            deviation: self.deviation,
-        })
-    }
-}
-
-/// A sweep over arrays with the numbers of a stream, in logical order whatever the layout.
-fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
-    states: &mut [&mut Array<A, D>],
-    fixed: &[&Array<A, D>],
+/// A sweep with the numbers of a draw, in logical order whatever the layout.
+fn sweep_drawn<V: Elements>(
+    states: &mut [&mut V],
+    fixed: &[&V],
     assignments: &[Assignment<'_>],
-    scale: Scale<'_, Array<A, D>>,
-    stream: impl FnOnce(&Array<A, D>) -> Result<S, Error>,
+    scale: Scale<'_, V>,
+    draw: &mut impl Draw,
 ) -> Result<bool, Error> {
-    let target = noisy(assignments)?.and_then(|target| states.get(target));
-    let Some(x) = target else {
-        return State::sweep(states, fixed, assignments);
+    let Some((target, x)) = noisy(assignments)?.and_then(|i| Some((i, states.get(i)?))) else {
+        return V::sweep(states, fixed, assignments);
     };
-    let stream = stream(x)?;
     match scale {
         Scale::PerItem(list) if list.len() != x.items() => {
             return Err(Error::BatchLength {
@@ -269,24 +166,8 @@ fn sweep_stream<A: Real, D: Dimension, S: Stream<A::Wide>>(
                 found: list.len(),
             });
         }
-        Scale::PerElement(std) if std.shape() != x.shape() => {
-            return Err(Error::Shape {
-                what: "noise scale",
-                expected: x.shape().to_vec(),
-                found: std.shape().to_vec(),
-            });
-        }
+        Scale::PerElement(std) => x.fits(std).map_err(|error| error.naming("noise scale"))?,
         _ => {}
     }
-    let ordered;
-    let deviation = match scale {
-        Scale::Same(std) => Deviation::Same(std),
-        Scale::PerItem(list) => Deviation::PerItem(list, item_len(x).max(1)),
-        Scale::PerElement(std) => {
-            ordered = std.as_standard_layout();
-            Deviation::PerElement(ordered.as_slice().unwrap_or_default())
-        }
-    };
-    let mut noise = Scaled { stream, deviation };
-    sweep_with(states, fixed, assignments, true, &mut noise)
+    V::sweep_drawn(states, fixed, assignments, scale, target, draw)
 }

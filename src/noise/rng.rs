@@ -2,40 +2,29 @@
 
 use std::ops::Range;
 
-use ndarray::{Array, Dimension};
-
-use super::{Interval, NoiseSource, Scale, Stream, keyed::Keyed, one, sweep_stream};
+use super::{Interval, NoiseSource, Scale, keyed::Keyed, one, sweep_drawn};
 use crate::{
     Error,
     rand::{Rng, RngCore},
     rand_distr::StandardNormal,
     simd::vectorized,
-    state::{Assignment, NOISE_BLOCK, Real, Wide},
+    state::{Assignment, Draw, Elements, NOISE_BLOCK, Stream, Wide},
 };
 
-impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
-        if let (0..FEW, Scale::Same(std)) = (x.len(), scale) {
-            // The same numbers as a sweep, which would take longer to begin than they do.
-            let std = A::Wide::of(std);
-            x.iter_mut().for_each(|x| {
-                let z = A::Wide::of(self.sample(StandardNormal));
-                *x = A::narrow(x.widen() + std * z);
-            });
+impl<V: Elements, R: RngCore> NoiseSource<V> for R {
+    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
+        // The same numbers as a sweep, which would take longer to begin than a few of them do.
+        if let Scale::Same(std) = scale
+            && x.add_to_few(FEW, 1.0, std, || self.sample(StandardNormal))
+        {
             return Ok(());
         }
         self.sweep(&mut [x], &[], &[one()], scale, over).map(|_| ())
     }
 
-    fn fill(&mut self, x: &mut Array<A, D>) -> Result<(), Error> {
-        if x.len() < FEW {
-            x.fill(A::of(0.0));
-            return self.add(x, Scale::Same(1.0), None);
+    fn fill(&mut self, x: &mut V) -> Result<(), Error> {
+        if x.add_to_few(FEW, 0.0, 1.0, || self.sample(StandardNormal)) {
+            return Ok(());
         }
         let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
         self.sweep(&mut [x], &[], &[fresh], Scale::Same(1.0), None)
@@ -44,13 +33,19 @@ impl<A: Real, D: Dimension, R: RngCore> NoiseSource<Array<A, D>> for R {
 
     fn sweep(
         &mut self,
-        states: &mut [&mut Array<A, D>],
-        fixed: &[&Array<A, D>],
+        states: &mut [&mut V],
+        fixed: &[&V],
         assignments: &[Assignment<'_>],
-        scale: Scale<'_, Array<A, D>>,
+        scale: Scale<'_, V>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        sweep_stream(states, fixed, assignments, scale, |_: &_| Ok(FromRng(self)))
+        sweep_drawn(states, fixed, assignments, scale, &mut FromRng(self))
+    }
+}
+
+impl<R: RngCore> Draw for FromRng<'_, R> {
+    fn stream<W: Wide>(&mut self, _: &[usize]) -> Result<impl Stream<W>, Error> {
+        Ok(FromRng(&mut *self.0))
     }
 }
 

@@ -1,15 +1,13 @@
 //! Noise keyed by (seed, batch item, draw).
 
-use ndarray::{Array, Dimension};
-
 use super::{
     Interval, NoiseSource, Scale, add_in_a_sweep,
     keyed::{Keyed, Keys},
-    sweep_stream,
+    sweep_drawn,
 };
 use crate::{
     Error,
-    state::{Assignment, Real, item_len, items},
+    state::{Assignment, Draw, Elements, Stream, Wide, items},
 };
 
 /// Seeded noise in which every number has a name: (seed, batch item, draw, element).
@@ -88,10 +86,10 @@ impl SeededNoise {
         self
     }
 
-    /// The numbers of the next draw, for an array like this.
-    pub(super) fn draw<A, D: Dimension>(&self, x: &Array<A, D>) -> Result<Keyed<'_>, Error> {
+    /// The numbers of the next draw, for a batch of this shape.
+    pub(super) fn draw(&self, shape: &[usize]) -> Result<Keyed<'_>, Error> {
         if let Keys::Items(seeds) = &self.keys {
-            let items = items(x.shape());
+            let items = items(shape);
             if seeds.len() != items {
                 let found = seeds.len();
                 return Err(Error::BatchLength {
@@ -101,7 +99,8 @@ impl SeededNoise {
                 });
             }
         }
-        Ok(Keyed::new(&self.keys, self.draw, item_len(x)))
+        let item_len = shape.iter().skip(1).product();
+        Ok(Keyed::new(&self.keys, self.draw, item_len))
     }
 
     /// Number of draws so far.
@@ -110,19 +109,24 @@ impl SeededNoise {
     }
 }
 
-impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for SeededNoise {
+impl Draw for SeededNoise {
+    fn stream<W: Wide>(&mut self, shape: &[usize]) -> Result<impl Stream<W>, Error> {
+        self.draw(shape)
+    }
+}
+
+impl<V: Elements> NoiseSource<V> for SeededNoise {
     add_in_a_sweep!();
 
     fn sweep(
         &mut self,
-        states: &mut [&mut Array<A, D>],
-        fixed: &[&Array<A, D>],
+        states: &mut [&mut V],
+        fixed: &[&V],
         assignments: &[Assignment<'_>],
-        scale: Scale<'_, Array<A, D>>,
+        scale: Scale<'_, V>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        let stream = |x: &_| self.draw(x);
-        let finite = sweep_stream(states, fixed, assignments, scale, stream)?;
+        let finite = sweep_drawn(states, fixed, assignments, scale, self)?;
         if assignments.iter().any(|assignment| assignment.noisy) {
             self.draw = self.draw.wrapping_add(1);
         }

@@ -26,7 +26,7 @@ pub use carry::{Affine, Moments};
 pub use restart::Restart;
 pub use sampling::Observation;
 #[cfg(feature = "serde")]
-pub(crate) use sampling::start_of;
+pub(crate) use sampling::{start_like, start_of};
 
 /// A sampler as a table: every coefficient of a run, computed before any network is asked.
 ///

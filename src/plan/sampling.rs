@@ -60,9 +60,21 @@ where
     Ok(x)
 }
 
+/// The same in the shape of a state of any type.
+pub(crate) fn start_like<V, N>(like: &V, std: f64, noise: &mut N) -> Result<V, Error>
+where
+    V: State,
+    N: NoiseSource<V> + ?Sized,
+{
+    let mut x = like.clone();
+    x.combine(0.0, &[])?;
+    noise.add(&mut x, Scale::Same(std), None)?;
+    Ok(x)
+}
+
 impl<T: Copy + Debug> Plan<T> {
-    /// Where a run starts: `N(0, (alpha^2 + sigma^2) I)` at the first level, the distribution of noised data
-    /// of mean 0 and variance 1.
+    /// Where a run starts, as an array: `N(0, (alpha^2 + sigma^2) I)` at the first level, the law of noised data
+    /// of mean 0 and variance 1. For other states, [`prior_like`](Self::prior_like).
     ///
     /// On variance-preserving schedules, and at the zero-SNR end of flows, that is `N(0, I)`. On
     /// variance-exploding ones it is `N(0, (1 + sigma^2) I)`, which differs from the `sigma` of EDM by
@@ -81,7 +93,31 @@ impl<T: Copy + Debug> Plan<T> {
         start_of(shape, self.prior_std(), noise)
     }
 
-    /// The standard deviation of [`prior`](Self::prior), for tensors of other types.
+    /// The same for a state of any type: in the shape of this one, whose numbers do not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`prior`](Self::prior).
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Sampler, SeededNoise, schedule::Discrete};
+    /// use ndarray::Array2;
+    /// let plan = Sampler::from_name("DDIM")?.plan(&Discrete::stable_diffusion()?, 4)?;
+    /// let like = Array2::<f32>::ones((2, 3));
+    /// let start = plan.prior_like(&like, &mut SeededNoise::new(1))?;
+    /// assert_eq!(start, plan.prior((2, 3), &mut SeededNoise::new(1))?);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("randn_like"))]
+    pub fn prior_like<V, N>(&self, like: &V, noise: &mut N) -> Result<V, Error>
+    where
+        V: State,
+        N: NoiseSource<V> + ?Sized,
+    {
+        start_like(like, self.prior_std(), noise)
+    }
+
+    /// The deviation of [`prior`](Self::prior).
     pub fn prior_std(&self) -> f64 {
         let start = self.start();
         start.alpha().hypot(start.sigma())

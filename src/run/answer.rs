@@ -4,7 +4,7 @@ use std::mem;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::progress::{Here, Progress};
+use super::progress::{Checks, Here, Progress};
 use crate::{
     Error, LinearMap, Point, Prediction, UpdateNoise,
     noise::{NoiseSource, Scale},
@@ -33,8 +33,10 @@ impl<V: State> Progress<V> {
             shift,
             ..
         } = answer;
-        let extras = [variance.as_ref(), shift.as_ref()];
-        finite(extras.into_iter().flatten().all(State::is_finite), point)?;
+        if self.checks.each() {
+            let extras = [variance.as_ref(), shift.as_ref()];
+            finite(extras.into_iter().flatten().all(State::is_finite), point)?;
+        }
         if shift.is_none() && stage.places_shift() {
             return Err(Error::Missing {
                 what: "the displacement of a prediction, as guidance::CfgPlusPlus gives it,",
@@ -42,7 +44,9 @@ impl<V: State> Progress<V> {
             });
         }
         let std = match &stage.commit {
-            Some(commit) => deviation(commit.noise, variance, &self.state, point.step)?,
+            Some(commit) => {
+                deviation(commit.noise, variance, &self.state, point.step, self.checks)?
+            }
             None => None,
         };
         let map = parameterization.to(stage.basis, point.level)?;
@@ -62,6 +66,10 @@ impl<V: State> Progress<V> {
         self.done += 1;
         if let Some(shift) = &shift {
             self.shift(here, shift)?;
+        }
+        if here.next.is_none() && !self.checks.each() && !self.state.is_finite() {
+            let (what, step) = ("the result of the run", point.step);
+            return Err(Error::NotFinite { what, step });
         }
         Ok(free)
     }
@@ -95,7 +103,9 @@ impl<V: State> Progress<V> {
         let scale = scale(drawn, std)?;
         let terms = [(own + newest * map.state, 1)];
         let assignment = Assignment::new(0, newest * map.prediction, &terms);
-        let assignment = assignment.with_noise(scale.is_some());
+        let assignment = assignment
+            .with_noise(scale.is_some())
+            .watched(self.checks.each());
         let (states, fixed) = (&mut [&mut value], &[&self.state]);
         let is_finite = sweep(states, fixed, &[assignment], scale, planned, noise)
             .map_err(|error| error.turned().naming(PREDICTION))?;
@@ -169,6 +179,7 @@ impl<V: State> Progress<V> {
             |update: &Option<Update>| update.as_ref().map_or(UpdateNoise::NONE, |u| u.noise);
         let scales = [scale(drawn(commit), std)?, scale(drawn(trial), None)?];
         let noisy = scales.map(|scale| scale.is_some());
+        let watched = self.checks.each();
         let mut first: SmallVec<[Assignment<'_>; 3]> = SmallVec::new();
         if let Some((own, terms)) = &of_map {
             first.push(Assignment::new(VALUE, *own, terms));
@@ -176,10 +187,15 @@ impl<V: State> Progress<V> {
         if let (Some(update), Some(terms)) = (commit, &of_commit) {
             first.push(Assignment::new(STATE, update.state, terms).with_noise(noisy[0]));
         }
+        if !watched {
+            first.iter_mut().for_each(|sum| sum.watched = false);
+        }
         // A trial with noise of its own is a second draw.
         let mut second: SmallVec<[Assignment<'_>; 1]> = SmallVec::new();
         if let Some(terms) = &of_trial {
-            let trial = Assignment::new(TRIAL, 0.0, terms).with_noise(noisy[1]);
+            let trial = Assignment::new(TRIAL, 0.0, terms)
+                .with_noise(noisy[1])
+                .watched(watched);
             match noisy[1] {
                 true => second.push(trial),
                 false => first.push(trial),
@@ -262,6 +278,7 @@ fn deviation<V: State>(
     variance: Option<V>,
     state: &V,
     step: usize,
+    checks: Checks,
 ) -> Result<Option<V>, Error> {
     if matches!(drawn, UpdateNoise::Std(_)) {
         return Ok(None);
@@ -276,7 +293,7 @@ fn deviation<V: State>(
         .fits(&std)
         .map_err(|error| error.naming("the variance of a prediction"))?;
     std.exp_affine(0.5 * offset, 0.5 * scale)?;
-    if !std.is_finite() {
+    if checks.each() && !std.is_finite() {
         return Err(Error::NotFinite {
             what: "the learned deviation",
             step,

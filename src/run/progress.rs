@@ -8,6 +8,27 @@ use crate::{
     state::State,
 };
 
+/// When a run looks for a NaN or an infinity in what it is answered.
+///
+/// For an array that costs nothing. A tensor on a device has to be waited for, so that the host falls behind
+/// by the time that the network takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checks {
+    /// At every evaluation; the error names the step.
+    #[default]
+    EveryEvaluation,
+    /// Of the result alone. What is not finite on the way stays so until then, but where a network or a bound makes a
+    /// number of it again.
+    AtTheEnd,
+}
+
+impl Checks {
+    /// Whether answers are looked at.
+    pub(super) fn each(self) -> bool {
+        self == Self::EveryEvaluation
+    }
+}
+
 /// How far a run has come.
 #[derive(Debug, Clone)]
 pub(super) struct Progress<V> {
@@ -24,6 +45,8 @@ pub(super) struct Progress<V> {
     pub(super) draws: u64,
     /// Whether an answer was lost on the way, and the state with it.
     pub(super) lost: bool,
+    /// When numbers are checked.
+    pub(super) checks: Checks,
     /// State and trial before an answer that may yet fail.
     before: [Option<V>; 2],
 }
@@ -75,6 +98,7 @@ impl<V: State> Progress<V> {
             done: 0,
             draws: 0,
             lost: false,
+            checks: Checks::default(),
             before: [None, None],
         })
     }
@@ -136,7 +160,9 @@ impl<V: State> Progress<V> {
     where
         N: NoiseSource<V> + ?Sized,
     {
-        finite(answer.value.is_finite(), &here.planned.point)?;
+        if self.checks.each() {
+            finite(answer.value.is_finite(), &here.planned.point)?;
+        }
         if let Some(shift) = &answer.shift {
             // Refused now, if of another shape, while nothing has changed.
             self.state

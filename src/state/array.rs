@@ -5,11 +5,12 @@ use smallvec::SmallVec;
 
 use super::{
     Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
-    exp::exp,
+    exp::{exp, exp_affine},
+    is_watched,
     slices::{Silent, Slices},
     threads::sweep,
 };
-use crate::{Error, simd::vectorized};
+use crate::Error;
 
 impl<A: Real, D: Dimension> State for Array<A, D> {
     type Keeping = Widened;
@@ -70,7 +71,13 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
         fixed: &[&Self],
         assignments: &[Assignment<'_>],
     ) -> Result<bool, Error> {
-        sweep_with(states, fixed, assignments, true, &mut Silent)
+        sweep_with(
+            states,
+            fixed,
+            assignments,
+            is_watched(assignments),
+            &mut Silent,
+        )
     }
 
     fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
@@ -92,14 +99,7 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
 
     fn exp_affine(&mut self, offset: f64, scale: f64) -> Result<(), Error> {
         match self.as_slice_memory_order_mut() {
-            Some(values) => vectorized(
-                #[inline(always)]
-                || {
-                    for y in &mut *values {
-                        *y = A::of(exp(offset + scale * y.get()));
-                    }
-                },
-            ),
+            Some(values) => exp_affine(values, offset, scale),
             None => self.map_inplace(|y| *y = A::of(exp(offset + scale * y.get()))),
         }
         Ok(())

@@ -4,6 +4,21 @@
 
 use std::f64::consts::{LN_2, LOG2_E};
 
+use super::Real;
+use crate::simd::vectorized;
+
+/// `y <- exp(offset + scale * y)` of every element.
+pub(crate) fn exp_affine<A: Real>(values: &mut [A], offset: f64, scale: f64) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for y in &mut *values {
+                *y = A::of(exp(offset + scale * y.get()));
+            }
+        },
+    );
+}
+
 /// `exp(x)`, to a unit in the last place; NaN stays NaN.
 ///
 /// `exp(x) = 2^k exp(r)` with the whole number `k` nearest to `x / ln 2` and `|r| <= ln(2) / 2`.

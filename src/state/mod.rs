@@ -1,30 +1,56 @@
 //! What a tensor type offers so that everything else works on it.
 
+#[cfg(feature = "candle")]
+pub(crate) mod anew;
 mod array;
+mod array_elements;
 mod box_muller;
-mod exp;
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) mod by_item;
+mod drawn;
+mod elements;
+pub(crate) mod exp;
 mod keeping;
 mod kernel;
 mod real;
+#[cfg(any(feature = "candle", feature = "burn"))]
+mod recast;
+#[cfg(any(feature = "candle", feature = "burn"))]
+mod recast_elements;
 mod slices;
 mod sweep;
 mod threads;
 
 use crate::Error;
 
-pub(crate) use array::{check_size, for_each_item, item_len, item_view, items, sweep_with};
+pub(crate) use array::{check_size, for_each_item, item_len, item_view, items};
+pub use drawn::Scale;
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use drawn::{Deviation, Scaled, whole};
+pub(crate) use drawn::{Draw, Stream, add_scaled};
+pub use elements::Elements;
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use elements::{check_places, misshapen};
 pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub use recast::{Recast, Recasting, Wider};
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use slices::Silent;
+#[cfg(feature = "burn")]
+pub(crate) use slices::Slices;
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
 pub use sweep::Assignment;
-pub(crate) use sweep::one_by_one;
+pub(crate) use sweep::{is_watched, one_by_one};
+#[cfg(feature = "burn")]
+pub(crate) use threads::sweep as sweep_slices;
 
 /// A batch of numbers that a process runs on.
 ///
 /// [`ndarray::Array`] of `f32` or `f64` has it in every dimension and layout; a tensor type of
 /// another library joins by the seven methods that have no default, and by saying that it is kept
-/// [in itself](InItself). The first axis counts the batch items; a tensor
-/// without axes is one item.
+/// [in itself](InItself); tensors of candle and burn have it with the features of those names. The first axis
+/// counts the batch items; a tensor without axes is one item. What needs more than sums asks for [`Elements`].
 ///
 /// # Laws
 ///
@@ -78,7 +104,8 @@ pub trait State: Clone {
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error>;
 
     /// Several assignments, one after the other, in one pass over the elements where the type can;
-    /// `true` where the first of the changing states held only finite numbers before.
+    /// `true` where the first of the changing states held only finite numbers before, or where an assignment says
+    /// that nobody [watches](Assignment::watched).
     ///
     /// ```
     /// use gaussian_diffusion::{State, state::Assignment};

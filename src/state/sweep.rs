@@ -21,6 +21,9 @@ pub struct Assignment<'a> {
     pub noisy: bool,
     /// What the result is kept within, if anything; NaN stays NaN.
     pub bounds: Option<(f64, f64)>,
+    /// Whether the sweep is to tell if the first of the changing states held only finite numbers. Where one of its
+    /// assignments is not watched it need not, and says that it did: a tensor on a device would have to be waited for.
+    pub watched: bool,
 }
 
 impl<'a> Assignment<'a> {
@@ -32,6 +35,7 @@ impl<'a> Assignment<'a> {
             terms,
             noisy: false,
             bounds: None,
+            watched: true,
         }
     }
 
@@ -46,6 +50,13 @@ impl<'a> Assignment<'a> {
     #[must_use]
     pub const fn with_noise(mut self, noisy: bool) -> Self {
         self.noisy = noisy;
+        self
+    }
+
+    /// The same, watched or not.
+    #[must_use]
+    pub const fn watched(mut self, watched: bool) -> Self {
+        self.watched = watched;
         self
     }
 
@@ -70,6 +81,11 @@ impl<'a> Assignment<'a> {
 /// Terms of an assignment, without a heap for those that solvers have.
 pub(crate) type Terms<'a, T> = SmallVec<[(f64, &'a T); 6]>;
 
+/// Whether the sweep is to tell if the numbers were finite.
+pub(crate) fn is_watched(assignments: &[Assignment<'_>]) -> bool {
+    assignments.iter().all(|assignment| assignment.watched)
+}
+
 /// The assignments one after the other, and then what `noise` does to a noisy target.
 pub(crate) fn one_by_one<V: State>(
     states: &mut [&mut V],
@@ -81,7 +97,7 @@ pub(crate) fn one_by_one<V: State>(
     assignments
         .iter()
         .try_for_each(|assignment| assignment.check(changing, all))?;
-    let finite = states.first().is_none_or(|state| state.is_finite());
+    let finite = !is_watched(assignments) || states.first().is_none_or(|state| state.is_finite());
     for assignment in assignments {
         let (before, rest) = states.split_at_mut(assignment.target);
         let Some((target, after)) = rest.split_first_mut() else {

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// [`run`], on one core or on all.
-pub(super) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
+pub(crate) fn sweep<A: Real, N: NoiseBlocks<A::Wide>>(
     slices: Slices<'_, A>,
     assignments: &[Assignment<'_>],
     watched: bool,
@@ -35,7 +35,7 @@ const WORTH_NOISY: usize = 1 << 19;
 
 /// Whether a sweep over `elements` of `arrays` arrays is large enough for more than one thread.
 #[cfg(feature = "rayon")]
-fn worth(elements: usize, arrays: usize, silent: bool) -> bool {
+pub(super) fn worth(elements: usize, arrays: usize, silent: bool) -> bool {
     match silent {
         true => elements.saturating_mul(arrays) >= WORTH,
         false => elements >= WORTH_NOISY,

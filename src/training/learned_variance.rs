@@ -11,7 +11,7 @@ use crate::{
     state::{Real, State, item_len},
 };
 
-/// `simple + weight * vlb`: the loss of Improved DDPM, with its gradients in closed form.
+/// `simple + weight * vlb` of arrays: the loss of Improved DDPM, with its gradients in closed form.
 ///
 /// For each item, with the mean of the model held fixed in the second term so that only the variance
 /// learns from it:
@@ -55,7 +55,7 @@ pub struct HybridLoss<C> {
     decoder: C,
 }
 
-/// The loss of each item, and its derivatives with respect to what the network answered.
+/// The loss of each item of an array, and its derivatives with respect to what the network answered.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HybridTerms<A, D: Dimension> {

@@ -25,7 +25,11 @@ mod weight;
 pub use ema::{Ema, EmaRule};
 pub use input_perturbation::InputPerturbation;
 pub use learned_variance::{HybridLoss, HybridTerms};
-pub use loss::{absolute_error, huber_error, squared_error, weighted_mean};
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use loss::check_weights;
+pub use loss::{
+    Distance, Losses, PerItem, absolute_error, huber_error, squared_error, weighted_mean,
+};
 pub use offset_noise::OffsetNoise;
 pub use post_hoc::PostHoc;
 pub use power_profile::PowerProfile;

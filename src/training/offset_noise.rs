@@ -1,17 +1,15 @@
 //! Noise with a common part in each channel.
 
-use ndarray::{Array, Dimension};
-
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale},
-    state::{Real, State},
+    state::{Elements, add_scaled},
 };
 
 /// A source of noise whose draws have, on top of another source's, one number common to all elements
 /// of a channel: `z + strength * c`.
 ///
-/// Channels are the second axis of an array, batch items the first. A network trained with it can
+/// Channels are the second axis of a state, batch items the first. A network trained with it can
 /// move the mean of an image, which noise that averages out does not ask of it. A draw takes two of
 /// the inner source, and the marginal variance of an element is `1 + strength^2`.
 ///
@@ -54,65 +52,35 @@ impl<N> OffsetNoise<N> {
     }
 }
 
-impl<A, D, N> NoiseSource<Array<A, D>> for OffsetNoise<N>
-where
-    A: Real,
-    D: Dimension,
-    N: NoiseSource<Array<A, D>>,
-{
-    fn add(
-        &mut self,
-        x: &mut Array<A, D>,
-        scale: Scale<'_, Array<A, D>>,
-        over: Option<Interval>,
-    ) -> Result<(), Error> {
+impl<V: Elements, N: NoiseSource<V>> NoiseSource<V> for OffsetNoise<N> {
+    fn add(&mut self, x: &mut V, scale: Scale<'_, V>, over: Option<Interval>) -> Result<(), Error> {
         if let Scale::PerElement(stds) = scale {
             x.fits(stds).map_err(|error| error.naming("noise scale"))?;
         }
         self.inner.add(x, scale, over)?;
+        let shape = x.shape();
         // Channels without elements have no offset, and may be more than memory holds.
-        if x.is_empty() {
+        if shape.contains(&0) {
             return Ok(());
         }
-        let mut channels = channels(x);
+        let mut offset = channels(x, &shape)?;
         self.inner
-            .add(&mut channels, Scale::Same(self.strength), over)?;
-        // A broadcast view is a State only once it is an array of its own.
-        let offset = channels
-            .broadcast(x.raw_dim())
-            .ok_or_else(|| Error::Shape {
-                what: "offset",
-                expected: x.shape().to_vec(),
-                found: channels.shape().to_vec(),
-            })?
-            .to_owned();
-        match scale {
-            Scale::Same(std) => x.combine(1.0, &[(std, &offset)]),
-            Scale::PerItem(stds) => x.combine_items(&vec![1.0; stds.len()], &[(stds, &offset)]),
-            Scale::PerElement(stds) => {
-                let mut offset = offset;
-                offset.zip_mut_with(stds, |offset, std| {
-                    *offset = A::narrow(offset.widen() * std.widen());
-                });
-                x.combine(1.0, &[(1.0, &offset)])
-            }
-        }
+            .add(&mut offset, Scale::Same(self.strength), over)?;
+        add_scaled(x, scale, &offset.spread(&shape)?)
     }
-
-    fn discard(&mut self, like: &Array<A, D>) -> Result<(), Error> {
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
         self.inner.discard(like)?;
-        match like.is_empty() {
+        let shape = like.shape();
+        match shape.contains(&0) {
             true => Ok(()),
-            false => self.inner.discard(&channels(like)),
+            false => self.inner.discard(&channels(like, &shape)?),
         }
     }
 }
 
 /// A place for one number for each channel.
-fn channels<A: Real, D: Dimension>(x: &Array<A, D>) -> Array<A, D> {
-    let mut shape = x.raw_dim();
-    for axis in 2..x.ndim() {
-        shape[axis] = 1;
-    }
-    Array::from_elem(shape, A::of(0.0))
+fn channels<V: Elements>(x: &V, shape: &[usize]) -> Result<V, Error> {
+    let axes = shape.iter().enumerate();
+    let each: Vec<_> = axes.map(|(i, n)| if i < 2 { *n } else { 1 }).collect();
+    x.of_numbers(&each, &vec![0.0; each.iter().product()])
 }

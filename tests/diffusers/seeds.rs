@@ -6,7 +6,7 @@ use gaussian_diffusion::{
     editing::{Inpaint, Known},
     noise::TorchCpu,
 };
-use ndarray::{Array4, Ix4};
+use ndarray::Array4;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn replay(run: &Value) -> (Vec<f64>, Option<[f32; 4]>) {
             .with_held_noise()
             .with_free_start()
             .with_data_at_end();
-        let mut inpaint: Inpaint<f32, Ix4, TorchCpu> = stored(&inpaint);
+        let mut inpaint: Inpaint<Array4<f32>, TorchCpu> = stored(&inpaint);
         plan.sample_edited(start, &mut net, &mut inpaint, &mut noise)
     } else {
         plan.sample(start, &mut net, &mut noise)

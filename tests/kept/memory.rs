@@ -436,7 +436,7 @@ fn memory_of_another_size_is_refused() {
 /// Noise that is held for a run, also where the first step is not edited.
 #[test]
 fn edits_forget() {
-    struct Later(Inpaint<f64, ndarray::Ix2, SeededNoise>);
+    struct Later(Inpaint<ndarray::Array2<f64>, SeededNoise>);
     impl Edit<Batch> for Later {
         fn edit(&mut self, x: &mut Batch, at: StepEnd) -> Result<(), Error> {
             match at.step {

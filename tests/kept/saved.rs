@@ -12,7 +12,7 @@ use gaussian_diffusion::{
     schedule::Discrete,
     state::{Assignment, Real},
 };
-use ndarray::{Array2, Ix2, array};
+use ndarray::{Array2, array};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -530,7 +530,7 @@ fn plans_of_every_clock_have_fingerprints() {
 /// A job that keeps known parts, by hand: its edit is stored with it, the noise that it holds included.
 #[test]
 fn edits_that_remember_are_stored() {
-    type Keeps = Inpaint<f64, Ix2, SeededNoise>;
+    type Keeps = Inpaint<Array2<f64>, SeededNoise>;
     let plan = plan("DPM++ 2M");
     let known = Known::new(start(2), array![[1.0, 0.5, 0.0], [0.3, 1.0, 0.0]]).unwrap();
     let fresh = Inpaint::new(known, SeededNoise::new(4));
@@ -556,7 +556,7 @@ fn edits_that_remember_are_stored() {
     }
     let known = |values: Batch, weights: Batch| {
         let text = serde_json::json!({"values": values, "weights": weights}).to_string();
-        serde_json::from_str::<Known<f64, Ix2>>(&text)
+        serde_json::from_str::<Known<Array2<f64>>>(&text)
             .unwrap_err()
             .to_string()
     };

@@ -2,13 +2,11 @@
 
 use std::f64::consts::TAU;
 
-use ndarray::{Array, Dimension};
-
-use super::{cephes, discard, mt19937::Mt19937, sweep};
+use super::{Generator, cephes, discard, mt19937::Mt19937, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, add_in_a_sweep},
-    state::{Assignment, Real},
+    state::{Assignment, Elements},
 };
 
 /// The numbers of `torch.manual_seed(seed); torch.randn(shape)` on a CPU, draw after draw.
@@ -107,16 +105,6 @@ impl TorchCpu {
         self.fill(out, unit_f64, pair_f64, |z| z);
     }
 
-    fn try_fill_f32(&mut self, out: &mut [f32]) -> Result<(), Error> {
-        self.fill_f32(out);
-        Ok(())
-    }
-
-    fn try_fill_f64(&mut self, out: &mut [f64]) -> Result<(), Error> {
-        self.fill_f64(out);
-        Ok(())
-    }
-
     fn fill<T>(
         &mut self,
         out: &mut [T],
@@ -184,22 +172,33 @@ fn pair_f64(&u: &f64, &v: &f64) -> [f64; 2] {
     [radius * cos, radius * sin]
 }
 
-impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCpu {
+impl Generator for TorchCpu {
+    fn draw_f32(&mut self, out: &mut [f32]) -> Result<(), Error> {
+        self.fill_f32(out);
+        Ok(())
+    }
+
+    fn draw_f64(&mut self, out: &mut [f64]) -> Result<(), Error> {
+        self.fill_f64(out);
+        Ok(())
+    }
+}
+
+impl<V: Elements> NoiseSource<V> for TorchCpu {
     add_in_a_sweep!();
 
     fn sweep(
         &mut self,
-        states: &mut [&mut Array<A, D>],
-        fixed: &[&Array<A, D>],
+        states: &mut [&mut V],
+        fixed: &[&V],
         assignments: &[Assignment<'_>],
-        scale: Scale<'_, Array<A, D>>,
+        scale: Scale<'_, V>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        let (fill_f32, fill_f64) = (Self::try_fill_f32, Self::try_fill_f64);
-        sweep(self, states, fixed, assignments, scale, fill_f32, fill_f64)
+        sweep(self, states, fixed, assignments, scale)
     }
 
-    fn discard(&mut self, like: &Array<A, D>) -> Result<(), Error> {
-        discard(self, like, Self::try_fill_f32, Self::try_fill_f64)
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
+        discard(self, like)
     }
 }

@@ -2,13 +2,11 @@
 
 use std::f64::consts::PI;
 
-use ndarray::{Array, Dimension};
-
-use super::{discard, sweep};
+use super::{Generator, discard, sweep};
 use crate::{
     Error,
     noise::{Interval, NoiseSource, Scale, add_in_a_sweep, philox::philox},
-    state::{Assignment, Real},
+    state::{Assignment, Elements},
 };
 
 /// The numbers of `torch.manual_seed(seed); torch.randn(shape, device="cuda")`, draw after draw.
@@ -197,30 +195,32 @@ fn normals_f64([a, b, c, d]: [u32; 4]) -> [f64; 2] {
     [radius * sin, radius * cos]
 }
 
-impl<A: Real, D: Dimension> NoiseSource<Array<A, D>> for TorchCuda {
+impl Generator for TorchCuda {
+    fn draw_f32(&mut self, out: &mut [f32]) -> Result<(), Error> {
+        self.fill_f32(out)
+    }
+
+    fn draw_f64(&mut self, out: &mut [f64]) -> Result<(), Error> {
+        self.fill_f64(out)
+    }
+}
+
+impl<V: Elements> NoiseSource<V> for TorchCuda {
     add_in_a_sweep!();
 
     fn sweep(
         &mut self,
-        states: &mut [&mut Array<A, D>],
-        fixed: &[&Array<A, D>],
+        states: &mut [&mut V],
+        fixed: &[&V],
         assignments: &[Assignment<'_>],
-        scale: Scale<'_, Array<A, D>>,
+        scale: Scale<'_, V>,
         _over: Option<Interval>,
     ) -> Result<bool, Error> {
-        sweep(
-            self,
-            states,
-            fixed,
-            assignments,
-            scale,
-            Self::fill_f32,
-            Self::fill_f64,
-        )
+        sweep(self, states, fixed, assignments, scale)
     }
 
-    fn discard(&mut self, like: &Array<A, D>) -> Result<(), Error> {
-        discard(self, like, Self::fill_f32, Self::fill_f64)
+    fn discard(&mut self, like: &V) -> Result<(), Error> {
+        discard(self, like)
     }
 }
 

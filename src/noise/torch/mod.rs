@@ -9,59 +9,61 @@ mod stored;
 
 use std::ops::Range;
 
-use ndarray::{Array, Dimension};
-
-use super::{Scale, Stream, keyed::Keyed, sweep_stream};
+use super::{Scale, keyed::Keyed, sweep_drawn};
 use crate::{
     Error,
-    state::{Assignment, NOISE_BLOCK, Real, Wide},
+    state::{Assignment, Draw, Elements, NOISE_BLOCK, Stream, Wide},
 };
 
 pub use cpu::TorchCpu;
 pub use cuda::TorchCuda;
 
+/// A generator that makes a whole draw at once: its numbers depend on how many there are and on their type.
+trait Generator: Clone {
+    fn draw_f32(&mut self, out: &mut [f32]) -> Result<(), Error>;
+    fn draw_f64(&mut self, out: &mut [f64]) -> Result<(), Error>;
+}
+
 /// A sweep with one draw of a generator, which is left as it was if that is refused.
-///
-/// A whole draw at once, for its numbers depend on how many there are and on their type.
-fn sweep<A: Real, D: Dimension, G: Clone>(
+fn sweep<V: Elements, G: Generator>(
     generator: &mut G,
-    states: &mut [&mut Array<A, D>],
-    fixed: &[&Array<A, D>],
+    states: &mut [&mut V],
+    fixed: &[&V],
     assignments: &[Assignment<'_>],
-    scale: Scale<'_, Array<A, D>>,
-    fill_f32: impl Fn(&mut G, &mut [f32]) -> Result<(), Error>,
-    fill_f64: impl Fn(&mut G, &mut [f64]) -> Result<(), Error>,
+    scale: Scale<'_, V>,
 ) -> Result<bool, Error> {
-    let mut after = generator.clone();
-    let draw = |x: &Array<A, D>| {
-        let mut double = vec![0.0; x.len()];
-        if A::Wide::IS_DOUBLE {
-            fill_f64(&mut after, &mut double)?;
+    let mut after = After(generator.clone());
+    let finite = sweep_drawn(states, fixed, assignments, scale, &mut after)?;
+    *generator = after.0;
+    Ok(finite)
+}
+
+/// A draw of a generator for a state like this, which nobody gets.
+fn discard<V: Elements, G: Generator>(generator: &mut G, like: &V) -> Result<(), Error> {
+    let length = like.shape().iter().product();
+    match like.is_double() {
+        true => generator.draw_f64(&mut vec![0.0; length]),
+        false => generator.draw_f32(&mut vec![0.0; length]),
+    }
+}
+
+struct After<G>(G);
+
+impl<G: Generator> Draw for After<G> {
+    fn stream<W: Wide>(&mut self, shape: &[usize]) -> Result<impl Stream<W>, Error> {
+        let length = shape.iter().product();
+        let mut double = vec![0.0; length];
+        if W::IS_DOUBLE {
+            self.0.draw_f64(&mut double)?;
         } else {
-            let mut single = vec![0.0; x.len()];
-            fill_f32(&mut after, &mut single)?;
+            let mut single = vec![0.0; length];
+            self.0.draw_f32(&mut single)?;
             double
                 .iter_mut()
                 .zip(single)
                 .for_each(|(z, single)| *z = f64::from(single));
         }
         Ok(Drawn(double))
-    };
-    let finite = sweep_stream(states, fixed, assignments, scale, draw)?;
-    *generator = after;
-    Ok(finite)
-}
-
-/// A draw of a generator for an array like this, which nobody gets.
-fn discard<A: Real, D: Dimension, G>(
-    generator: &mut G,
-    like: &Array<A, D>,
-    fill_f32: impl Fn(&mut G, &mut [f32]) -> Result<(), Error>,
-    fill_f64: impl Fn(&mut G, &mut [f64]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    match A::Wide::IS_DOUBLE {
-        true => fill_f64(generator, &mut vec![0.0; like.len()]),
-        false => fill_f32(generator, &mut vec![0.0; like.len()]),
     }
 }
 

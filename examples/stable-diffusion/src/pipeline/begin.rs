@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use gaussian_diffusion::editing::{Inpaint, Known};
-use ndarray::{Axis, Ix4, concatenate};
+use ndarray::{Array4, Axis, concatenate};
 
 use super::{Program, Request, to_array, to_tensor};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Keeps what a mask does not cover, between the steps.
-pub type Paste = Inpaint<f32, Ix4, Seeds>;
+pub type Paste = Inpaint<Array4<f32>, Seeds>;
 
 /// The first latents, and what goes along with a run that paints over.
 #[derive(Debug, Clone, Default)]

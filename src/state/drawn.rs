@@ -1,0 +1,151 @@
+//! Noise for the elements of a sweep, and how strong it is.
+
+use std::ops::Range;
+
+use super::{Elements, NOISE_BLOCK, NoiseBlocks, Real, Wide};
+use crate::Error;
+
+/// How strong the noise is.
+#[derive(Debug)]
+pub enum Scale<'a, V> {
+    /// One standard deviation for all.
+    Same(f64),
+    /// One standard deviation per batch item.
+    PerItem(&'a [f64]),
+    /// One standard deviation per element.
+    PerElement(&'a V),
+}
+
+// Derived, these would ask the same of `V`.
+impl<V> Clone for Scale<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Scale<'_, V> {}
+
+/// Standard normals for the elements of a batch, in their order.
+pub trait Stream<W: Wide> {
+    /// A copy for another thread, where the numbers do not depend on those before them.
+    type Part: Stream<W> + Send;
+
+    /// Where the block of numbers that begins at `start` ends.
+    fn end(&self, start: usize) -> usize;
+
+    /// The last place up to `at` where a block may begin.
+    fn begin(&self, at: usize) -> usize;
+
+    /// The numbers at these places, which are a block or the beginning of one, as the first of `z`.
+    fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]);
+
+    /// The copy for another thread.
+    fn part(&self) -> Option<Self::Part>;
+}
+
+/// A draw that is to be made, for a batch that is not known yet.
+pub trait Draw {
+    /// Its numbers for a batch of this shape.
+    fn stream<W: Wide>(&mut self, shape: &[usize]) -> Result<impl Stream<W>, Error>;
+}
+
+/// A [`Scale`] for elements in order.
+pub(crate) enum Deviation<'a, A> {
+    Same(f64),
+    PerItem(&'a [f64], usize),
+    PerElement(&'a [A]),
+}
+
+impl<A> Clone for Deviation<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Deviation<'_, A> {}
+
+/// The numbers of a stream with their deviations.
+pub(crate) struct Scaled<'a, A, S> {
+    pub(crate) stream: S,
+    pub(crate) deviation: Deviation<'a, A>,
+}
+
+impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> {
+    type Part = Scaled<'a, A, S::Part>;
+
+    fn end(&self, start: usize) -> usize {
+        self.stream.end(start)
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        self.stream.begin(at)
+    }
+
+    fn fill(&mut self, places: Range<usize>, z: &mut [A::Wide; NOISE_BLOCK]) -> Option<f64> {
+        self.stream.fill(places.clone(), z);
+        match self.deviation {
+            Deviation::Same(std) => return Some(std),
+            Deviation::PerItem(stds, length) => {
+                for (place, z) in places.zip(z) {
+                    let std = stds.get(place / length).copied().unwrap_or_default();
+                    *z = A::Wide::of(std) * *z;
+                }
+            }
+            Deviation::PerElement(stds) => {
+                let stds = stds.get(places).unwrap_or_default();
+                z.iter_mut()
+                    .zip(stds)
+                    .for_each(|(z, std)| *z = std.widen() * *z);
+            }
+        }
+        Some(1.0)
+    }
+
+    fn part(&self) -> Option<Self::Part> {
+        Some(Scaled {
+            stream: self.stream.part()?,
+            deviation: self.deviation,
+        })
+    }
+}
+
+/// Standard normals in the shape of `x`, by way of the host.
+pub(super) fn drawn<V: Elements, D: Draw>(x: &V, draw: &mut D) -> Result<V, Error> {
+    let shape = x.shape();
+    let numbers = match x.is_double() {
+        true => whole::<f64, D>(&shape, draw)?,
+        false => {
+            let single = whole::<f32, D>(&shape, draw)?;
+            single.into_iter().map(f64::from).collect()
+        }
+    };
+    x.of_numbers(&shape, &numbers)
+}
+
+/// All numbers of a draw for a tensor of this shape.
+pub(crate) fn whole<W: Wide, D: Draw>(shape: &[usize], draw: &mut D) -> Result<Vec<W>, Error> {
+    let mut stream = draw.stream::<W>(shape)?;
+    let length = shape.iter().product();
+    let mut numbers = Vec::with_capacity(length);
+    while numbers.len() < length {
+        let start = numbers.len();
+        let places = start..stream.end(start).min(length);
+        let mut z = [W::of(0.0); NOISE_BLOCK];
+        stream.fill(places.clone(), &mut z);
+        numbers.extend_from_slice(&z[..places.len()]);
+    }
+    Ok(numbers)
+}
+
+/// `x <- x + scale * z`.
+pub(crate) fn add_scaled<V: Elements>(x: &mut V, scale: Scale<'_, V>, z: &V) -> Result<(), Error> {
+    match scale {
+        Scale::Same(std) => x.combine(1.0, &[(std, z)]),
+        Scale::PerItem(stds) => x.combine_items(&vec![1.0; stds.len()], &[(stds, z)]),
+        Scale::PerElement(stds) => {
+            let mut scaled = z.clone();
+            scaled.multiply(stds)?;
+            x.combine(1.0, &[(1.0, &scaled)])
+        }
+    }
+}
