@@ -153,8 +153,12 @@ pub trait ForwardProcess: NoiseSchedule {
         let none = vec![0.0; alphas.len()];
         x0.fits(x_t).map_err(|error| error.naming("x_t"))?;
         x0.fits(eps).map_err(|error| error.naming("eps"))?;
-        noise.fill(eps)?;
-        x_t.combine_items(&none, &[(&alphas, x0), (&sigmas, &*eps)])
+        let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
+        let lists = [&none[..], &alphas, &sigmas];
+        let jump = Assignment::new(1, 0.0, &[(1.0, 2), (1.0, 0)]).with_items(&lists);
+        let both = [fresh, jump].map(|assignment| assignment.watched(false));
+        noise.sweep(&mut [eps, x_t], &[x0], &both, Scale::Same(1.0), None)?;
+        Ok(())
     }
 
     /// `x_t` from `x_s`, the same data at the cleaner time `s`: `(alpha_t / alpha_s) x_s + std eps`.
