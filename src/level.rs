@@ -25,18 +25,44 @@ use crate::{Error, Sigma};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "serde",
-    serde(
-        try_from = "crate::serialized::Level",
-        into = "crate::serialized::Level"
-    )
-)]
+#[cfg_attr(feature = "serde", serde(try_from = "Written", into = "Written"))]
 pub struct NoiseLevel {
     alpha: f64,
     sigma: f64,
     /// `alpha / sigma` is truly `(self.alpha / self.sigma) * (1 + residue)`.
     residue: f64,
+}
+
+/// A level as it is written.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    alpha: f64,
+    sigma: f64,
+    /// Of the logarithm of their ratio, below what the two resolve.
+    #[serde(default)]
+    residue: f64,
+}
+
+#[cfg(feature = "serde")]
+impl From<NoiseLevel> for Written {
+    fn from(level: NoiseLevel) -> Self {
+        Self {
+            alpha: level.alpha,
+            sigma: level.sigma,
+            residue: level.residue,
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for NoiseLevel {
+    type Error = Error;
+
+    fn try_from(level: Written) -> Result<Self, Error> {
+        NoiseLevel::new(level.alpha, level.sigma)?.with_residue(level.residue)
+    }
 }
 
 const SCALES: &str = "0, or 1e-150 to 1e150";
@@ -192,15 +218,9 @@ impl NoiseLevel {
         !self.is_clean() && !other.is_noise() && other.gap_above(self) > 0.0
     }
 
-    /// What the log of the ratio has below the digits of the two scales.
-    #[cfg(feature = "serde")]
-    pub(crate) fn residue(self) -> f64 {
-        self.residue
-    }
-
     /// The same with this residue.
     #[cfg(feature = "serde")]
-    pub(crate) fn with_residue(mut self, residue: f64) -> Result<Self, Error> {
+    fn with_residue(mut self, residue: f64) -> Result<Self, Error> {
         if !(residue.abs() <= 1e-15) {
             return Err(Error::range("residue", residue, "-1e-15 to 1e-15"));
         }
@@ -263,6 +283,9 @@ fn split_sqrt(high: f64, low: f64) -> (f64, f64) {
     )
 )]
 pub struct LogSnr(f64);
+
+#[cfg(feature = "serde")]
+crate::serialized::infinite!(LogSnr);
 
 impl LogSnr {
     /// The log-SNR of this value, in nats.

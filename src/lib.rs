@@ -27,12 +27,16 @@ mod dense;
 mod error;
 mod level;
 mod monomial;
+mod point;
 mod quantile;
+#[cfg(feature = "serde")]
+mod serialized;
 mod simd;
 mod time;
 
 // Formulas of levels: what a prediction means, the posterior, its variance.
 mod gaussian;
+mod model_variance;
 mod parameterization;
 mod posterior;
 mod variance;
@@ -69,8 +73,6 @@ pub mod fit;
 
 #[cfg(feature = "serde")]
 pub mod config;
-#[cfg(feature = "serde")]
-mod serialized;
 
 // Tensors of other libraries.
 #[cfg(feature = "burn")]
@@ -200,7 +202,7 @@ pub use ndarray_rand::rand;
 pub use rand_distr;
 
 #[doc(inline)]
-pub use denoiser::{Denoiser, Point, Prediction};
+pub use denoiser::{Denoiser, Prediction};
 pub use error::Error;
 #[doc(inline)]
 pub use forward::ForwardProcess;
@@ -209,11 +211,13 @@ pub use gaussian::gaussian_kl;
 pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
 pub use mixture::GaussianMixture;
+pub use model_variance::ModelVariance;
 #[doc(inline)]
 pub use noise::SeededNoise;
 pub use parameterization::{LinearMap, Parameterization, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
+pub use point::Point;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
 pub use run::{Checks, Run, SavedRun};
 #[doc(inline)]
@@ -225,4 +229,4 @@ pub use solver::ReverseStep;
 #[doc(inline)]
 pub use state::State;
 pub use time::{Clock, Sigma, Step, Time};
-pub use variance::{LogVariance, ModelVariance, UpdateNoise, Variance};
+pub use variance::{LogVariance, UpdateNoise, Variance};

@@ -74,6 +74,9 @@ pub enum Parameterization {
 #[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct SigmaData(f64);
 
+#[cfg(feature = "serde")]
+crate::serialized::finite!(SigmaData, SigmaData::new);
+
 impl SigmaData {
     /// 0.5, the value of the EDM paper.
     pub const EDM: Self = Self(0.5);

@@ -22,7 +22,7 @@ pub struct PosteriorCoefficients {
     /// Coefficient of `x_0`.
     #[doc(alias("posterior_mean_coef1"))]
     pub clean: f64,
-    /// Standard standard deviation.
+    /// Standard deviation of the noise.
     pub std: f64,
 }
 

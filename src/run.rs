@@ -1,9 +1,15 @@
 //! The one loop, turned inside out.
 
 mod answer;
+mod checks;
+mod controller;
+mod dpm_adaptive;
+mod draws;
 mod drive;
 mod lent;
+mod observation;
 mod progress;
+mod sampling;
 mod saved;
 
 use std::{
@@ -14,8 +20,6 @@ use std::{
 use lent::Lent;
 use progress::Progress;
 
-pub use progress::Checks;
-
 use crate::{
     Error, Plan, Point, Prediction,
     edit::Edit,
@@ -23,7 +27,11 @@ use crate::{
     state::{Keeping, Kept, State},
 };
 
-pub(crate) use drive::Stop;
+pub use checks::Checks;
+pub use dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
+pub use observation::Observation;
+#[cfg(feature = "serde")]
+pub(crate) use sampling::{start_like, start_of};
 pub use saved::SavedRun;
 
 /// One run of a plan: it asks, and is answered, until it has ended.

@@ -1,11 +1,8 @@
-//! Values as they are written: what is read back is checked like what is constructed.
+//! Numbers as they are written: what is read back is checked like what is constructed.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Grid, LogSnr, LogVariance, NoiseLevel, Sigma, SigmaData, Step, Time, Variance,
-    grid::Node,
-};
+use crate::Error;
 
 /// A number that may be infinite, which JSON has no number for: it is then a word.
 #[derive(Serialize, Deserialize)]
@@ -43,12 +40,13 @@ impl TryFrom<Number> for f64 {
     }
 }
 
+/// A type that is written as a finite number, and the constructor that checks it.
 macro_rules! finite {
-    ($($name:ty => $new:path),*) => {$(
+    ($name:ty, $new:path) => {
         impl TryFrom<f64> for $name {
-            type Error = Error;
+            type Error = $crate::Error;
 
-            fn try_from(value: f64) -> Result<Self, Error> {
+            fn try_from(value: f64) -> Result<Self, $crate::Error> {
                 $new(value)
             }
         }
@@ -58,76 +56,26 @@ macro_rules! finite {
                 value.get()
             }
         }
-    )*};
+    };
 }
 
-finite!(
-    Step => Step::fractional,
-    Time => Time::new,
-    Sigma => Sigma::new,
-    SigmaData => SigmaData::new,
-    Variance => Variance::new
-);
-
+/// A type that is written as a number that may be infinite.
 macro_rules! infinite {
-    ($($name:ty),*) => {$(
-        impl TryFrom<Number> for $name {
-            type Error = Error;
+    ($name:ty) => {
+        impl TryFrom<$crate::serialized::Number> for $name {
+            type Error = $crate::Error;
 
-            fn try_from(number: Number) -> Result<Self, Error> {
+            fn try_from(number: $crate::serialized::Number) -> Result<Self, $crate::Error> {
                 Self::new(number.try_into()?)
             }
         }
 
-        impl From<$name> for Number {
+        impl From<$name> for $crate::serialized::Number {
             fn from(value: $name) -> Self {
                 value.get().into()
             }
         }
-    )*};
+    };
 }
 
-infinite!(LogSnr, LogVariance);
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Level {
-    alpha: f64,
-    sigma: f64,
-    /// Of the logarithm of their ratio, below what the two resolve.
-    #[serde(default)]
-    residue: f64,
-}
-
-impl From<NoiseLevel> for Level {
-    fn from(level: NoiseLevel) -> Self {
-        Self {
-            alpha: level.alpha(),
-            sigma: level.sigma(),
-            residue: level.residue(),
-        }
-    }
-}
-
-impl TryFrom<Level> for NoiseLevel {
-    type Error = Error;
-
-    fn try_from(level: Level) -> Result<Self, Error> {
-        NoiseLevel::new(level.alpha, level.sigma)?.with_residue(level.residue)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nodes<T> {
-    nodes: Vec<Node<T>>,
-    end: NoiseLevel,
-}
-
-impl<T: Copy + std::fmt::Debug> TryFrom<Nodes<T>> for Grid<T> {
-    type Error = Error;
-
-    fn try_from(Nodes { nodes, end }: Nodes<T>) -> Result<Self, Error> {
-        Self::new(nodes, end)
-    }
-}
+pub(crate) use {finite, infinite};

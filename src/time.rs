@@ -44,6 +44,9 @@ pub(crate) fn check_count(what: &'static str, count: usize, most: usize) -> Resu
 #[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Step(f64);
 
+#[cfg(feature = "serde")]
+crate::serialized::finite!(Step, Step::fractional);
+
 impl Step {
     /// The whole step of this index.
     pub const fn new(index: usize) -> Self {
@@ -92,6 +95,9 @@ impl Step {
 #[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Time(f64);
 
+#[cfg(feature = "serde")]
+crate::serialized::finite!(Time, Time::new);
+
 impl Time {
     pub(crate) const ZERO: Self = Self(0.0);
     pub(crate) const ONE: Self = Self(1.0);
@@ -134,6 +140,9 @@ impl Time {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
 pub struct Sigma(f64);
+
+#[cfg(feature = "serde")]
+crate::serialized::finite!(Sigma, Sigma::new);
 
 impl Sigma {
     pub(crate) const EDM_MIN: Self = Self(0.002);

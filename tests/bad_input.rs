@@ -1,11 +1,16 @@
 //! Input that asks for more than it pays for, that no layout should break, and what refusals say of
 //! it: what the fuzz targets found or would find.
 
+mod common {
+    pub mod levels;
+}
+
 use std::time::{Duration, Instant};
 
+use common::levels::{sigma, snr, time};
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
-    Plan, Point, Prediction, Sampler, SavedRun, SeededNoise, Sigma, State, Step, Time,
+    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, ModelVariance, NoiseLevel, Plan, Point,
+    Prediction, Sampler, SavedRun, SeededNoise, State, Step,
     denoiser::{Clip, DynamicThreshold, WithVjp},
     grid::{
         AlignYourSteps, Beta, BongTangent, FlowCurve, Karras, KlOptimal, LaplaceCurve,
@@ -28,18 +33,6 @@ use gaussian_diffusion::{
 use ndarray::{Array1, Array2, ArrayD, IxDyn, array};
 
 const HUGE: [usize; 4] = [(1 << 24) + 1, 1 << 40, isize::MAX as usize / 8, usize::MAX];
-
-fn sigma(value: f64) -> Sigma {
-    Sigma::new(value).unwrap()
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
-}
-
-fn time(value: f64) -> Time {
-    Time::new(value).unwrap()
-}
 
 fn message<T>(outcome: Result<T, Error>) -> String {
     outcome

@@ -1,6 +1,11 @@
 //! Variational bounds: the decoder and Gaussian data against 60 digits, every term against its
 //! closed expectation, and the limit of many steps.
 
+mod common {
+    pub mod reference;
+}
+
+use common::reference::reference;
 use gaussian_diffusion::{
     Denoiser, Error, GaussianMixture, Grid, LogSnr, LogVariance, Markov, ModelVariance, NoiseLevel,
     NoiseSchedule, Parameterization, Plan, Point, Posterior, Prediction, SeededNoise, Sigma, Step,
@@ -17,11 +22,6 @@ use gaussian_diffusion::{
 };
 use ndarray::{Array0, Array1, Array2, Array4, Axis, ShapeBuilder, array, concatenate};
 use serde_json::Value;
-
-fn truth() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/truth.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 fn number(value: &Value) -> f64 {
     value.as_str().unwrap().parse().unwrap()
@@ -49,7 +49,7 @@ fn level_of(index: usize) -> f64 {
 
 #[test]
 fn the_decoder_meets_60_digits_to_1e_12_also_in_the_tails() {
-    let truth = truth();
+    let truth = reference("truth.json");
     let rows = truth["discretized_decoder"].as_array().unwrap();
     assert_eq!(rows.len(), 40);
     let pixels = Discretized::images();
@@ -162,7 +162,7 @@ const DATA: Moments = Moments {
 
 #[test]
 fn the_bound_of_gaussian_data_meets_60_digits_to_1e_12() {
-    let truth = truth();
+    let truth = reference("truth.json");
     let cases = truth["gaussian_data_vlb"].as_object().unwrap();
     assert_eq!(cases.len(), 2);
     for (name, row) in cases {

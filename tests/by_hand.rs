@@ -6,7 +6,8 @@
 use std::cell::Cell;
 
 use gaussian_diffusion::{
-    Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, Point, ReverseStep, Sigma,
+    Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, ReverseStep,
+    Sigma,
     noise::{Interval, NoiseSource, Scale},
     plan::Restart,
     predicts,
@@ -814,6 +815,18 @@ fn predictor_corrector(w: &World, mut x: f64, snr: f64, corrections: usize) -> f
     x
 }
 
+/// The same with the corrector first, as the pipeline of diffusers has it.
+fn corrector_predictor(w: &World, mut x: f64, snr: f64, corrections: usize) -> f64 {
+    for (_, s, t) in w.steps() {
+        for _ in 0..corrections {
+            let e = 2.0 * (snr * s.s).powi(2);
+            x += -e * eps(x, s) / s.s + (2.0 * e).sqrt() * w.z();
+        }
+        x = t.a * x / s.a + t.a * (t.rho() - s.rho()) * eps(x, s);
+    }
+    x
+}
+
 fn consistency(w: &World, mut x: f64, floor: f64) -> f64 {
     for (_, s, t) in w.steps() {
         let m = net(x, s);
@@ -1074,6 +1087,10 @@ fn ancestral_and_other_noise() {
     agree("Langevin", solver, |w, x| {
         predictor_corrector(w, x, 0.16, 2)
     });
+    let solver = Langevin::new(Ddim::default(), 0.16, 2).unwrap();
+    agree("Langevin first", solver.with_corrections_first(), |w, x| {
+        corrector_predictor(w, x, 0.16, 2)
+    });
     let floor = Sigma::new(0.05).unwrap();
     let solver = Consistency::default().with_floor(floor);
     agree("consistency", solver, |w, x| consistency(w, x, 0.05));
@@ -1120,4 +1137,37 @@ fn restart() {
     x = heun(x, &[1.0, 0.3, 0.0]);
     assert!((found - x).abs() < 1e-12, "{found} instead of {x}");
     assert_eq!(drawn.0, 2);
+}
+
+/// What a state is divided by and the clock, as the table of [`Coordinates`] has them; along the flow to a
+/// point of data the one is straight in the other.
+#[test]
+fn coordinates() {
+    let level = NoiseLevel::new(0.6, 0.8).unwrap();
+    let rows = [
+        (Coordinates::Noise, 0.6, 0.8 / 0.6, Parameterization::Noise),
+        (Coordinates::Flow, 1.4, 0.8 / 1.4, Parameterization::Flow),
+        (Coordinates::Data, 0.8, 0.6 / 0.8, Parameterization::X0),
+    ];
+    let (data, noise) = (0.3, -1.1);
+    for (coordinates, scale, clock, basis) in rows {
+        assert_eq!(coordinates.scale(level), scale);
+        assert_eq!(coordinates.clock(level), clock);
+        assert_eq!(coordinates.basis(), basis);
+        let place = |(a, s): (f64, f64)| {
+            let level = NoiseLevel::new(a, s).unwrap();
+            let scale = coordinates.scale(level);
+            (coordinates.clock(level), (a * data + s * noise) / scale)
+        };
+        let [p, q, r] = [(0.9, 0.2), (0.6, 0.8), (0.1, 0.7)].map(place);
+        let (first, second) = ((q.1 - p.1) / (q.0 - p.0), (r.1 - q.1) / (r.0 - q.0));
+        assert!((first - second).abs() < 1e-13, "{coordinates:?}");
+        // The slope is what the basis names.
+        let slope = match basis {
+            Parameterization::Noise => noise,
+            Parameterization::Flow => noise - data,
+            _ => data,
+        };
+        assert!((first - slope).abs() < 1e-13, "{coordinates:?}");
+    }
 }

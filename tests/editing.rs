@@ -1,7 +1,14 @@
 //! Editing with a run: known parts, jumps, inversion, starts, and what is carried between calls.
 
+mod common {
+    pub mod levels;
+    pub mod schedules;
+}
+
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
+use common::levels::{close, sigma, snr};
+use common::schedules::{mask, mixture, on_every_family, values};
 use gaussian_diffusion::{
     Error, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, Point, Prediction,
     ReverseStep, SeededNoise, Sigma, Step, UpdateNoise,
@@ -9,74 +16,27 @@ use gaussian_diffusion::{
     editing::{Edit, Inpaint, Inversion, Known, StepEnd, slerp},
     noise::{Interval, NoiseSource, Scale},
     predicts,
-    schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Shifted, SubVp, VpLinear},
+    schedule::{Cosine, Discrete, Edm, LogSnrLinear, Shifted, SubVp, VpLinear},
     solver::{At, Ddim, Ddpm, DpmSolver, Path, Stage, Update},
     state::Real,
 };
 use ndarray::{Array1, Array2, Axis, array};
 
-fn sigma(value: f64) -> Sigma {
-    Sigma::new(value).unwrap()
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
-}
-
 /// Calls a generic test with a schedule of every family and a grid of `n` steps on it.
 macro_rules! on_every_schedule {
     ($test:ident, $n:expr) => {{
         let n = $n;
-        let discrete = Discrete::cosine(1000).unwrap();
-        $test(&discrete, &Grid::trailing(&discrete, n).unwrap());
-        let zero = Discrete::stable_diffusion()
-            .unwrap()
-            .zero_terminal_snr()
-            .unwrap();
-        $test(&zero, &Grid::trailing(&zero, n).unwrap());
-        let edm = Edm::new(sigma(0.002), sigma(80.0)).unwrap();
-        $test(&edm, &Grid::karras(&edm, n).unwrap());
+        on_every_family!($test, n);
         let vp = VpLinear::new(0.1, 20.0).unwrap();
         $test(&vp, &Grid::uniform_time(&vp, n).unwrap());
         let sub = SubVp::new(0.1, 20.0).unwrap();
         $test(&sub, &Grid::uniform_time(&sub, n).unwrap());
         $test(&Cosine, &Grid::uniform_time(&Cosine, n).unwrap());
-        $test(
-            &RectifiedFlow,
-            &Grid::uniform_time(&RectifiedFlow, n).unwrap(),
-        );
         let shifted = Shifted::flow(3.0).unwrap();
         $test(&shifted, &Grid::uniform_time(&shifted, n).unwrap());
         let linear = LogSnrLinear::new(snr(-8.0), snr(10.0)).unwrap();
         $test(&linear, &Grid::uniform_log_snr(&linear, n).unwrap());
     }};
-}
-
-fn mixture() -> GaussianMixture {
-    GaussianMixture::isotropic(&[
-        (0.5, &[-1.0, 0.2, 0.4][..], 0.2),
-        (0.5, &[1.0, 0.5, -0.3][..], 0.1),
-    ])
-    .unwrap()
-}
-
-fn values<A: Real>(items: usize) -> Array2<A> {
-    Array2::from_shape_fn((items, 3), |(i, j)| {
-        A::of(0.1 + 0.37 * i as f64 - 0.59 * j as f64)
-    })
-}
-
-/// The first element is known, the second is not, the third by half.
-fn mask<A: Real>(items: usize) -> Array2<A> {
-    Array2::from_shape_fn((items, 3), |(_, j)| A::of([1.0, 0.0, 0.5][j]))
-}
-
-fn close(found: f64, expected: f64, tolerance: f64, what: impl Debug) {
-    let size = expected.abs().max(1.0);
-    assert!(
-        (found - expected).abs() <= tolerance * size,
-        "{what:?}: {found} for {expected}"
-    );
 }
 
 /// A predictor-corrector with one evaluation a step and weights without meaning: no step ends in the

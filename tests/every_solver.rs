@@ -1,65 +1,35 @@
 //! Guidance and editing with every solver of the crate.
 
-mod common;
+mod common {
+    pub mod levels;
+    pub mod schedules;
+    pub mod solvers;
+}
 
+use common::schedules::{mask, mixture, on_every_family, values};
 use common::{
-    deterministic, every, multi_steps, single_steps, stochastic_multi_steps,
-    stochastic_single_steps,
+    levels::snr,
+    solvers::{
+        deterministic, every, multi_steps, single_steps, stochastic_multi_steps,
+        stochastic_single_steps,
+    },
 };
 use gaussian_diffusion::{
-    Denoiser, GaussianMixture, Grid, LogSnr, NoiseSchedule, Parameterization, Plan, Point,
-    ReverseStep, SeededNoise, Sigma,
+    Denoiser, GaussianMixture, Grid, NoiseSchedule, Parameterization, Plan, Point, ReverseStep,
+    SeededNoise,
     editing::{Inpaint, Inversion, Known, StepEnd},
     guidance::{CfgPlusPlus, Combination, Guided},
     noise::{NoiseSource, Scale},
     predicts,
-    schedule::{Cosine, Discrete, Edm, RectifiedFlow},
+    schedule::{Cosine, Discrete},
     solver::{DpmSolver, SaSolver, SingleStep, Stage},
     state::Real,
 };
 use ndarray::{Array2, Axis, array};
 
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
-}
-
-/// Calls a generic test on a schedule of every family, with a grid of `n` steps to the data.
-macro_rules! on_every_family {
-    ($test:ident, $n:expr) => {{
-        let n = $n;
-        let discrete = Discrete::cosine(1000).unwrap();
-        $test(&discrete, &Grid::trailing(&discrete, n).unwrap());
-        let zero = Discrete::stable_diffusion()
-            .unwrap()
-            .zero_terminal_snr()
-            .unwrap();
-        $test(&zero, &Grid::trailing(&zero, n).unwrap());
-        let edm = Edm::new(Sigma::new(0.002).unwrap(), Sigma::new(80.0).unwrap()).unwrap();
-        $test(&edm, &Grid::karras(&edm, n).unwrap());
-        $test(
-            &RectifiedFlow,
-            &Grid::uniform_time(&RectifiedFlow, n).unwrap(),
-        );
-    }};
-}
-
-fn mixture() -> GaussianMixture {
-    GaussianMixture::isotropic(&[
-        (0.5, &[-1.0, 0.2, 0.4][..], 0.2),
-        (0.5, &[1.0, 0.5, -0.3][..], 0.1),
-    ])
-    .unwrap()
-}
-
-fn values<A: Real>(items: usize) -> Array2<A> {
-    Array2::from_shape_fn((items, 3), |(i, j)| {
-        A::of(0.1 + 0.37 * i as f64 - 0.59 * j as f64)
-    })
-}
-
 /// The first element is known, the second is not, the third by half.
 fn known<A: Real>(items: usize) -> Known<Array2<A>> {
-    let mask = Array2::from_shape_fn((items, 3), |(_, j)| A::of([1.0, 0.0, 0.5][j]));
+    let mask = mask(items);
     Known::new(values(items), mask).unwrap()
 }
 
@@ -175,7 +145,7 @@ fn edits_see_the_levels_of_every_solver() {
 fn edits_are_carried_on_by_the_flow() {
     let seeds = |order, tau| SingleStep::plus_plus(order).unwrap().with_tau(tau).unwrap();
     let sa = |p, c, tau: f64| SaSolver::new(p, c).unwrap().with_tau(tau).unwrap();
-    let mut all: Vec<(common::Solver, f64)> = vec![
+    let mut all: Vec<(common::solvers::Solver, f64)> = vec![
         (Box::new(seeds(2, 1.0)), 1.0),
         (Box::new(seeds(3, 0.5)), 0.25),
         (Box::new(sa(1, 1, 1.0)), 1.0),

@@ -1,9 +1,14 @@
 //! Every grid against its closed form, its edges and its messages.
 
+mod common {
+    pub mod levels;
+}
+
 use std::fmt::Debug;
 
+use common::levels::{sigma, snr, time};
 use gaussian_diffusion::{
-    Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step, Time,
+    Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Sigma, Step,
     grid::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, Karras, KlOptimal, LinearQuadratic,
         LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
@@ -14,18 +19,6 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngSeed},
 };
-
-fn sigma(value: f64) -> Sigma {
-    Sigma::new(value).unwrap()
-}
-
-fn time(value: f64) -> Time {
-    Time::new(value).unwrap()
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
-}
 
 fn latents() -> Discrete {
     Discrete::stable_diffusion().unwrap()

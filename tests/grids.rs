@@ -1,5 +1,10 @@
 //! The grids of diffusers, from a scheduler's class and configuration, and those of k-diffusion.
 
+mod common {
+    pub mod reference;
+}
+
+use common::reference::{numbers, reference};
 use gaussian_diffusion::{
     Grid, NoiseLevel, Sigma,
     config::SchedulerConfig,
@@ -7,20 +12,6 @@ use gaussian_diffusion::{
     schedule::Edm,
 };
 use serde_json::Value;
-
-fn reference(file: &str) -> Value {
-    let path = format!("{}/tests/reference/{file}", env!("CARGO_MANIFEST_DIR"));
-    // One case of diffusers ends in NaN, which JSON does not know.
-    let text = std::fs::read_to_string(path)
-        .unwrap()
-        .replace("NaN", "null");
-    serde_json::from_str(&text).unwrap()
-}
-
-fn numbers(list: &Value) -> Vec<f64> {
-    let list = list.as_array().unwrap();
-    list.iter().map(|x| x.as_f64().unwrap()).collect()
-}
 
 fn off(found: f64, expected: f64) -> f64 {
     if found == expected {

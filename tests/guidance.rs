@@ -1,10 +1,15 @@
 //! Guidance rules: closed forms on mixtures, slow loops, special cases, items that do not mix.
 
+mod common {
+    pub mod levels;
+}
+
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
+use common::levels::{close, sigma, snr};
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization,
-    Plan, Point, Prediction, ReverseStep, SeededNoise, Sigma, State, Step,
+    Denoiser, Error, GaussianMixture, Grid, NoiseLevel, NoiseSchedule, Parameterization, Plan,
+    Point, Prediction, ReverseStep, SeededNoise, Sigma, State, Step,
     denoiser::{Correction, DynamicThreshold},
     guidance::{
         CfgPlusPlus, CfgZeroStar, Classifier, Combination, GuidanceInterval, Guided,
@@ -44,14 +49,6 @@ macro_rules! every_schedule {
         };
         $body
     }};
-}
-
-fn sigma(value: f64) -> Sigma {
-    Sigma::new(value).unwrap()
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
 }
 
 fn levels() -> Vec<NoiseLevel> {
@@ -107,14 +104,6 @@ fn score(mixture: &GaussianMixture, x: [f64; 2], level: NoiseLevel) -> [f64; 2] 
         };
         (moved(h) - moved(-h)) / (2.0 * h)
     })
-}
-
-fn close(found: f64, expected: f64, tolerance: f64, what: impl Debug) {
-    let size = expected.abs().max(1.0);
-    assert!(
-        (found - expected).abs() <= tolerance * size,
-        "{what:?}: {found} for {expected}"
-    );
 }
 
 /// Every linear rule guides the score as it says, on every family of levels and in all terms.

@@ -1,7 +1,12 @@
 //! Posteriors, model means, variances and divergences against guided-diffusion.
 
+mod common {
+    pub mod reference;
+}
+
 use std::f64::consts::LN_2;
 
+use common::reference::{numbers, reference};
 use gaussian_diffusion::{
     Denoiser, ForwardProcess, Grid, LogVariance, Markov, ModelVariance, NoiseSchedule,
     Parameterization, Point, Posterior, Prediction, Step, UpdateNoise, Variance, gaussian_kl,
@@ -11,23 +16,6 @@ use gaussian_diffusion::{
 };
 use ndarray::Array2;
 use serde_json::Value;
-
-fn reference() -> Value {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/reference/guided_diffusion.json"
-    );
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn list(value: &Value) -> Vec<f64> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_f64().unwrap())
-        .collect()
-}
 
 /// Numbers of the file, nested or flat, as two items of eight.
 fn batch(value: &Value) -> Array2<f64> {
@@ -59,14 +47,14 @@ fn check_all(what: &str, found: &Array2<f64>, expected: &Value) {
 
 #[test]
 fn respaced_steps_are_those_of_the_reference() {
-    let reference = reference();
+    let reference = reference("guided_diffusion.json");
     let all = reference["respacing"].as_object().unwrap();
     assert_eq!(all.len(), 6);
     for (name, expected) in all {
         let (total, text) = name.split_once('/').unwrap();
         let respacing = Respacing::parse(text, total.parse().unwrap()).unwrap();
         let steps: Vec<f64> = respacing.steps().iter().map(|&step| step as f64).collect();
-        assert_eq!(steps, list(expected), "{name}");
+        assert_eq!(steps, numbers(expected), "{name}");
     }
 }
 
@@ -134,7 +122,7 @@ fn first_steps(reference: &Value) -> usize {
 
 #[test]
 fn posteriors_models_and_divergences_agree_to_1e_9() {
-    let reference = reference();
+    let reference = reference("guided_diffusion.json");
     let x0 = batch(&reference["levels"]).mapv(|level| 2.0 * level / 255.0 - 1.0);
     let (mut steps, mut divergences, mut priors, mut terms) = (0, 0, 0, 0);
     for case in reference["cases"].as_array().unwrap() {
@@ -142,7 +130,7 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
         let times: Vec<f64> = (0..schedule.len())
             .map(|i| schedule.network_time(Step::new(i)).get())
             .collect();
-        assert_eq!(times, list(&case["timesteps"]));
+        assert_eq!(times, numbers(&case["timesteps"]));
         for row in case["steps"].as_array().unwrap() {
             let index = row["index"].as_u64().unwrap() as usize;
             let name = format!(
@@ -203,7 +191,7 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
 
             // At index 0, where the posterior is a point, the reference takes its clipped variance.
             let q_variance = LogVariance::new(small).unwrap().exp();
-            let expected = list(&row["kl_bits_per_dim"]);
+            let expected = numbers(&row["kl_bits_per_dim"]);
             assert_eq!(expected.len(), x.nrows(), "{name}: divergences");
             for (item, expected) in expected.into_iter().enumerate() {
                 let mut sum = 0.0;
@@ -225,7 +213,7 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
                 let mut answer = network(case, clip).predict(&x, point).unwrap();
                 answer.variance = Some(x.mapv(|x| 0.3 * (x + 0.5).sin()));
                 let found = step.divergence(&x0, &x, &answer).unwrap();
-                for (found, expected) in found.iter().zip(list(&row["kl_bits_per_dim"])) {
+                for (found, expected) in found.iter().zip(numbers(&row["kl_bits_per_dim"])) {
                     let bits = found.per_dim(x.ncols()).unwrap().get();
                     check(&format!("{name}: term of the bound"), bits, expected);
                     terms += 1;
@@ -234,7 +222,7 @@ fn posteriors_models_and_divergences_agree_to_1e_9() {
             steps += 1;
         }
         let last = schedule.level(schedule.ends().0).unwrap();
-        let prior = list(&case["prior_bits_per_dim"]);
+        let prior = numbers(&case["prior_bits_per_dim"]);
         let of_bound = bound(&schedule, ModelVariance::FixedSmall)
             .prior(&x0)
             .unwrap();

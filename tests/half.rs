@@ -1,6 +1,11 @@
 //! Arrays of half precision (feature `half`): kept in 16 bits, summed in 32.
 #![cfg(feature = "half")]
 
+mod common {
+    pub mod half;
+}
+
+use common::half::Half;
 use gaussian_diffusion::{
     Error, ForwardProcess, Parameterization, Plan, Point, Sampler, SeededNoise, State, Step,
     noise::{NoiseSource, Scale},
@@ -10,19 +15,6 @@ use gaussian_diffusion::{
 };
 use half::{bf16, f16};
 use ndarray::{Array2, ShapeBuilder};
-
-/// Half a unit in the last place, relative to a number.
-trait Half: Real {
-    const ROUNDING: f64;
-}
-
-impl Half for f16 {
-    const ROUNDING: f64 = 1.0 / 2048.0;
-}
-
-impl Half for bf16 {
-    const ROUNDING: f64 = 1.0 / 256.0;
-}
 
 fn values<A: Real>(shape: (usize, usize), k: usize) -> Array2<A> {
     Array2::from_shape_fn(shape, |(i, j)| {

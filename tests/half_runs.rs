@@ -1,6 +1,11 @@
 //! Runs on arrays of half precision (feature `half`): the error is that of rounding once, not once a step.
 #![cfg(feature = "half")]
 
+mod common {
+    pub mod half;
+}
+
+use common::half::Half;
 use gaussian_diffusion::{
     Denoiser, Error, Grid, Parameterization, Plan, Point, Prediction, Sampler, SeededNoise, Step,
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
@@ -15,19 +20,6 @@ use ndarray::Array2;
 
 const MEAN: f64 = 0.2;
 const VARIANCE: f64 = 0.25;
-
-/// Half a unit in the last place, relative to a number.
-trait Half: Real {
-    const ROUNDING: f64;
-}
-
-impl Half for f16 {
-    const ROUNDING: f64 = 1.0 / 2048.0;
-}
-
-impl Half for bf16 {
-    const ROUNDING: f64 = 1.0 / 256.0;
-}
 
 /// The exact denoiser of `N(MEAN, VARIANCE)`, which sees and says numbers of the array's type.
 struct Exact(Parameterization);

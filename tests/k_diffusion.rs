@@ -1,7 +1,12 @@
 //! The samplers of k-diffusion, replayed.
 
+mod common {
+    pub mod reference;
+}
+
 use std::collections::VecDeque;
 
+use common::reference::{numbers, reference};
 use gaussian_diffusion::{
     Denoiser, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction, ReverseStep, Sigma,
     noise::{Interval, NoiseSource, Scale},
@@ -15,18 +20,9 @@ use gaussian_diffusion::{
 use ndarray::{Array1, Array2, Axis};
 use serde_json::Value;
 
-fn list(value: &Value) -> Array1<f64> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_f64().unwrap())
-        .collect()
-}
-
 /// The largest difference, relative to numbers above 1.
 fn off(found: &Array1<f64>, expected: &Value) -> f64 {
-    let expected = list(expected);
+    let expected = numbers(expected);
     let off = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs().max(1.0);
     found.iter().zip(&expected).map(off).fold(0.0, f64::max)
 }
@@ -175,15 +171,14 @@ fn grid(case: &Value, schedule: &Edm) -> Grid<Sigma> {
             .ending_at(end)
             .unwrap();
     }
-    let sigmas = list(&case["sigmas"]);
+    let sigmas = numbers(&case["sigmas"]);
     let sigmas: Vec<_> = sigmas.iter().map(|&s| Sigma::new(s).unwrap()).collect();
     Grid::at(schedule, &sigmas).unwrap()
 }
 
 #[test]
 fn trajectories_agree_to_1e_9() {
-    let text = include_str!("reference/k_diffusion.json");
-    let reference: Value = serde_json::from_str(text).unwrap();
+    let reference = reference("k_diffusion.json");
     let schedule = Edm::default();
     let (mut runs, mut calls) = (0, 0);
     for case in reference.as_array().unwrap() {
@@ -192,7 +187,12 @@ fn trajectories_agree_to_1e_9() {
             continue;
         }
         let plan = Plan::new(&schedule, &grid(case, &schedule), &solver(case)).unwrap();
-        let normals = case["noise"].as_array().unwrap().iter().map(list).collect();
+        let normals = case["noise"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|z| Array1::from(numbers(z)))
+            .collect();
         let churns = ["euler", "heun", "dpm_2"]
             .iter()
             .any(|&name| case["sampler"] == name);
@@ -202,7 +202,9 @@ fn trajectories_agree_to_1e_9() {
             step: 0,
         };
         let mut net = network();
-        let mut run = plan.start_from(list(&case["start"]), &mut noise).unwrap();
+        let mut run = plan
+            .start_from(Array1::from(numbers(&case["start"])), &mut noise)
+            .unwrap();
         let mut expected = case["calls"].as_array().unwrap().iter();
         while let Some((x, at)) = run.pending() {
             let call = expected.next().unwrap();
@@ -231,8 +233,7 @@ fn trajectories_agree_to_1e_9() {
 /// Gains, safety and first steps of one's own: what each of them does shows in the steps.
 #[test]
 fn controllers_agree_to_1e_9() {
-    let text = include_str!("reference/k_diffusion_controller.json");
-    let file: Value = serde_json::from_str(text).unwrap();
+    let file = reference("k_diffusion_controller.json");
     let number = |value: &Value| value.as_f64().unwrap();
     let bound = |key: &str| LogSnr::from_sigma(Sigma::new(number(&file[key])).unwrap());
     for run in file["runs"].as_array().unwrap() {
@@ -246,7 +247,7 @@ fn controllers_agree_to_1e_9() {
             let x0 = inner.predict(&x.row(0).to_owned(), at)?.value;
             Ok(Prediction::x0(x0.insert_axis(Axis(0))))
         });
-        let start = list(&file["start"]).insert_axis(Axis(0));
+        let start = Array1::from(numbers(&file["start"])).insert_axis(Axis(0));
         let (from, to) = (bound("sigma_max"), bound("sigma_min"));
         let mut noise = gaussian_diffusion::SeededNoise::new(0);
         let schedule = Edm::default();
@@ -264,8 +265,7 @@ fn controllers_agree_to_1e_9() {
 /// The steps too: their number, and which were tried in vain.
 #[test]
 fn adaptive_runs_agree_to_1e_9() {
-    let text = include_str!("reference/k_diffusion.json");
-    let reference: Value = serde_json::from_str(text).unwrap();
+    let reference = reference("k_diffusion.json");
     let schedule = Edm::default();
     let mut runs = 0;
     for case in reference.as_array().unwrap() {
@@ -278,7 +278,12 @@ fn adaptive_runs_agree_to_1e_9() {
         let solver = DpmAdaptive::new(args["order"].as_u64().unwrap() as usize)
             .and_then(|solver| solver.with_eta(args["eta"].as_f64().unwrap(), 1.0))
             .unwrap();
-        let normals = case["noise"].as_array().unwrap().iter().map(list).collect();
+        let normals = case["noise"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|z| Array1::from(numbers(z)))
+            .collect();
         let mut noise = Replay {
             normals,
             drawn_for: None,
@@ -295,7 +300,7 @@ fn adaptive_runs_agree_to_1e_9() {
             Ok(Prediction::x0(x0.insert_axis(Axis(0))))
         });
         // One item: the error is that of all its elements.
-        let start = list(&case["start"]).insert_axis(Axis(0));
+        let start = Array1::from(numbers(&case["start"])).insert_axis(Axis(0));
         let (from, to) = (bound("sigma_max"), bound("sigma_min"));
         let (end, report) = solver
             .sample(&schedule, from, to, start, &mut net, &mut noise)

@@ -1,9 +1,14 @@
 //! Exact likelihoods, latents, the densities of steps, and units.
 
+mod common {
+    pub mod levels;
+}
+
 use std::f64::consts::{LN_2, TAU};
 
+use common::levels::{snr, time};
 use gaussian_diffusion::{
-    Denoiser, Error, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel, NoiseSchedule,
+    Denoiser, Error, GaussianMixture, Grid, ModelVariance, NoiseLevel, NoiseSchedule,
     Parameterization, Plan, Point, Prediction, SeededNoise, Step, Time,
     likelihood::{
         BitsPerDim, Estimate, Exact, Hutchinson, LogDensity, LogProbability, Nats, ProbabilityFlow,
@@ -15,14 +20,6 @@ use gaussian_diffusion::{
     solver::{Ddim, Ddpm},
 };
 use ndarray::{Array2, ArrayD, Axis, IxDyn, array};
-
-fn time(t: f64) -> Time {
-    Time::new(t).unwrap()
-}
-
-fn snr(at: f64) -> LogSnr {
-    LogSnr::new(at).unwrap()
-}
 
 /// Three dimensions, correlated, two modes.
 fn data() -> GaussianMixture {

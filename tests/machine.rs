@@ -236,6 +236,51 @@ fn a_short_ddpm_run_by_hand() {
     assert_eq!(noise.draws(), 3);
 }
 
+/// A draw that is thrown away comes before that of the update, in every stage that says so.
+#[test]
+fn draws_are_thrown_away_before_those_of_the_updates() {
+    #[derive(Debug)]
+    struct Wasteful;
+    impl ReverseStep for Wasteful {
+        fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+            let stages = Ddpm::default().stages(path)?.into_iter();
+            Ok(stages.map(Stage::with_discarded_draw).collect())
+        }
+
+        fn name(&self) -> &str {
+            "wasteful"
+        }
+    }
+    #[derive(Default)]
+    struct Told(Vec<&'static str>);
+    impl NoiseSource<Array1<f64>> for Told {
+        fn add(
+            &mut self,
+            _: &mut Array1<f64>,
+            _: Scale<'_, Array1<f64>>,
+            _: Option<Interval>,
+        ) -> Result<(), Error> {
+            self.0.push("drawn");
+            Ok(())
+        }
+
+        fn discard(&mut self, like: &Array1<f64>) -> Result<(), Error> {
+            assert_eq!(like.len(), 2);
+            self.0.push("thrown away");
+            Ok(())
+        }
+    }
+    let schedule = Discrete::from_betas([0.1, 0.2, 0.4]).unwrap();
+    let grid = Grid::every(&schedule).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Wasteful).unwrap();
+    let mut network = predicts::noise(|x: &Array1<f64>, _: Point<Step>| x * 0.5);
+    let mut noise = Told::default();
+    plan.sample(array![0.3, -0.2], &mut network, &mut noise)
+        .unwrap();
+    let (thrown, drawn) = ("thrown away", "drawn");
+    assert_eq!(noise.0, [thrown, drawn, thrown, drawn, thrown]);
+}
+
 /// A learned variance, in both forms, against the elementwise formula.
 #[test]
 fn learned_variances_scale_the_noise_of_each_element() {

@@ -1,5 +1,10 @@
 //! Linear measurements: conditioned mixtures, the denoisers that approximate them, and samples.
 
+mod common {
+    pub mod levels;
+}
+
+use common::levels::close;
 use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan,
     Point, Prediction, SeededNoise, Sigma, Time,
@@ -73,14 +78,6 @@ fn levels() -> Vec<NoiseLevel> {
 fn at(level: NoiseLevel) -> Point<()> {
     let to = NoiseLevel::new(level.alpha(), 0.5 * level.sigma()).unwrap();
     Point::new((), level, to)
-}
-
-fn close(found: f64, expected: f64, tolerance: f64, what: impl std::fmt::Debug) {
-    let size = expected.abs().max(1.0);
-    assert!(
-        (found - expected).abs() <= tolerance * size,
-        "{what:?}: {found} for {expected}"
-    );
 }
 
 fn points() -> Array2<f64> {

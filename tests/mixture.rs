@@ -106,6 +106,7 @@ fn constructors_agree() {
     let round = GaussianMixture::isotropic(&[(1.0, vec![0.5, 1.0], 0.3)]).unwrap();
     let straight = GaussianMixture::diagonal(&[(1.0, vec![0.5, 1.0], vec![0.3, 0.3])]).unwrap();
     for mixture in [&turned, &straight] {
+        assert_eq!(mixture.dimension(), 2);
         let a = mixture.posterior_mean(&[0.2, -0.4], level).unwrap();
         let b = round.posterior_mean(&[0.2, -0.4], level).unwrap();
         assert!((&a - &b).iter().all(|d| d.abs() < 1e-14));

@@ -1,10 +1,14 @@
 //! The log-density along plans: order of every solver against an adaptive integrator, closed forms,
 //! probes, and what is refused.
 
-mod common;
+mod common {
+    pub mod levels;
+    pub mod solvers;
+}
 
+use common::{levels::snr, solvers};
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, LogSnr, NoiseSchedule, Parameterization, Plan, Point, Prediction,
+    Error, GaussianMixture, Grid, NoiseSchedule, Parameterization, Plan, Point, Prediction,
     ReverseStep, SeededNoise, Time,
     likelihood::{
         Estimate, Exact, Hutchinson, LogDensity, PlannedFlow, PlannedLikelihood, ProbabilityFlow,
@@ -16,10 +20,6 @@ use gaussian_diffusion::{
     },
 };
 use ndarray::{Array2, ArrayD, Axis, IxDyn, array};
-
-fn snr(at: f64) -> LogSnr {
-    LogSnr::new(at).unwrap()
-}
 
 /// Two modes and correlations in two dimensions.
 fn data() -> GaussianMixture {
@@ -82,7 +82,7 @@ fn orders<S: NoiseSchedule>(name: &str, schedule: &S) {
     let x = points();
     let exact = flow.log_density(&x, &mut data()).unwrap();
     let expected = nats(&exact.log_density);
-    for solver in common::deterministic() {
+    for solver in solvers::deterministic() {
         let stated = f64::from(solver.order());
         let (mut there, mut back) = (Vec::new(), Vec::new());
         for n in [99, 198] {

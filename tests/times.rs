@@ -1,7 +1,12 @@
 //! Time samplers: draws against densities, densities against formulas, reweighting against integrals.
 
+mod common {
+    pub mod levels;
+}
+
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
+use common::levels::{sigma, time};
 use gaussian_diffusion::{
     Clock, Error, Sigma, SigmaData, Step, Time,
     rand::{SeedableRng, rngs::StdRng},
@@ -13,14 +18,6 @@ use gaussian_diffusion::{
 
 type OverTime = Box<dyn TimeSampler<Time = Time>>;
 type OverSigma = Box<dyn TimeSampler<Time = Sigma>>;
-
-fn time(t: f64) -> Time {
-    Time::new(t).unwrap()
-}
-
-fn sigma(s: f64) -> Sigma {
-    Sigma::new(s).unwrap()
-}
 
 fn over_time() -> Vec<(&'static str, OverTime)> {
     let logit = |m, s| LogitNormalTime::new(m, s).unwrap();

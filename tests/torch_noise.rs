@@ -1,5 +1,10 @@
 //! The noise of torch: its seeds give the numbers they give there.
 
+mod common {
+    pub mod reference;
+}
+
+use common::reference::{numbers, reference};
 use gaussian_diffusion::{
     Error, SeededNoise,
     noise::{NoiseSource, Scale, TorchCpu, TorchCuda},
@@ -8,15 +13,6 @@ use gaussian_diffusion::{
 };
 use ndarray::{Array1, Array2, Array3, Axis, ShapeBuilder, arr0};
 use serde_json::Value;
-
-fn read(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    let list = value.as_array().unwrap();
-    list.iter().map(|x| x.as_f64().unwrap()).collect()
-}
 
 fn f32s(value: &Value) -> Vec<f32> {
     numbers(value).iter().map(|&x| x as f32).collect()
@@ -49,7 +45,7 @@ fn bits(z: &[f32]) -> Vec<u32> {
 
 #[test]
 fn every_case_of_the_reference_to_the_bit() {
-    let file = read(include_str!("reference/torch_cpu_randn.json"));
+    let file = reference("torch_cpu_randn.json");
     for case in file["cases"].as_array().unwrap() {
         let name = format!("seed {}, n {}", case["seed"], case["n"]);
         let mut noise = TorchCpu::new(case["seed"].as_u64().unwrap());
@@ -79,7 +75,7 @@ fn every_case_of_the_reference_to_the_bit() {
 /// Short and long draws of both types from one generator: what is kept, and what is not touched.
 #[test]
 fn draws_go_on_as_in_torch() {
-    let file = read(include_str!("reference/torch_sequences.json"));
+    let file = reference("torch_sequences.json");
     let mut largest = 0;
     for sequence in file["sequences"].as_array().unwrap() {
         let seed = sequence["seed"].as_u64().unwrap();
@@ -104,7 +100,7 @@ fn draws_go_on_as_in_torch() {
 
 #[test]
 fn a_million_numbers_to_the_bit() {
-    let file = read(include_str!("reference/torch_sequences.json"));
+    let file = reference("torch_sequences.json");
     for case in file["large"].as_array().unwrap() {
         let mut noise = TorchCpu::new(case["seed"].as_u64().unwrap());
         let z = cpu_f32(&mut noise, case["n"].as_u64().unwrap() as usize);
@@ -125,7 +121,7 @@ fn runs_of_diffusers_from_their_seed() {
     fn answer<A: Real>(x: &Array4<A>, time: f64) -> Array4<A> {
         x.mapv(|x| A::of(0.8 * x.get().tanh() + 0.2 * (2.0 * x.get() + time / 1000.0).cos()))
     }
-    let file = read(include_str!("reference/torch_sequences.json"));
+    let file = reference("torch_sequences.json");
     for run in file["runs"].as_array().unwrap() {
         let config = SchedulerConfig::from_json(&run["config"].to_string()).unwrap();
         let plan = config

@@ -1,15 +1,15 @@
 //! Tables of discrete schedules and divergences against 60-digit arithmetic.
 
+mod common {
+    pub mod reference;
+}
+
+use common::reference::reference;
 use gaussian_diffusion::{
     Markov, NoiseSchedule, Parameterization, Posterior, Step, Variance, gaussian_kl,
     schedule::Discrete,
 };
 use serde_json::Value;
-
-fn truth() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/truth.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 fn number(value: &Value) -> f64 {
     value.as_str().unwrap().parse().unwrap()
@@ -43,7 +43,7 @@ fn schedule(name: &str) -> Discrete {
 
 #[test]
 fn discrete_schedules_meet_60_digits_to_1e_13() {
-    let truth = truth();
+    let truth = reference("truth.json");
     let mut compared = 0;
     for (name, table) in truth["schedules"].as_object().unwrap() {
         let schedule = schedule(name);
@@ -62,6 +62,16 @@ fn discrete_schedules_meet_60_digits_to_1e_13() {
                     &row["alpha_bar"],
                 ),
                 ("alpha", level.alpha(), &row["sqrt_alpha_bar"]),
+                (
+                    "root of alpha_bar",
+                    schedule.sqrt_alpha_bar(step).unwrap(),
+                    &row["sqrt_alpha_bar"],
+                ),
+                (
+                    "root of 1 - alpha_bar",
+                    schedule.sqrt_one_minus_alpha_bar(step).unwrap(),
+                    &row["sqrt_one_minus_alpha_bar"],
+                ),
                 (
                     "1 - alpha_bar",
                     schedule.one_minus_alpha_bar(step).unwrap(),
@@ -100,12 +110,12 @@ fn discrete_schedules_meet_60_digits_to_1e_13() {
             }
         }
     }
-    assert_eq!(compared, 8 * 9 * 11 - 2);
+    assert_eq!(compared, 8 * 9 * 13 - 2);
 }
 
 #[test]
 fn gaussian_divergences_meet_60_digits() {
-    let truth = truth();
+    let truth = reference("truth.json");
     let rows = truth["gaussian_kl"].as_array().unwrap();
     assert_eq!(rows.len(), 5);
     for row in rows {

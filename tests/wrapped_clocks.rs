@@ -1,10 +1,15 @@
 //! Wrappers answer wherever their inside has a level: shifted schedules up to their ends, and levels
 //! beyond the ends of a clock.
 
+mod common {
+    pub mod levels;
+}
+
+use common::levels::{sigma, snr, time};
 use gaussian_diffusion::{
     Clock, Error, Grid, LogSnr, NoiseLevel, NoiseSchedule,
     Parameterization::{self, Noise as OnNoise},
-    Plan, Point, SeededNoise, Sigma, Step, Time,
+    Plan, Point, SeededNoise, Step, Time,
     likelihood::{Continuous, ContinuousBound, ProbabilityFlow},
     predicts,
     rand::{SeedableRng, rngs::StdRng},
@@ -18,18 +23,6 @@ use gaussian_diffusion::{
 use ndarray::{Array2, array};
 
 const FACTORS: [f64; 8] = [1e-6, 0.01, 0.3, 1.0, 2.0, 3.0, 100.0, 1e6];
-
-fn time(t: f64) -> Time {
-    Time::new(t).unwrap()
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
-}
-
-fn sigma(value: f64) -> Sigma {
-    Sigma::new(value).unwrap()
-}
 
 fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
     assert!(

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Error;
 
 /// That a text is no scheduler file.
-pub(super) fn refused(text: String) -> Error {
+fn refused(text: String) -> Error {
     Error::Parse {
         what: "scheduler configuration",
         text,
@@ -22,6 +22,15 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, Error> {
     match file {
         Value::Object(file) => Ok(file),
         other => Err(refused(brief(&other))),
+    }
+}
+
+/// The class that a file names.
+pub(super) fn class(file: &Map<String, Value>) -> Result<&str, Error> {
+    match file.get("_class_name") {
+        Some(Value::String(class)) => Ok(class),
+        Some(other) => Err(refused(other.to_string())),
+        None => Err(refused("no _class_name".to_owned())),
     }
 }
 

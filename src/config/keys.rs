@@ -5,8 +5,8 @@ use std::{borrow::Cow, ops::RangeInclusive};
 use serde_json::{Map, Value};
 
 use super::{
-    classes::{Class, Family},
     defaults::Default,
+    facts::{Facts, Family},
     file,
     words::{Curve, Spacing, Words},
 };
@@ -19,20 +19,14 @@ const DEFAULTED: &str = "_use_default_values";
 /// The values of a class: those of a file over its defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Keys {
-    pub class: &'static Class,
+    pub class: &'static Facts,
     /// What the file says, of whatever class.
     file: Map<String, Value>,
 }
 
 impl Keys {
-    /// The keys of a file.
-    pub fn read(text: &str) -> Result<Self, Error> {
-        let mut file = file::object(text)?;
-        let class = match file.get("_class_name") {
-            Some(Value::String(class)) => Class::of(class)?,
-            Some(other) => return Err(file::refused(other.to_string())),
-            None => return Err(file::refused("no _class_name".to_owned())),
-        };
+    /// The keys of a file, read as one of this class.
+    pub fn of(class: &'static Facts, mut file: Map<String, Value>) -> Self {
         // Values that were nobody's choice are those of the class.
         let unchosen = file.get(DEFAULTED).cloned().unwrap_or_default();
         for key in unchosen.as_array().into_iter().flatten() {
@@ -42,13 +36,12 @@ impl Keys {
         }
         // Marks of the library itself say nothing of the sampler.
         file.retain(|key, _| !key.starts_with('_'));
-        Ok(Self { class, file })
+        Self { class, file }
     }
 
     /// The same file for another class.
-    pub fn of_class(mut self, name: &str) -> Result<Self, Error> {
-        self.class = Class::of(name)?;
-        Ok(self)
+    pub fn of_class(self, class: &'static Facts) -> Self {
+        Self { class, ..self }
     }
 
     /// The same file with another value.
@@ -61,7 +54,7 @@ impl Keys {
     pub fn to_value(&self) -> Value {
         let mut all = self.file.clone();
         let mut defaulted = Vec::new();
-        for (key, _) in self.class.keys.iter().copied().flatten() {
+        for (key, _) in self.class.all_keys() {
             if let (false, Some(default)) = (all.contains_key(*key), self.class.default_of(key)) {
                 all.insert((*key).to_owned(), default.to_value());
                 defaulted.push(Value::from(*key));

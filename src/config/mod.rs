@@ -4,6 +4,7 @@
 mod betas;
 mod classes;
 mod defaults;
+mod facts;
 mod file;
 mod grid;
 mod keys;
@@ -16,6 +17,7 @@ mod table;
 mod words;
 
 use crate::{Error, Parameterization};
+use classes::Class;
 use grid::Ask;
 use keys::{Keys, STEPS};
 use network::Network;
@@ -31,7 +33,7 @@ pub use sequence::SequenceLength;
 /// assert!(gaussian_diffusion::config::classes().any(|name| name == "DDIMScheduler"));
 /// ```
 pub fn classes() -> impl Iterator<Item = &'static str> {
-    classes::ALL.iter().map(|class| class.name)
+    classes::ALL.iter().map(|class| class.facts.name)
 }
 
 /// A diffusers scheduler read from its `scheduler_config.json`.
@@ -61,6 +63,7 @@ pub fn classes() -> impl Iterator<Item = &'static str> {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct SchedulerConfig {
+    class: &'static Class,
     keys: Keys,
     schedule: Schedule,
     network: Network,
@@ -104,19 +107,22 @@ impl SchedulerConfig {
     /// [`Error::Parse`] if the text is no JSON object with a class; [`Error::Configuration`], which names
     /// class and key, for a class, key or value that is not supported.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        Self::of(Keys::read(text)?, Options::default())
+        let file = file::object(text)?;
+        let class = Class::of(file::class(&file)?)?;
+        Self::of(class, Keys::of(&class.facts, file), Options::default())
     }
 
-    fn of(keys: Keys, options: Options) -> Result<Self, Error> {
-        for &(key, allowed) in keys.class.refused {
+    fn of(class: &'static Class, keys: Keys, options: Options) -> Result<Self, Error> {
+        for &(key, allowed) in class.facts.refused {
             keys.unset(key, allowed)?;
         }
-        for &key in keys.class.idle {
+        for &key in class.facts.idle {
             keys.refuse_null(key)?;
         }
         let config = Self {
-            schedule: Schedule::read(&keys)?,
-            network: (keys.class.network)(&keys)?,
+            class,
+            schedule: Schedule::of(&keys, class.schedule)?,
+            network: (class.network)(&keys)?,
             clipping: network::clipping(&keys)?,
             ignored: keys.ignored()?,
             keys,
@@ -141,7 +147,7 @@ impl SchedulerConfig {
                 options: &options,
                 ..self.ask(n)
             };
-            let walk = grid::walk(&ask);
+            let walk = self.class.walk(&ask);
             let plan = walk.and_then(|walk| self.plan_of(&ask, &walk.grid, walk.empty_step, 0));
             match self.named(n, plan) {
                 Ok(_) => return Ok(()),
@@ -205,15 +211,15 @@ impl SchedulerConfig {
         let serde_json::Value::Object(values) = values else {
             return Err(refused(file::brief(&values)));
         };
-        let mut keys = self.keys;
+        let (mut class, mut keys) = (self.class, self.keys);
         for (key, value) in values {
-            keys = match (key.as_str(), &value) {
-                ("_class_name", serde_json::Value::String(name)) => keys.of_class(name)?,
+            match (key.as_str(), &value) {
+                ("_class_name", serde_json::Value::String(name)) => class = Class::of(name)?,
                 ("_class_name", other) => return Err(refused(file::brief(other))),
-                _ => keys.with(&key, value),
-            };
+                _ => keys = keys.with(&key, value),
+            }
         }
-        Self::of(keys, self.options)
+        Self::of(class, keys.of_class(&class.facts), self.options)
     }
 
     /// The same file read as that of another class: what the file says, over the defaults of that class.
@@ -233,7 +239,8 @@ impl SchedulerConfig {
     /// ```
     #[doc(alias("from_config"))]
     pub fn with_class(self, name: &str) -> Result<Self, Error> {
-        Self::of(self.keys.of_class(name)?, self.options)
+        let class = Class::of(name)?;
+        Self::of(class, self.keys.of_class(&class.facts), self.options)
     }
 
     /// The same with arguments of the call.
@@ -245,12 +252,12 @@ impl SchedulerConfig {
 
     /// The class.
     pub fn class(&self) -> &str {
-        self.keys.class.name
+        self.class.facts.name
     }
 
     /// What the class gives its network beside the state, in words.
     pub fn network_time(&self) -> &'static str {
-        self.keys.class.network_time
+        self.class.facts.network_time
     }
 
     /// The keys of the file that are unknown or have no effect on this class.
@@ -316,7 +323,7 @@ impl SchedulerConfig {
     where
         F: FnMut(&V, f64) -> Answer<V>,
     {
-        let keeping = (self.keys.class.keeps_noise)(&self.ask(1)).ok().flatten();
+        let keeping = (self.class.keeps_noise)(&self.ask(1)).ok().flatten();
         Configured {
             network: self.network,
             clipping: self.clipping,

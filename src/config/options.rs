@@ -1,6 +1,6 @@
 //! What a file does not say.
 
-use super::{Timestep, classes::Argument, keys::Keys, sequence::SequenceLength};
+use super::{Timestep, facts::Argument, keys::Keys, sequence::SequenceLength};
 use crate::{Error, Plan, Sigma};
 
 /// What diffusers is given at call time rather than by a file.

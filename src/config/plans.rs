@@ -4,8 +4,9 @@ use ndarray::{Array, ShapeBuilder};
 
 use super::{
     SchedulerConfig, Timestep,
-    classes::{Argument, Section, Start},
-    grid::{self, Ask, Walk},
+    classes::Section,
+    facts::{Argument, Start},
+    grid::{Ask, Walk},
     schedule::Kind,
     words::Spacing,
 };
@@ -13,7 +14,7 @@ use crate::{
     Error, Grid, Plan,
     grid::{Node, steps_of_strength, steps_of_strength_up},
     noise::NoiseSource,
-    plan::{start_like, start_of},
+    run::{start_like, start_of},
     solver::ReverseStep,
     state::{Real, State},
 };
@@ -40,7 +41,7 @@ impl SchedulerConfig {
     }
 
     fn walk(&self, n: usize) -> Result<Walk<Timestep>, Error> {
-        self.named(n, grid::walk(&self.ask(n)))
+        self.named(n, self.class.walk(&self.ask(n)))
     }
 
     /// An error of `n` steps, with the class: of a key or an argument, if it names one.
@@ -72,7 +73,7 @@ impl SchedulerConfig {
             empty_step,
             before,
         };
-        let solver = self.keys.class.solver_of(ask, &section)?;
+        let solver = self.class.solver_of(ask, &section)?;
         let plan = Plan::new(&self.schedule, grid, &solver)?;
         match self.keys.class.reads(Argument::Jumps) {
             true => ask.options.jumps.apply(&plan),
@@ -107,7 +108,7 @@ impl SchedulerConfig {
             empty_step: walk.empty_step,
             before: 0,
         };
-        self.named(n, self.keys.class.solver_of(&self.ask(n), &section))
+        self.named(n, self.class.solver_of(&self.ask(n), &section))
     }
 
     /// The sampler of `n` steps.
@@ -202,7 +203,9 @@ impl SchedulerConfig {
             len.checked_sub(2),
         ];
         for n in counts.into_iter().flatten().filter(|n| *n > 0) {
-            if let Some(walk) = grid::walk(&self.ask(n))
+            if let Some(walk) = self
+                .class
+                .walk(&self.ask(n))
                 .ok()
                 .filter(|walk| walk.grid == *grid)
             {

@@ -76,13 +76,14 @@ pub(super) enum Kind {
 }
 
 impl Schedule {
-    pub(super) fn read(keys: &Keys) -> Result<Self, Error> {
+    /// The levels of a class, by its rule.
+    pub(super) fn of(keys: &Keys, rule: fn(&Keys) -> Result<Kind, Error>) -> Result<Self, Error> {
         let whole = match keys.is_multistep() {
             false => Whole::Never,
             true if is_rounded(keys)? => Whole::Nearest,
             true => Whole::Below,
         };
-        let kind = (keys.class.schedule)(keys)?;
+        let kind = rule(keys)?;
         Ok(Self { kind, whole })
     }
 

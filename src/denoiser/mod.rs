@@ -12,6 +12,8 @@ mod threshold;
 
 use crate::{Error, NoiseLevel, Parameterization, state::State};
 
+#[doc(inline)]
+pub use crate::point::Point;
 pub use clip::Clip;
 pub use consistency::{consistency_model, latent_consistency, trigflow};
 pub use correction::{Corrected, Correction, KeepingNoise};
@@ -20,51 +22,6 @@ pub(crate) use memory::memory_of;
 pub use preconditioned::Preconditioned;
 pub use self_conditioned::SelfConditioned;
 pub use threshold::DynamicThreshold;
-
-/// What a network is asked about.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Point<T> {
-    /// Position of the step in the run, counted from 0.
-    pub step: usize,
-    /// Position of the question in the run, counted from 0.
-    pub evaluation: usize,
-    /// The noise level of the state the network is shown.
-    pub level: NoiseLevel,
-    /// What the network is given.
-    pub time: T,
-    /// The level the step leaves.
-    pub from: NoiseLevel,
-    /// The level the step reaches.
-    pub to: NoiseLevel,
-}
-
-impl<T> Point<T> {
-    /// A point outside a run: a network is shown a state of the level `from`, on its way to `to`.
-    pub fn new(time: T, from: NoiseLevel, to: NoiseLevel) -> Self {
-        Self {
-            step: 0,
-            evaluation: 0,
-            level: from,
-            time,
-            from,
-            to,
-        }
-    }
-
-    /// The same point with something else given to the network.
-    pub fn with_time<U>(self, time: U) -> Point<U> {
-        Point {
-            step: self.step,
-            evaluation: self.evaluation,
-            level: self.level,
-            time,
-            from: self.from,
-            to: self.to,
-        }
-    }
-}
 
 /// What a network answered.
 ///

@@ -94,13 +94,31 @@ pub struct Node<T> {
 #[cfg_attr(
     feature = "serde",
     serde(
-        try_from = "crate::serialized::Nodes<T>",
+        try_from = "Written<T>",
         bound(deserialize = "T: serde::Deserialize<'de> + Copy + Debug")
     )
 )]
 pub struct Grid<T> {
     nodes: Vec<Node<T>>,
     end: NoiseLevel,
+}
+
+/// A grid as it is written: what is read is checked as what is constructed.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written<T> {
+    nodes: Vec<Node<T>>,
+    end: NoiseLevel,
+}
+
+#[cfg(feature = "serde")]
+impl<T: Copy + Debug> TryFrom<Written<T>> for Grid<T> {
+    type Error = Error;
+
+    fn try_from(Written { nodes, end }: Written<T>) -> Result<Self, Error> {
+        Self::new(nodes, end)
+    }
 }
 
 impl<T: Copy + Debug> Grid<T> {

@@ -9,28 +9,17 @@ mod seeded;
 mod torch;
 
 use crate::{
-    Error, NoiseLevel,
+    Error,
     state::{Assignment, Draw, Elements, State, one_by_one},
 };
 
+#[doc(inline)]
+pub use crate::point::Interval;
 pub use crate::state::Scale;
-
 pub use brownian::BrownianPath;
 pub use none::NoNoise;
 pub use seeded::SeededNoise;
 pub use torch::{TorchCpu, TorchCuda};
-
-/// The two noise levels a draw of a sampler lies between.
-///
-/// Independent noise ignores it. A source that draws increments of one path needs it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Interval {
-    /// The level the step leaves.
-    pub from: NoiseLevel,
-    /// The level it reaches.
-    pub to: NoiseLevel,
-}
 
 /// Where noise comes from: [`SeededNoise`], which is keyed by seed, item and draw, or any
 /// [`rand::Rng`](crate::rand::Rng).

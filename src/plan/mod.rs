@@ -2,12 +2,9 @@
 
 mod carry;
 mod check;
-mod controller;
-pub(crate) mod dpm_adaptive;
 mod fingerprint;
 mod jumps;
 mod restart;
-mod sampling;
 #[cfg(feature = "serde")]
 mod stored;
 mod table;
@@ -22,11 +19,10 @@ use crate::{
     solver::{At, Path, ReverseStep, Stage, Update},
 };
 
+#[doc(inline)]
+pub use crate::run::Observation;
 pub use carry::{Affine, Moments};
 pub use restart::Restart;
-pub use sampling::Observation;
-#[cfg(feature = "serde")]
-pub(crate) use sampling::{start_like, start_of};
 
 /// A sampler as a table: every coefficient of a run, computed before any network is asked.
 ///

@@ -2,11 +2,10 @@
 
 use std::{fmt::Debug, ops::ControlFlow};
 
-use super::Run;
+use super::{Run, observation::Observation};
 use crate::{
     Denoiser, Error,
     noise::NoiseSource,
-    plan::Observation,
     state::{Kept, State},
 };
 

@@ -2,32 +2,14 @@
 
 use std::{collections::VecDeque, fmt::Debug, mem};
 
-use super::answer::{PREDICTION, finite, keep, renoise};
+use super::{
+    checks::{Checks, PREDICTION, finite},
+    draws::renoise,
+};
 use crate::{
     Error, Plan, Prediction, edit::StepEnd, noise::NoiseSource, plan::PlannedStage, solver::Update,
     state::State,
 };
-
-/// When a run looks for a NaN or an infinity in what it is answered.
-///
-/// For an array that costs nothing. A tensor on a device has to be waited for, so that the host falls behind
-/// by the time that the network takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Checks {
-    /// At every evaluation; the error names the step.
-    #[default]
-    EveryEvaluation,
-    /// Of the result alone. What is not finite on the way stays so until then, but where a network or a bound makes a
-    /// number of it again.
-    AtTheEnd,
-}
-
-impl Checks {
-    /// Whether answers are looked at.
-    pub(super) fn each(self) -> bool {
-        self == Self::EveryEvaluation
-    }
-}
 
 /// How far a run has come.
 #[derive(Debug, Clone)]
@@ -257,5 +239,16 @@ impl<V: State> Progress<V> {
             self.state.combine(1.0, &[(scale.recip(), &change)])?;
         }
         Ok(())
+    }
+}
+
+/// Copies a state into an array that is there already, if one is.
+fn keep<V: State>(place: &mut Option<V>, state: &V) -> Result<(), Error> {
+    match place {
+        Some(copy) => copy.combine(0.0, &[(1.0, state)]),
+        None => {
+            *place = Some(state.clone());
+            Ok(())
+        }
     }
 }

@@ -23,6 +23,7 @@ mod shortened;
 mod tables;
 mod ve_geometric;
 mod vp_linear;
+mod zero_terminal_snr;
 
 use std::fmt::Debug;
 

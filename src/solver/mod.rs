@@ -64,8 +64,8 @@ mod unipc;
 
 use crate::{Error, LogSnr, NoiseLevel};
 
-// It plans while it runs, and so lives where plans do.
-pub use crate::plan::dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
+// It runs plans of one step, and so lives with the loop.
+pub use crate::run::{DpmAdaptive, DpmAdaptiveReport};
 pub use ancestral::{Ancestral, Descent};
 pub use cfg_plus_plus_step::CfgPlusPlusStep;
 pub use churn::Churn;

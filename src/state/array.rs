@@ -7,6 +7,7 @@ use super::{
     Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened, by_item,
     exp::{exp, exp_affine},
     is_watched,
+    shape::check_shape,
     slices::{Silent, Slices},
     sweep::check,
     threads::sweep,
@@ -182,20 +183,6 @@ fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     Some(sweep(slices, assignments, watched, noise))
 }
 
-pub(super) fn check_shape<A, B, D: Dimension>(
-    this: &Array<A, D>,
-    other: &Array<B, D>,
-) -> Result<(), Error> {
-    if this.shape() == other.shape() {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what: "array",
-        expected: this.shape().to_vec(),
-        found: other.shape().to_vec(),
-    })
-}
-
 /// Calls `f` with each batch item; an array without axes is one item.
 pub(crate) fn for_each_item<A, D: Dimension>(
     array: &mut Array<A, D>,
@@ -221,21 +208,6 @@ pub(crate) fn item_view<'a, A>(view: &'a ArrayViewD<'_, A>, i: usize) -> ArrayVi
     } else {
         view.index_axis(Axis(0), i)
     }
-}
-
-/// Refuses a shape that no array can have.
-pub(crate) fn check_size<A>(shape: &[usize]) -> Result<(), Error> {
-    let most = isize::MAX as usize / size_of::<A>();
-    // Axes beside one of length 0 have to be countable, too.
-    let mut counted = shape.iter().filter(|length| **length > 0);
-    let elements = counted.try_fold(1_usize, |all, length| all.checked_mul(*length));
-    if elements.is_some_and(|elements| elements <= most) {
-        return Ok(());
-    }
-    let lengths = shape.iter().filter(|length| **length > 0);
-    let elements = lengths.map(|length| *length as f64).product();
-    let allowed = format!("up to {most}");
-    Err(Error::range("product of the axes", elements, allowed))
 }
 
 /// As many items as are counted where none has an element: an axis beside one of length 0 costs nothing

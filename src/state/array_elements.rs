@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 
 use super::{
     Assignment, Elements, Real, State, Wide,
-    array::{check_shape, check_size, for_each_item, item_len, sweep_with},
+    array::{for_each_item, item_len, sweep_with},
     drawn::{Deviation, Draw, Scale, Scaled},
     elements::{check_places, misshapen, quantile},
     is_watched,
+    shape::{check_shape, check_size},
 };
 use crate::Error;
 

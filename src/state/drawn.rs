@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Elements, NOISE_BLOCK, NoiseBlocks, Real, Wide};
+use super::{NOISE_BLOCK, NoiseBlocks, Real, Wide};
 use crate::Error;
 
 /// How strong the noise is.
@@ -109,19 +109,6 @@ impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> 
     }
 }
 
-/// Standard normals in the shape of `x`, by way of the host.
-pub(super) fn drawn<V: Elements, D: Draw>(x: &V, draw: &mut D) -> Result<V, Error> {
-    let shape = x.shape();
-    let numbers = match x.is_double() {
-        true => whole::<f64, D>(&shape, draw)?,
-        false => {
-            let single = whole::<f32, D>(&shape, draw)?;
-            single.into_iter().map(f64::from).collect()
-        }
-    };
-    x.of_numbers(&shape, &numbers)
-}
-
 /// All numbers of a draw for a tensor of this shape.
 pub(crate) fn whole<W: Wide, D: Draw>(shape: &[usize], draw: &mut D) -> Result<Vec<W>, Error> {
     let mut stream = draw.stream::<W>(shape)?;
@@ -135,17 +122,4 @@ pub(crate) fn whole<W: Wide, D: Draw>(shape: &[usize], draw: &mut D) -> Result<V
         numbers.extend_from_slice(&z[..places.len()]);
     }
     Ok(numbers)
-}
-
-/// `x <- x + scale * z`.
-pub(crate) fn add_scaled<V: Elements>(x: &mut V, scale: Scale<'_, V>, z: &V) -> Result<(), Error> {
-    match scale {
-        Scale::Same(std) => x.combine(1.0, &[(std, z)]),
-        Scale::PerItem(stds) => x.combine_items(&vec![1.0; stds.len()], &[(stds, z)]),
-        Scale::PerElement(stds) => {
-            let mut scaled = z.clone();
-            scaled.multiply(stds)?;
-            x.combine(1.0, &[(1.0, &scaled)])
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     Assignment, State,
-    drawn::{Draw, Scale, add_scaled, drawn},
+    drawn::{Draw, Scale, whole},
     one_by_one,
 };
 use crate::Error;
@@ -297,5 +297,31 @@ pub(crate) fn misshapen(what: &'static str, expected: Vec<usize>, found: Vec<usi
         what,
         expected,
         found,
+    }
+}
+
+/// Standard normals in the shape of `x`, by way of the host.
+fn drawn<V: Elements, D: Draw>(x: &V, draw: &mut D) -> Result<V, Error> {
+    let shape = x.shape();
+    let numbers = match x.is_double() {
+        true => whole::<f64, D>(&shape, draw)?,
+        false => {
+            let single = whole::<f32, D>(&shape, draw)?;
+            single.into_iter().map(f64::from).collect()
+        }
+    };
+    x.of_numbers(&shape, &numbers)
+}
+
+/// `x <- x + scale * z`.
+pub(crate) fn add_scaled<V: Elements>(x: &mut V, scale: Scale<'_, V>, z: &V) -> Result<(), Error> {
+    match scale {
+        Scale::Same(std) => x.combine(1.0, &[(std, z)]),
+        Scale::PerItem(stds) => x.combine_items(&vec![1.0; stds.len()], &[(stds, z)]),
+        Scale::PerElement(stds) => {
+            let mut scaled = z.clone();
+            scaled.multiply(stds)?;
+            x.combine(1.0, &[(1.0, &scaled)])
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array, Dimension, Zip};
 
-use super::{Real, State, array::check_shape};
+use super::{Real, State, shape::check_shape};
 use crate::Error;
 
 /// In what the sums of many small changes are kept, so that roundings do not add up: what a run makes

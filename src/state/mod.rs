@@ -9,6 +9,7 @@ pub(crate) mod by_item;
 mod drawn;
 mod elements;
 pub(crate) mod exp;
+mod floats;
 mod keeping;
 mod kernel;
 mod real;
@@ -16,24 +17,27 @@ mod real;
 mod recast;
 #[cfg(any(feature = "candle", feature = "burn"))]
 mod recast_elements;
+mod shape;
 mod slices;
 mod sweep;
 mod threads;
 
 use crate::Error;
 
-pub(crate) use array::{check_size, for_each_item, item_len, item_view, items};
+pub(crate) use array::{for_each_item, item_len, item_view, items};
 pub use drawn::Scale;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use drawn::{Deviation, Scaled, whole};
-pub(crate) use drawn::{Draw, Stream, add_scaled};
+pub(crate) use drawn::{Draw, Stream};
 pub use elements::Elements;
+pub(crate) use elements::add_scaled;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use elements::{check_places, misshapen};
 pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub use recast::{Recast, Recasting, Wider};
+pub(crate) use shape::check_size;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use slices::Silent;
 #[cfg(feature = "burn")]

@@ -285,6 +285,6 @@ mod tests {
             error.to_string(),
             "lists of coefficients is 1, allowed: 2, one more than terms"
         );
-        assert_eq!(x, Array2::ones((2, 3)));
+        assert_eq!(x, Array2::<f64>::ones((2, 3)));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 
-use gaussian_diffusion::{Error, LogSnr, NoiseLevel, Sigma, Time};
+use gaussian_diffusion::{Error, NoiseLevel};
+use levels::{sigma, snr, time};
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
@@ -29,21 +30,11 @@ macro_rules! refused {
     }};
 }
 
+#[path = "../common/levels.rs"]
+mod levels;
 mod numbers;
 mod ranges;
 mod runs;
-
-fn time(value: f64) -> Time {
-    Time::new(value).unwrap()
-}
-
-fn sigma(value: f64) -> Sigma {
-    Sigma::new(value).unwrap()
-}
-
-fn snr(value: f64) -> LogSnr {
-    LogSnr::new(value).unwrap()
-}
 
 fn level(alpha: f64, sigma: f64) -> NoiseLevel {
     NoiseLevel::new(alpha, sigma).unwrap()

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::reference::reference;
 use gaussian_diffusion::{
     Clock, NoiseLevel, NoiseSchedule, Sigma,
     sampler::GridName,
@@ -130,10 +131,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     same(DIFFUSERS, "LTX", "LTX2"),
 ];
 
-static ROWS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    let text = include_str!("../reference/named_grids.json");
-    serde_json::from_str(text).unwrap()
-});
+static ROWS: LazyLock<Vec<Value>> =
+    LazyLock::new(|| reference("named_grids.json").as_array().unwrap().clone());
 
 fn text(row: &Value, i: usize) -> &str {
     row[i].as_str().unwrap()

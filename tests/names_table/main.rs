@@ -6,6 +6,8 @@
 //! names_table` writes the page anew.
 
 mod grids;
+#[path = "../common/reference.rs"]
+mod reference;
 mod solvers;
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use crate::reference::{numbers, reference};
 use gaussian_diffusion::{
     Clock, Denoiser, Error, Grid, LogSnr, NoiseSchedule, Plan, Point, Prediction, Sampler, Sigma,
     Step,
@@ -239,17 +240,18 @@ pub(crate) const ENTRIES: &[Entry] = &[
     ),
 ];
 
-fn reference() -> Vec<Value> {
-    let read = |text| -> Vec<Value> { serde_json::from_str(text).unwrap() };
-    let mut all = read(include_str!("../reference/named_solvers.json"));
-    all.extend(read(include_str!("../reference/named_solvers_more.json")));
-    all
+fn rows() -> Vec<Value> {
+    let files = ["named_solvers.json", "named_solvers_more.json"].map(reference);
+    files
+        .iter()
+        .flat_map(|file| file.as_array().unwrap().clone())
+        .collect()
 }
 
 /// Each program with each name that there are figures for.
 pub(crate) fn figures() -> Vec<(String, String)> {
     let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
-    let mut all: Vec<_> = reference()
+    let mut all: Vec<_> = rows()
         .iter()
         .map(|row| (text(row, "program"), text(row, "name")))
         .collect();
@@ -258,7 +260,7 @@ pub(crate) fn figures() -> Vec<(String, String)> {
 }
 
 pub(crate) fn compare(entry: &Entry) -> Vec<Compared> {
-    let rows = reference();
+    let rows = rows();
     let own = rows.iter().filter(|row| {
         (row["program"].as_str(), row["name"].as_str()) == (Some(entry.program), Some(entry.theirs))
             && row["mended"].is_null()
@@ -301,7 +303,7 @@ fn off(row: &Value, ours: &str) -> f64 {
 #[test]
 fn mistakes_mended_they_agree() {
     let mut mended = 0;
-    for row in reference().iter().filter(|row| !row["mended"].is_null()) {
+    for row in rows().iter().filter(|row| !row["mended"].is_null()) {
         let found = off(row, row["name"].as_str().unwrap());
         assert!(found < 1e-9, "{} {}: {found:e}", row["name"], row["model"]);
         mended += 1;
@@ -340,22 +342,13 @@ fn names_of_cfg_plus_plus_need_its_guidance() {
 
 type X = Array1<f64>;
 
-fn list(value: &Value) -> Vec<f64> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_f64().unwrap())
-        .collect()
-}
-
 /// The normals of the reference, one after the other.
 struct Replay(std::vec::IntoIter<X>);
 
 impl Replay {
     fn of(row: &Value) -> Self {
         let normals = row["noise"].as_array().unwrap().iter();
-        let normals: Vec<_> = normals.map(|z| X::from(list(z))).collect();
+        let normals: Vec<_> = normals.map(|z| X::from(numbers(z))).collect();
         Self(normals.into_iter())
     }
 
@@ -442,7 +435,7 @@ where
     if let Some(n) = row["steps"].as_u64() {
         return Sampler::new(name, name.default_grid()).plan(schedule, n as usize);
     }
-    let mut sigmas = list(&row["sigmas"]);
+    let mut sigmas = numbers(&row["sigmas"]);
     sigmas.pop();
     let n = sigmas.len();
     // The lists of these two are what is left where one of one more had been made.
@@ -473,11 +466,11 @@ where
             plan.levels()[i].alpha()
         }
     };
-    let start = X::from(list(&row["start"])) * scale(0);
+    let start = X::from(numbers(&row["start"])) * scale(0);
     let mut run = plan.start_from(start, &mut noise)?;
     let mut off = 0.0_f64;
     for call in row["calls"].as_array().unwrap() {
-        let call = list(call);
+        let call = numbers(call);
         let Some((x, at)) = run.pending() else {
             return Ok(f64::INFINITY);
         };
@@ -492,17 +485,17 @@ where
         return Ok(f64::INFINITY);
     }
     let end = run.state() / scale(plan.steps());
-    Ok(off.max(worst(&end, &list(&row["final"]))))
+    Ok(off.max(worst(&end, &numbers(&row["final"]))))
 }
 
 fn adaptive(row: &Value, name: SolverName) -> Result<f64, Error> {
     let schedule = Discrete::stable_diffusion()?;
     let solver = Sampler::new(name, name.default_grid()).adaptive()?;
-    let sigmas = list(&row["sigmas"]);
+    let sigmas = numbers(&row["sigmas"]);
     let snr = |i: usize| Sigma::new(sigmas[i]).map(LogSnr::from_sigma);
     let (from, to) = (snr(0)?, snr(sigmas.len() - 2)?);
     let alpha = |snr| schedule.level_at(snr).map(|level| level.alpha());
-    let start = (X::from(list(&row["start"])) * alpha(from)?).insert_axis(Axis(0));
+    let start = (X::from(numbers(&row["start"])) * alpha(from)?).insert_axis(Axis(0));
     let mut inner = denoiser::<Step>(false, false);
     let mut net = predicts::with(|x: &Array2<f64>, at: Point<Step>| {
         let x0 = inner.predict(&x.row(0).to_owned(), at)?.value;
@@ -514,5 +507,5 @@ fn adaptive(row: &Value, name: SolverName) -> Result<f64, Error> {
         return Ok(f64::INFINITY);
     }
     let end = end.row(0).to_owned() / alpha(to)?;
-    Ok(worst(&end, &list(&row["final"])))
+    Ok(worst(&end, &numbers(&row["final"])))
 }

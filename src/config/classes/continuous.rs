@@ -1,7 +1,7 @@
 //! The classes on clocks of their own.
 
 use super::{
-    Argument, Class, Draws, End, Family, Quirks, Start,
+    Argument, Class, Draws, End, Facts, Family, Quirks, Start,
     dpm_solver::{dpm_solver_of, stochastic},
     groups::{DPM_SOLVER, EDM, THRESHOLD},
     sigma::churned,
@@ -21,17 +21,24 @@ use crate::{
 
 /// What the classes of EDM share.
 const OF_EDM: Class = Class {
-    name: "",
-    keys: &[EDM],
-    betas: &[],
-    network_time: "`ln(sigma) / 4`",
+    facts: Facts {
+        name: "",
+        family_keys: &[],
+        keys: &[EDM],
+        betas: &[],
+        network_time: "`ln(sigma) / 4`",
+        spacing: Family::Whole,
+        end: End::FinalSigmas,
+        quirks: Quirks::NONE,
+        start: Start::Root,
+        arguments: &[],
+        refused: &[],
+        idle: &[],
+    },
     schedule: |keys| {
         keys.count_in("num_train_timesteps", 1..=MOST_STEPS)?;
         Kind::log_sigma(keys, 0.25)
     },
-    spacing: Family::Whole,
-    end: End::FinalSigmas,
-    quirks: Quirks::NONE,
     grid: ratios::edm,
     solver: |ask, section| {
         let kept = Parameterization::Edm(sigma_data(ask.keys)?);
@@ -40,21 +47,23 @@ const OF_EDM: Class = Class {
     draws: |_| Ok(Draws::Needed),
     network: Network::edm,
     keeps_noise: |_| Ok(None),
-    start: Start::Root,
-    arguments: &[],
-    refused: &[],
-    idle: &[],
 };
 
 pub(super) const EDM_EULER: Class = Class {
-    name: "EDMEulerScheduler",
-    arguments: &[Argument::Churn, Argument::NoiseFactor],
+    facts: Facts {
+        name: "EDMEulerScheduler",
+        arguments: &[Argument::Churn, Argument::NoiseFactor],
+        ..OF_EDM.facts
+    },
     ..OF_EDM
 };
 
 pub(super) const EDM_DPM_SOLVER: Class = Class {
-    name: "EDMDPMSolverMultistepScheduler",
-    keys: &[EDM, THRESHOLD, DPM_SOLVER],
+    facts: Facts {
+        name: "EDMDPMSolverMultistepScheduler",
+        keys: &[EDM, THRESHOLD, DPM_SOLVER],
+        ..OF_EDM.facts
+    },
     solver: |ask, section| {
         const OWN: Words<Algorithm> = &[
             ("dpmsolver++", Algorithm::DATA),
@@ -69,22 +78,25 @@ pub(super) const EDM_DPM_SOLVER: Class = Class {
 };
 
 pub(super) const COSINE_DPM_SOLVER: Class = Class {
-    name: "CosineDPMSolverMultistepScheduler",
-    keys: &[
-        EDM,
-        &[
-            ("sigma_min", Number(0.3)),
-            ("sigma_max", Number(500.0)),
-            ("sigma_data", Number(1.0)),
-            ("sigma_schedule", Word("exponential")),
-            ("prediction_type", Word("v_prediction")),
-            ("solver_order", Number(2.0)),
-            ("solver_type", Word("midpoint")),
-            ("lower_order_final", Flag(true)),
-            ("euler_at_final", Flag(false)),
+    facts: Facts {
+        name: "CosineDPMSolverMultistepScheduler",
+        keys: &[
+            EDM,
+            &[
+                ("sigma_min", Number(0.3)),
+                ("sigma_max", Number(500.0)),
+                ("sigma_data", Number(1.0)),
+                ("sigma_schedule", Word("exponential")),
+                ("prediction_type", Word("v_prediction")),
+                ("solver_order", Number(2.0)),
+                ("solver_type", Word("midpoint")),
+                ("lower_order_final", Flag(true)),
+                ("euler_at_final", Flag(false)),
+            ],
         ],
-    ],
-    network_time: "`(2 / pi) atan(sigma)`",
+        network_time: "`(2 / pi) atan(sigma)`",
+        ..OF_EDM.facts
+    },
     schedule: |keys| {
         keys.count_in("num_train_timesteps", 1..=MOST_STEPS)?;
         let (max, min) = Kind::ends(keys)?;
@@ -95,17 +107,21 @@ pub(super) const COSINE_DPM_SOLVER: Class = Class {
 };
 
 pub(super) const CM_STOCHASTIC_ITERATIVE: Class = Class {
-    name: "CMStochasticIterativeScheduler",
-    keys: &[&[
-        ("num_train_timesteps", Number(40.0)),
-        ("sigma_min", Number(0.002)),
-        ("sigma_max", Number(80.0)),
-        ("sigma_data", Number(0.5)),
-        ("s_noise", Number(1.0)),
-        ("rho", Number(7.0)),
-        ("clip_denoised", Flag(true)),
-    ]],
-    network_time: "`250 ln(sigma)`",
+    facts: Facts {
+        name: "CMStochasticIterativeScheduler",
+        keys: &[&[
+            ("num_train_timesteps", Number(40.0)),
+            ("sigma_min", Number(0.002)),
+            ("sigma_max", Number(80.0)),
+            ("sigma_data", Number(0.5)),
+            ("s_noise", Number(1.0)),
+            ("rho", Number(7.0)),
+            ("clip_denoised", Flag(true)),
+        ]],
+        network_time: "`250 ln(sigma)`",
+        start: Start::Sigma,
+        ..OF_EDM.facts
+    },
     schedule: |keys| Kind::log_sigma(keys, 250.0),
     grid: ratios::consistency,
     solver: |ask, _| {
@@ -125,17 +141,20 @@ pub(super) const CM_STOCHASTIC_ITERATIVE: Class = Class {
         let min = keys.blame("sigma_min", Sigma::new(keys.number("sigma_min")?))?;
         Ok(Network::Consistency(min, sigma_data(keys)?))
     },
-    start: Start::Sigma,
     ..OF_EDM
 };
 
 pub(super) const SCM: Class = Class {
-    name: "SCMScheduler",
-    keys: &[&[
-        ("prediction_type", Word("trigflow")),
-        ("sigma_data", Number(0.5)),
-    ]],
-    network_time: "an angle",
+    facts: Facts {
+        name: "SCMScheduler",
+        keys: &[&[
+            ("prediction_type", Word("trigflow")),
+            ("sigma_data", Number(0.5)),
+        ]],
+        network_time: "an angle",
+        start: Start::Sigma,
+        ..OF_EDM.facts
+    },
     schedule: |keys| {
         Ok(Kind::Trig {
             data: sigma_data(keys)?.get(),
@@ -149,34 +168,41 @@ pub(super) const SCM: Class = Class {
         keys.word("prediction_type", ONE)?;
         Ok(Network::Trig(sigma_data(keys)?))
     },
-    start: Start::Sigma,
     ..OF_EDM
 };
 
 /// Its `trained_betas` take the place of the sigmas, in the grid.
 pub(super) const IPNDM: Class = Class {
-    name: "IPNDMScheduler",
-    keys: &[&[("trained_betas", Null)]],
-    network_time: "a fraction of a quarter turn",
+    facts: Facts {
+        name: "IPNDMScheduler",
+        keys: &[&[("trained_betas", Null)]],
+        network_time: "a fraction of a quarter turn",
+        idle: &["num_train_timesteps"],
+        ..OF_EDM.facts
+    },
     schedule: |keys| ratios::quarter_sigmas(keys).map(|_| Kind::Quarter),
     grid: ratios::quarter,
     solver: |_, _| Ok(Box::new(LinearMultistep::ipndm(4)?.with_analytic_start())),
     // The noise is sigma x + alpha times its answer.
     network: |_| Ok(Network::Plain(Parameterization::Velocity, 1.0)),
-    idle: &["num_train_timesteps"],
     ..OF_EDM
 };
 
 pub(super) const SCORE_SDE_VE: Class = Class {
-    name: "ScoreSdeVeScheduler",
-    keys: &[&[
-        ("snr", Number(0.15)),
-        ("sigma_min", Number(0.01)),
-        ("sigma_max", Number(1348.0)),
-        ("sampling_eps", Number(1e-5)),
-        ("correct_steps", Number(1.0)),
-    ]],
-    network_time: "sigma",
+    facts: Facts {
+        name: "ScoreSdeVeScheduler",
+        keys: &[&[
+            ("snr", Number(0.15)),
+            ("sigma_min", Number(0.01)),
+            ("sigma_max", Number(1348.0)),
+            ("sampling_eps", Number(1e-5)),
+            ("correct_steps", Number(1.0)),
+        ]],
+        network_time: "sigma",
+        idle: &["num_train_timesteps"],
+        start: Start::Sigma,
+        ..OF_EDM.facts
+    },
     schedule: |keys| {
         let (max, min) = Kind::ends(keys)?;
         Ok(Kind::Sigma { max, min })
@@ -191,15 +217,16 @@ pub(super) const SCORE_SDE_VE: Class = Class {
         ))
     },
     network: |_| Ok(Network::Plain(Parameterization::Score, 1.0)),
-    idle: &["num_train_timesteps"],
-    start: Start::Sigma,
     ..OF_EDM
 };
 
 pub(super) const DDPM_WUERSTCHEN: Class = Class {
-    name: "DDPMWuerstchenScheduler",
-    keys: &[&[("scaler", Number(1.0)), ("s", Number(0.008))]],
-    network_time: "a time from 0 to 1",
+    facts: Facts {
+        name: "DDPMWuerstchenScheduler",
+        keys: &[&[("scaler", Number(1.0)), ("s", Number(0.008))]],
+        network_time: "a time from 0 to 1",
+        ..OF_EDM.facts
+    },
     schedule: |keys| {
         let pace = keys.number_if("scaler", |pace| pace > 0.0, "above 0")?;
         let within = |offset| (0.0..=1.0).contains(&offset);

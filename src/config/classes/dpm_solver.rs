@@ -1,7 +1,7 @@
 //! The classes of DPM-Solver, and what all multi-step classes share.
 
 use super::{
-    Argument, Class, Draws, End, Family, Quirks, Section, Solver, Start,
+    Argument, Class, Draws, End, Facts, Family, Quirks, Section, Solver, Start,
     groups::{
         BETA_SCHEDULES, BETAS, CLIPPED_LAMBDA, CURVES, DPM_SOLVER as SOLVER, DYNAMIC, FINAL,
         FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
@@ -22,14 +22,21 @@ use crate::{
 
 /// What they and the other multi-step classes share.
 pub(super) const MULTISTEP: Class = Class {
-    name: "",
-    keys: &[],
-    betas: BETA_SCHEDULES,
-    network_time: "a whole step",
+    facts: Facts {
+        name: "",
+        family_keys: &[BETAS, THRESHOLD, CURVES, FLOW_SIGMAS],
+        keys: &[],
+        betas: BETA_SCHEDULES,
+        network_time: "a whole step",
+        spacing: Family::Multistep,
+        end: End::FinalSigmas,
+        quirks: Quirks::NONE,
+        start: Start::Root,
+        arguments: &[Argument::Mu],
+        refused: &[],
+        idle: &[],
+    },
     schedule: Kind::steps_or_flow,
-    spacing: Family::Multistep,
-    end: End::FinalSigmas,
-    quirks: Quirks::NONE,
     grid: |ask| match ask.keys.is_flow()? {
         true => flow::multistep(ask),
         false => steps::plain(ask),
@@ -38,10 +45,6 @@ pub(super) const MULTISTEP: Class = Class {
     draws: |_| Ok(Draws::Needed),
     network: Network::plain_or_flow,
     keeps_noise: |_| Ok(None),
-    start: Start::Root,
-    arguments: &[Argument::Mu],
-    refused: &[],
-    idle: &[],
 };
 
 /// Runs of so many steps have no lower orders at their end.
@@ -61,41 +64,37 @@ const SLOPES: Words<bool> = &[
 ];
 
 pub(super) const DPM_SOLVER: Class = Class {
-    name: "DPMSolverMultistepScheduler",
-    keys: &[
-        BETAS,
-        THRESHOLD,
-        CURVES,
-        FLOW_SIGMAS,
-        DYNAMIC,
-        LINSPACE,
-        SOLVER,
-        FINAL,
-        CLIPPED_LAMBDA,
-        ZERO_SNR,
-        &[("use_lu_lambdas", Flag(false))],
-    ],
-    quirks: Quirks {
-        truncates_cosine: true,
-        leaves_a_trace: true,
-        ..Quirks::NONE
+    facts: Facts {
+        name: "DPMSolverMultistepScheduler",
+        keys: &[
+            DYNAMIC,
+            LINSPACE,
+            SOLVER,
+            FINAL,
+            CLIPPED_LAMBDA,
+            ZERO_SNR,
+            &[("use_lu_lambdas", Flag(false))],
+        ],
+        quirks: Quirks {
+            truncates_cosine: true,
+            leaves_a_trace: true,
+            ..Quirks::NONE
+        },
+        arguments: &[Argument::Mu, Argument::Timesteps],
+        ..MULTISTEP.facts
     },
     draws: stochastic,
-    arguments: &[Argument::Mu, Argument::Timesteps],
     ..MULTISTEP
 };
 
 pub(super) const DPM_SOLVER_INVERSE: Class = Class {
-    name: "DPMSolverMultistepInverseScheduler",
-    keys: &[
-        BETAS,
-        THRESHOLD,
-        CURVES,
-        FLOW_SIGMAS,
-        LINSPACE,
-        SOLVER,
-        CLIPPED_LAMBDA,
-    ],
+    facts: Facts {
+        name: "DPMSolverMultistepInverseScheduler",
+        keys: &[LINSPACE, SOLVER, CLIPPED_LAMBDA],
+        arguments: &[],
+        refused: &[("use_flow_sigmas", "false: its list goes down")],
+        ..MULTISTEP.facts
+    },
     grid: upwards::plain,
     solver: |ask, section| {
         if ask
@@ -108,8 +107,6 @@ pub(super) const DPM_SOLVER_INVERSE: Class = Class {
         }
         dpm_solver(ask, section)
     },
-    arguments: &[],
-    refused: &[("use_flow_sigmas", "false: its list goes down")],
     ..MULTISTEP
 };
 
@@ -168,22 +165,22 @@ pub(super) fn dpm_solver_of(
 }
 
 pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
-    name: "DPMSolverSinglestepScheduler",
-    keys: &[
-        BETAS,
-        THRESHOLD,
-        CURVES,
-        FLOW_SIGMAS,
-        DYNAMIC,
-        FINAL,
-        CLIPPED_LAMBDA,
-        &[
-            ("solver_order", Number(2.0)),
-            ("algorithm_type", Word("dpmsolver++")),
-            ("solver_type", Word("midpoint")),
-            ("lower_order_final", Flag(false)),
+    facts: Facts {
+        name: "DPMSolverSinglestepScheduler",
+        keys: &[
+            DYNAMIC,
+            FINAL,
+            CLIPPED_LAMBDA,
+            &[
+                ("solver_order", Number(2.0)),
+                ("algorithm_type", Word("dpmsolver++")),
+                ("solver_type", Word("midpoint")),
+                ("lower_order_final", Flag(false)),
+            ],
         ],
-    ],
+        arguments: &[Argument::Mu, Argument::Timesteps],
+        ..MULTISTEP.facts
+    },
     solver: |ask, section| {
         let keys = ask.keys;
         let algorithm = keys.word("algorithm_type", Algorithm::WORDS)?;
@@ -214,6 +211,5 @@ pub(super) const DPM_SOLVER_SINGLESTEP: Class = Class {
         Ok(Box::new(solver.after_steps(section.before)))
     },
     draws: stochastic,
-    arguments: &[Argument::Mu, Argument::Timesteps],
     ..MULTISTEP
 };

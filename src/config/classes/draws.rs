@@ -1,6 +1,6 @@
 //! Draws of diffusers of which its steps make nothing.
 
-use super::{Section, Solver};
+use super::section::{Section, Solver};
 use crate::{
     Error,
     solver::{Path, ReverseStep, Stage},

@@ -1,7 +1,7 @@
 //! The classes of flow matching.
 
 use super::{
-    Argument, Class, Draws, End, Family, Quirks, Solver, Start,
+    Argument, Class, Draws, End, Facts, Family, Quirks, Solver, Start,
     groups::{CURVES, DYNAMIC, FLOW, FLOW_ENDS, SEQUENCE},
 };
 use crate::{
@@ -17,38 +17,37 @@ use crate::{
 
 /// What they share.
 const MATCHING: Class = Class {
-    name: "",
-    keys: &[FLOW, DYNAMIC, SEQUENCE, FLOW_ENDS, CURVES],
-    betas: &[],
-    network_time: "`num_train_timesteps` times the time",
+    facts: Facts {
+        name: "",
+        family_keys: &[FLOW, DYNAMIC, SEQUENCE, FLOW_ENDS, CURVES],
+        keys: &[],
+        betas: &[],
+        network_time: "`num_train_timesteps` times the time",
+        spacing: Family::Whole,
+        end: End::Data,
+        quirks: Quirks::NONE,
+        start: Start::Root,
+        arguments: &[Argument::Mu, Argument::Sigmas],
+        refused: &[],
+        idle: &[],
+    },
     schedule: Kind::flow,
-    spacing: Family::Whole,
-    end: End::Data,
-    quirks: Quirks::NONE,
     grid: flow::matching,
     solver: |_, _| Ok(Box::new(Ddim::default())),
     draws: |_| Ok(Draws::Needed),
     network: Network::flow,
     keeps_noise: |_| Ok(None),
-    start: Start::Root,
-    arguments: &[Argument::Mu, Argument::Sigmas],
-    refused: &[],
-    idle: &[],
 };
 
 /// Noise that is drawn anew would end in noise upwards.
 const NOISED: &str = "false where noise is drawn anew: upwards it would end in noise";
 
 pub(super) const FLOW_MATCH_EULER: Class = Class {
-    name: "FlowMatchEulerDiscreteScheduler",
-    keys: &[
-        FLOW,
-        DYNAMIC,
-        SEQUENCE,
-        FLOW_ENDS,
-        CURVES,
-        &[("stochastic_sampling", Flag(false))],
-    ],
+    facts: Facts {
+        name: "FlowMatchEulerDiscreteScheduler",
+        keys: &[&[("stochastic_sampling", Flag(false))]],
+        ..MATCHING.facts
+    },
     solver: |ask, _| {
         if !ask.keys.flag("stochastic_sampling")? {
             return Ok(Box::new(Ddim::default()));
@@ -65,59 +64,57 @@ pub(super) const FLOW_MATCH_EULER: Class = Class {
 };
 
 pub(super) const FLOW_MATCH_HEUN: Class = Class {
-    name: "FlowMatchHeunDiscreteScheduler",
-    keys: &[FLOW],
+    facts: Facts {
+        name: "FlowMatchHeunDiscreteScheduler",
+        family_keys: &[FLOW],
+        arguments: &[],
+        ..MATCHING.facts
+    },
     solver: |_, _| {
         Ok(Box::new(
             RungeKutta::heun().with_coordinates(Coordinates::Flow),
         ))
     },
-    arguments: &[],
     ..MATCHING
 };
 
 /// Its `upscale_mode` does nothing without `scale_factors`.
 pub(super) const FLOW_MATCH_LCM: Class = Class {
-    name: "FlowMatchLCMScheduler",
-    keys: &[
-        FLOW,
-        DYNAMIC,
-        SEQUENCE,
-        FLOW_ENDS,
-        CURVES,
-        &[("scale_factors", Null)],
-    ],
+    facts: Facts {
+        name: "FlowMatchLCMScheduler",
+        keys: &[&[("scale_factors", Null)]],
+        refused: &[
+            ("scale_factors", "null: a run keeps its resolution"),
+            ("invert_sigmas", NOISED),
+        ],
+        ..MATCHING.facts
+    },
     solver: |_, _| Ok(Box::new(Consistency::default())),
     draws: |_| Ok(Draws::EveryStep),
-    refused: &[
-        ("scale_factors", "null: a run keeps its resolution"),
-        ("invert_sigmas", NOISED),
-    ],
     ..MATCHING
 };
 
 pub(super) const FLOW_MAP_EULER: Class = Class {
-    name: "FlowMapEulerDiscreteScheduler",
-    keys: &[FLOW],
+    facts: Facts {
+        name: "FlowMapEulerDiscreteScheduler",
+        family_keys: &[FLOW],
+        arguments: &[Argument::Sigmas],
+        ..MATCHING.facts
+    },
     grid: flow::map,
-    arguments: &[Argument::Sigmas],
     ..MATCHING
 };
 
 /// Its grid is that of FlowMatchEulerDiscreteScheduler.
 pub(super) const LTX_EULER_ANCESTRAL: Class = Class {
-    name: "LTXEulerAncestralRFScheduler",
-    keys: &[
-        FLOW,
-        DYNAMIC,
-        SEQUENCE,
-        FLOW_ENDS,
-        CURVES,
-        &[("eta", Number(1.0)), ("s_noise", Number(1.0))],
-    ],
+    facts: Facts {
+        name: "LTXEulerAncestralRFScheduler",
+        keys: &[&[("eta", Number(1.0)), ("s_noise", Number(1.0))]],
+        refused: &[("invert_sigmas", "false for this class")],
+        ..MATCHING.facts
+    },
     grid: flow::ltx,
     solver: |ask, _| ancestral(ask),
-    refused: &[("invert_sigmas", "false for this class")],
     ..MATCHING
 };
 
@@ -132,9 +129,14 @@ fn ancestral(ask: &Ask<'_>) -> Result<Solver, Error> {
 }
 
 pub(super) const MINI_MAX_H3: Class = Class {
-    name: "MiniMaxH3Scheduler",
-    keys: &[&[("shift", Number(12.0))]],
-    network_time: "one less the time",
+    facts: Facts {
+        name: "MiniMaxH3Scheduler",
+        family_keys: &[],
+        keys: &[&[("shift", Number(12.0))]],
+        network_time: "one less the time",
+        arguments: &[Argument::Sigmas],
+        ..MATCHING.facts
+    },
     schedule: |_| {
         Ok(Kind::Flow {
             at_data: 1.0,
@@ -143,6 +145,5 @@ pub(super) const MINI_MAX_H3: Class = Class {
     },
     grid: flow::mini_max,
     network: |_| Ok(Network::Plain(Parameterization::Flow, -1.0)),
-    arguments: &[Argument::Sigmas],
     ..MATCHING
 };

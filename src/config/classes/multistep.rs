@@ -1,11 +1,9 @@
 //! The multi-step classes, which also know one another's words.
 
 use super::{
-    Argument, Class, Draws, End, Quirks,
+    Argument, Class, Draws, End, Facts, Quirks,
     dpm_solver::{LONG, MULTISTEP, order},
-    groups::{
-        BETAS, CLIPPED_LAMBDA, CURVES, DYNAMIC, FINAL, FLOW_SIGMAS, LINSPACE, THRESHOLD, ZERO_SNR,
-    },
+    groups::{CLIPPED_LAMBDA, DYNAMIC, FINAL, LINSPACE, ZERO_SNR},
 };
 use crate::{
     config::{
@@ -17,30 +15,31 @@ use crate::{
 };
 
 pub(super) const UNI_PC: Class = Class {
-    name: "UniPCMultistepScheduler",
-    keys: &[
-        BETAS,
-        THRESHOLD,
-        CURVES,
-        FLOW_SIGMAS,
-        DYNAMIC,
-        LINSPACE,
-        FINAL,
-        ZERO_SNR,
-        &[
-            ("solver_order", Number(2.0)),
-            ("predict_x0", Flag(true)),
-            ("solver_type", Word("bh2")),
-            ("lower_order_final", Flag(true)),
-            ("disable_corrector", EmptyList),
-            ("solver_p", Null),
-            ("shift_terminal", Null),
+    facts: Facts {
+        name: "UniPCMultistepScheduler",
+        keys: &[
+            DYNAMIC,
+            LINSPACE,
+            FINAL,
+            ZERO_SNR,
+            &[
+                ("solver_order", Number(2.0)),
+                ("predict_x0", Flag(true)),
+                ("solver_type", Word("bh2")),
+                ("lower_order_final", Flag(true)),
+                ("disable_corrector", EmptyList),
+                ("solver_p", Null),
+                ("shift_terminal", Null),
+            ],
         ],
-    ],
-    quirks: Quirks {
-        repeats_curves: true,
-        leaves_a_trace: true,
-        ..Quirks::NONE
+        quirks: Quirks {
+            repeats_curves: true,
+            leaves_a_trace: true,
+            ..Quirks::NONE
+        },
+        arguments: &[Argument::Mu, Argument::Sigmas],
+        refused: &[("solver_p", "null: a solver is no value of a file")],
+        ..MULTISTEP.facts
     },
     grid: |ask| match ask.keys.is_flow()? {
         true => flow::unipc(ask),
@@ -88,31 +87,28 @@ pub(super) const UNI_PC: Class = Class {
             solver.without_corrector_at(later.collect::<Vec<_>>()),
         ))
     },
-    arguments: &[Argument::Mu, Argument::Sigmas],
-    refused: &[("solver_p", "null: a solver is no value of a file")],
     ..MULTISTEP
 };
 
 pub(super) const DEIS: Class = Class {
-    name: "DEISMultistepScheduler",
-    keys: &[
-        BETAS,
-        THRESHOLD,
-        CURVES,
-        FLOW_SIGMAS,
-        DYNAMIC,
-        LINSPACE,
-        &[
-            ("solver_order", Number(2.0)),
-            ("algorithm_type", Word("deis")),
-            ("solver_type", Word("logrho")),
-            ("lower_order_final", Flag(true)),
+    facts: Facts {
+        name: "DEISMultistepScheduler",
+        keys: &[
+            DYNAMIC,
+            LINSPACE,
+            &[
+                ("solver_order", Number(2.0)),
+                ("algorithm_type", Word("deis")),
+                ("solver_type", Word("logrho")),
+                ("lower_order_final", Flag(true)),
+            ],
         ],
-    ],
-    end: End::FirstStep,
-    quirks: Quirks {
-        repeats_curves: true,
-        ..Quirks::NONE
+        end: End::FirstStep,
+        quirks: Quirks {
+            repeats_curves: true,
+            ..Quirks::NONE
+        },
+        ..MULTISTEP.facts
     },
     solver: |ask, section| {
         const ALGORITHMS: Words<()> = &[("deis", ()), ("dpmsolver", ()), ("dpmsolver++", ())];
@@ -139,26 +135,27 @@ pub(super) const DEIS: Class = Class {
 };
 
 pub(super) const SA_SOLVER: Class = Class {
-    name: "SASolverScheduler",
-    keys: &[
-        BETAS,
-        THRESHOLD,
-        CURVES,
-        FLOW_SIGMAS,
-        LINSPACE,
-        CLIPPED_LAMBDA,
-        &[
-            ("predictor_order", Number(2.0)),
-            ("corrector_order", Number(2.0)),
-            ("tau_func", Null),
-            ("algorithm_type", Word("data_prediction")),
-            ("lower_order_final", Flag(true)),
+    facts: Facts {
+        name: "SASolverScheduler",
+        keys: &[
+            LINSPACE,
+            CLIPPED_LAMBDA,
+            &[
+                ("predictor_order", Number(2.0)),
+                ("corrector_order", Number(2.0)),
+                ("tau_func", Null),
+                ("algorithm_type", Word("data_prediction")),
+                ("lower_order_final", Flag(true)),
+            ],
         ],
-    ],
-    end: End::FirstStep,
-    quirks: Quirks {
-        repeats_curves: true,
-        ..Quirks::NONE
+        end: End::FirstStep,
+        quirks: Quirks {
+            repeats_curves: true,
+            ..Quirks::NONE
+        },
+        arguments: &[],
+        refused: &[("tau_func", "null: a function is no value of a file")],
+        ..MULTISTEP.facts
     },
     solver: |ask, section| {
         /// Whether it predicts the noise.
@@ -183,7 +180,5 @@ pub(super) const SA_SOLVER: Class = Class {
         }))
     },
     draws: |_| Ok(Draws::EveryStep),
-    arguments: &[],
-    refused: &[("tau_func", "null: a function is no value of a file")],
     ..MULTISTEP
 };

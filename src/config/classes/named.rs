@@ -1,7 +1,50 @@
 //! Classes by name, and hints for names that none has.
 
-use super::{ALL, Class};
+use super::{Class, continuous, dpm_solver, flow, multistep, sigma, steps};
 use crate::Error;
+
+/// Every class.
+pub(in crate::config) const ALL: &[&Class] = &[
+    &steps::DDPM,
+    &steps::DDPM_PARALLEL,
+    &steps::UN_CLIP,
+    &steps::DDIM,
+    &steps::DDIM_PARALLEL,
+    &steps::DDIM_INVERSE,
+    &steps::COG_VIDEO_X_DDIM,
+    &steps::COG_VIDEO_X_DPM,
+    &steps::PNDM,
+    &steps::RE_PAINT,
+    &steps::LCM,
+    &steps::TCD,
+    &sigma::EULER,
+    &sigma::EULER_ANCESTRAL,
+    &sigma::HEUN,
+    &sigma::LMS,
+    &sigma::KDPM2,
+    &sigma::KDPM2_ANCESTRAL,
+    &sigma::DPM_SOLVER_SDE,
+    &dpm_solver::DPM_SOLVER,
+    &dpm_solver::DPM_SOLVER_INVERSE,
+    &dpm_solver::DPM_SOLVER_SINGLESTEP,
+    &multistep::UNI_PC,
+    &multistep::DEIS,
+    &multistep::SA_SOLVER,
+    &flow::FLOW_MATCH_EULER,
+    &flow::FLOW_MATCH_HEUN,
+    &flow::FLOW_MATCH_LCM,
+    &flow::FLOW_MAP_EULER,
+    &flow::LTX_EULER_ANCESTRAL,
+    &flow::MINI_MAX_H3,
+    &continuous::EDM_EULER,
+    &continuous::EDM_DPM_SOLVER,
+    &continuous::COSINE_DPM_SOLVER,
+    &continuous::CM_STOCHASTIC_ITERATIVE,
+    &continuous::SCM,
+    &continuous::IPNDM,
+    &continuous::SCORE_SDE_VE,
+    &continuous::DDPM_WUERSTCHEN,
+];
 
 /// Classes that are not here, and why.
 pub(super) const REFUSED: [(&str, &str); 9] = [
@@ -27,7 +70,7 @@ const NOT_GAUSSIAN: &str = "a class of Gaussian noise";
 impl Class {
     /// The class of this name.
     pub fn of(name: &str) -> Result<&'static Self, Error> {
-        if let Some(class) = ALL.into_iter().find(|class| class.name == name) {
+        if let Some(class) = ALL.iter().copied().find(|class| class.facts.name == name) {
             return Ok(class);
         }
         let allowed = match REFUSED.iter().find(|(refused, _)| *refused == name) {
@@ -46,7 +89,7 @@ impl Class {
 /// What somebody who wrote this name may have meant.
 fn hint(name: &str) -> String {
     if let Some(plain) = name.strip_prefix("Flax")
-        && ALL.iter().any(|class| class.name == plain)
+        && ALL.iter().any(|class| class.facts.name == plain)
     {
         return format!("{plain}, of which this is the Flax form, with the same keys");
     }
@@ -59,8 +102,8 @@ fn hint(name: &str) -> String {
         .iter()
         .map(|class| {
             // A name that is part of another is nearer than any other of its length.
-            let is_part = !part.is_empty() && class.name.to_lowercase().contains(&part);
-            (!is_part, distance(name, class.name), class.name)
+            let is_part = !part.is_empty() && class.facts.name.to_lowercase().contains(&part);
+            (!is_part, distance(name, class.facts.name), class.facts.name)
         })
         .collect();
     near.sort_unstable();
@@ -108,7 +151,8 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let names: std::collections::BTreeSet<_> = ALL.iter().map(|class| class.name).collect();
+        let names: std::collections::BTreeSet<_> =
+            ALL.iter().map(|class| class.facts.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert!(names.iter().all(|name| name.ends_with("Scheduler")));
         assert!(REFUSED.iter().all(|(name, _)| !names.contains(name)));

@@ -1,7 +1,7 @@
 //! The classes that count in sigma: k-diffusion's samplers.
 
 use super::{
-    Argument, Class, Draws, End, Family, Quirks, Start,
+    Argument, Class, Draws, End, Facts, Family, Quirks, Start,
     groups::{
         BETA_SCHEDULES, BETAS, CLIP, CURVES, EXPONENTIAL_TOO, FINAL, LATENT, LINSPACE, NO_CLIP,
         ZERO_SNR,
@@ -22,26 +22,29 @@ use crate::{
 
 /// What they share. Heun and what comes after it has the betas of Stable Diffusion by default.
 const IN_SIGMA: Class = Class {
-    name: "",
-    keys: &[BETAS, LATENT, CURVES, LINSPACE],
-    betas: BETA_SCHEDULES,
-    network_time: "a step, also fractional",
-    schedule: Kind::steps,
-    spacing: Family::Sigma,
-    end: End::Data,
-    quirks: Quirks {
-        leaves_a_trace: true,
-        ..Quirks::NONE
+    facts: Facts {
+        name: "",
+        family_keys: &[],
+        keys: &[BETAS, LATENT, CURVES, LINSPACE],
+        betas: BETA_SCHEDULES,
+        network_time: "a step, also fractional",
+        spacing: Family::Sigma,
+        end: End::Data,
+        quirks: Quirks {
+            leaves_a_trace: true,
+            ..Quirks::NONE
+        },
+        start: Start::SigmaUnlessLeading,
+        arguments: &[],
+        refused: &[],
+        idle: &[],
     },
+    schedule: Kind::steps,
     grid: steps::plain,
     solver: |_, _| Ok(Box::new(Ddim::default())),
     draws: |_| Ok(Draws::Needed),
     network: |keys| Network::plain(keys, PREDICTIONS),
     keeps_noise: |_| Ok(None),
-    start: Start::SigmaUnlessLeading,
-    arguments: &[],
-    refused: &[],
-    idle: &[],
 };
 
 /// Whether the times of Euler are those of EDM.
@@ -65,21 +68,26 @@ const EULER_PREDICTIONS: Words<Parameterization> = &[
 ];
 
 pub(super) const EULER: Class = Class {
-    name: "EulerDiscreteScheduler",
-    keys: &[
-        BETAS,
-        CURVES,
-        LINSPACE,
-        ZERO_SNR,
-        FINAL,
-        &[
-            ("interpolation_type", Word("linear")),
-            ("sigma_min", Null),
-            ("sigma_max", Null),
-            ("timestep_type", Word("discrete")),
+    facts: Facts {
+        name: "EulerDiscreteScheduler",
+        keys: &[
+            BETAS,
+            CURVES,
+            LINSPACE,
+            ZERO_SNR,
+            FINAL,
+            &[
+                ("interpolation_type", Word("linear")),
+                ("sigma_min", Null),
+                ("sigma_max", Null),
+                ("timestep_type", Word("discrete")),
+            ],
         ],
-    ],
-    network_time: "a step, also fractional; `ln(sigma) / 4` with continuous times",
+        network_time: "a step, also fractional; `ln(sigma) / 4` with continuous times",
+        end: End::FinalSigmas,
+        arguments: &[Argument::Churn, Argument::NoiseFactor, Argument::Timesteps],
+        ..IN_SIGMA.facts
+    },
     schedule: |keys| {
         let steps = Kind::steps(keys)?;
         Ok(match is_continuous(keys)? {
@@ -87,7 +95,6 @@ pub(super) const EULER: Class = Class {
             false => steps,
         })
     },
-    end: End::FinalSigmas,
     grid: |ask| match is_continuous(ask.keys)? {
         true => ratios::continuous(ask),
         false => steps::euler(ask),
@@ -101,7 +108,6 @@ pub(super) const EULER: Class = Class {
         churned(ask, section, kept)
     },
     network: |keys| Network::plain(keys, EULER_PREDICTIONS),
-    arguments: &[Argument::Churn, Argument::NoiseFactor, Argument::Timesteps],
     ..IN_SIGMA
 };
 
@@ -143,14 +149,17 @@ fn named<T>(ask: &Ask<'_>, name: &'static str, part: Result<T, Error>) -> Result
 }
 
 pub(super) const EULER_ANCESTRAL: Class = Class {
-    name: "EulerAncestralDiscreteScheduler",
-    keys: &[BETAS, LINSPACE, ZERO_SNR],
+    facts: Facts {
+        name: "EulerAncestralDiscreteScheduler",
+        keys: &[BETAS, LINSPACE, ZERO_SNR],
+        arguments: &[Argument::NoiseFactor],
+        ..IN_SIGMA.facts
+    },
     solver: |ask, _| {
         let solver = Ancestral::new(Ddim::default(), 1.0)?;
         noised(ask, solver)
     },
     draws: |_| Ok(Draws::EveryStep),
-    arguments: &[Argument::NoiseFactor],
     ..IN_SIGMA
 };
 
@@ -167,46 +176,62 @@ fn noised<S: ReverseStep + 'static>(
 }
 
 pub(super) const HEUN: Class = Class {
-    name: "HeunDiscreteScheduler",
-    keys: &[BETAS, LATENT, CURVES, LINSPACE, CLIP, NO_CLIP],
-    betas: EXPONENTIAL_TOO,
+    facts: Facts {
+        name: "HeunDiscreteScheduler",
+        keys: &[BETAS, LATENT, CURVES, LINSPACE, CLIP, NO_CLIP],
+        betas: EXPONENTIAL_TOO,
+        arguments: &[Argument::Timesteps],
+        ..IN_SIGMA.facts
+    },
     solver: |_, _| Ok(Box::new(RungeKutta::heun())),
-    arguments: &[Argument::Timesteps],
     ..IN_SIGMA
 };
 
 pub(super) const LMS: Class = Class {
-    name: "LMSDiscreteScheduler",
-    keys: &[BETAS, CURVES, LINSPACE],
-    quirks: Quirks {
-        karras_is_unbounded: true,
-        ..IN_SIGMA.quirks
+    facts: Facts {
+        name: "LMSDiscreteScheduler",
+        keys: &[BETAS, CURVES, LINSPACE],
+        quirks: Quirks {
+            karras_is_unbounded: true,
+            ..IN_SIGMA.facts.quirks
+        },
+        ..IN_SIGMA.facts
     },
     solver: |_, _| Ok(Box::new(LinearMultistep::lms(4)?)),
     ..IN_SIGMA
 };
 
 pub(super) const KDPM2: Class = Class {
-    name: "KDPM2DiscreteScheduler",
-    quirks: Quirks {
-        rounds_karras: true,
-        ..IN_SIGMA.quirks
+    facts: Facts {
+        name: "KDPM2DiscreteScheduler",
+        quirks: Quirks {
+            rounds_karras: true,
+            ..IN_SIGMA.facts.quirks
+        },
+        ..IN_SIGMA.facts
     },
     solver: |_, _| Ok(Box::new(RungeKutta::dpm2())),
     ..IN_SIGMA
 };
 
 pub(super) const KDPM2_ANCESTRAL: Class = Class {
-    name: "KDPM2AncestralDiscreteScheduler",
+    facts: Facts {
+        name: "KDPM2AncestralDiscreteScheduler",
+        ..KDPM2.facts
+    },
     solver: |_, _| Ok(Box::new(Ancestral::new(RungeKutta::dpm2(), 1.0)?)),
     ..KDPM2
 };
 
 pub(super) const DPM_SOLVER_SDE: Class = Class {
-    name: "DPMSolverSDEScheduler",
-    quirks: Quirks {
-        karras_is_unbounded: true,
-        ..IN_SIGMA.quirks
+    facts: Facts {
+        name: "DPMSolverSDEScheduler",
+        quirks: Quirks {
+            karras_is_unbounded: true,
+            ..IN_SIGMA.facts.quirks
+        },
+        arguments: &[Argument::NoiseFactor],
+        ..IN_SIGMA.facts
     },
     solver: |ask, _| {
         let factor = ask.options.noise_factor;
@@ -217,6 +242,5 @@ pub(super) const DPM_SOLVER_SDE: Class = Class {
             solver.with_noise_factor(factor),
         )?))
     },
-    arguments: &[Argument::NoiseFactor],
     ..IN_SIGMA
 };

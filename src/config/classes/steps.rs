@@ -1,7 +1,7 @@
 //! The classes that take whole training steps, one evaluation each.
 
 use super::{
-    Argument, Class, Draws, End, Family, Quirks, Section, Solver, Start,
+    Argument, Class, Draws, End, Facts, Family, Quirks, Section, Solver, Start,
     groups::{
         ALPHA_TO_ONE, BETA_SCHEDULES, BETAS, CLIP, COSINE_ALONE, LATENT, LEADING, NO_CLIP, SCALED,
         SIGMOID_AND_LAPLACE_TOO, SIGMOID_TOO, THRESHOLD, ZERO_SNR,
@@ -22,23 +22,26 @@ use crate::{
 
 /// What most of them share: the steps of the spacing, down to the data.
 const ON_STEPS: Class = Class {
-    name: "",
-    keys: &[BETAS],
-    betas: BETA_SCHEDULES,
-    network_time: "a whole step",
+    facts: Facts {
+        name: "",
+        family_keys: &[],
+        keys: &[BETAS],
+        betas: BETA_SCHEDULES,
+        network_time: "a whole step",
+        spacing: Family::Whole,
+        end: End::Data,
+        quirks: Quirks::NONE,
+        start: Start::Root,
+        arguments: &[],
+        refused: &[],
+        idle: &[],
+    },
     schedule: Kind::steps,
-    spacing: Family::Whole,
-    end: End::Data,
-    quirks: Quirks::NONE,
     grid: steps::plain,
     solver: |_, _| Ok(Box::new(Ddim::default())),
     draws: |_| Ok(Draws::Needed),
     network: |keys| Network::plain(keys, PREDICTIONS),
     keeps_noise: |_| Ok(None),
-    start: Start::Root,
-    arguments: &[],
-    refused: &[],
-    idle: &[],
 };
 
 /// The words of `variance_type`.
@@ -53,16 +56,20 @@ const VARIANCES: Words<ModelVariance> = &[
 ];
 
 pub(super) const DDPM: Class = Class {
-    name: "DDPMScheduler",
-    keys: &[
-        BETAS,
-        CLIP,
-        THRESHOLD,
-        LEADING,
-        ZERO_SNR,
-        &[("variance_type", Word("fixed_small"))],
-    ],
-    betas: SIGMOID_AND_LAPLACE_TOO,
+    facts: Facts {
+        name: "DDPMScheduler",
+        keys: &[
+            BETAS,
+            CLIP,
+            THRESHOLD,
+            LEADING,
+            ZERO_SNR,
+            &[("variance_type", Word("fixed_small"))],
+        ],
+        betas: SIGMOID_AND_LAPLACE_TOO,
+        arguments: &[Argument::Timesteps],
+        ..ON_STEPS.facts
+    },
     solver: |ask, _| {
         let key = "variance_type";
         // What diffusers makes of a type it does not know.
@@ -73,27 +80,32 @@ pub(super) const DDPM: Class = Class {
         })))
     },
     draws: |_| Ok(Draws::AboveStep0),
-    arguments: &[Argument::Timesteps],
     ..ON_STEPS
 };
 
 pub(super) const DDPM_PARALLEL: Class = Class {
-    name: "DDPMParallelScheduler",
+    facts: Facts {
+        name: "DDPMParallelScheduler",
+        ..DDPM.facts
+    },
     ..DDPM
 };
 
 pub(super) const UN_CLIP: Class = Class {
-    name: "UnCLIPScheduler",
-    keys: &[
-        CLIP,
-        &[
-            ("num_train_timesteps", Number(1000.0)),
-            ("variance_type", Word("fixed_small_log")),
-            ("prediction_type", Word("epsilon")),
-            ("beta_schedule", Word("squaredcos_cap_v2")),
+    facts: Facts {
+        name: "UnCLIPScheduler",
+        keys: &[
+            CLIP,
+            &[
+                ("num_train_timesteps", Number(1000.0)),
+                ("variance_type", Word("fixed_small_log")),
+                ("prediction_type", Word("epsilon")),
+                ("beta_schedule", Word("squaredcos_cap_v2")),
+            ],
         ],
-    ],
-    betas: COSINE_ALONE,
+        betas: COSINE_ALONE,
+        ..ON_STEPS.facts
+    },
     grid: steps::linspace,
     solver: |ask, _| {
         const OWN: Words<ModelVariance> = &[
@@ -129,9 +141,13 @@ fn named_eta<T>(ask: &Ask<'_>, part: Result<T, Error>) -> Result<T, Error> {
 }
 
 pub(super) const DDIM: Class = Class {
-    name: "DDIMScheduler",
-    keys: &[BETAS, CLIP, THRESHOLD, LEADING, ALPHA_TO_ONE, ZERO_SNR],
-    end: End::AlphaToOne,
+    facts: Facts {
+        name: "DDIMScheduler",
+        keys: &[BETAS, CLIP, THRESHOLD, LEADING, ALPHA_TO_ONE, ZERO_SNR],
+        end: End::AlphaToOne,
+        arguments: &[Argument::Eta],
+        ..ON_STEPS.facts
+    },
     solver: |ask, _| {
         let eta = ask.options.eta.unwrap_or(0.0);
         Ok(Box::new(named_eta(ask, Ddim::new(eta))?))
@@ -141,19 +157,24 @@ pub(super) const DDIM: Class = Class {
         _ => Ok(Draws::Needed),
     },
     keeps_noise: generalized,
-    arguments: &[Argument::Eta],
     ..ON_STEPS
 };
 
 pub(super) const DDIM_PARALLEL: Class = Class {
-    name: "DDIMParallelScheduler",
+    facts: Facts {
+        name: "DDIMParallelScheduler",
+        ..DDIM.facts
+    },
     ..DDIM
 };
 
 pub(super) const DDIM_INVERSE: Class = Class {
-    name: "DDIMInverseScheduler",
-    keys: &[BETAS, CLIP, LEADING, ALPHA_TO_ONE, ZERO_SNR],
-    end: End::AlphaToOne,
+    facts: Facts {
+        name: "DDIMInverseScheduler",
+        keys: &[BETAS, CLIP, LEADING, ALPHA_TO_ONE, ZERO_SNR],
+        end: End::AlphaToOne,
+        ..ON_STEPS.facts
+    },
     grid: upwards::ddim,
     keeps_noise: |_| Ok(Some(NonMarkovian::DETERMINISTIC)),
     ..ON_STEPS
@@ -161,22 +182,28 @@ pub(super) const DDIM_INVERSE: Class = Class {
 
 /// Its steps do not clip, whatever `clip_sample` says.
 pub(super) const COG_VIDEO_X_DDIM: Class = Class {
-    name: "CogVideoXDDIMScheduler",
-    keys: &[
-        BETAS,
-        LATENT,
-        SCALED,
-        LEADING,
-        ALPHA_TO_ONE,
-        ZERO_SNR,
-        &[("snr_shift_scale", Number(3.0))],
-    ],
-    end: End::AlphaToOne,
+    facts: Facts {
+        name: "CogVideoXDDIMScheduler",
+        keys: &[
+            BETAS,
+            LATENT,
+            SCALED,
+            LEADING,
+            ALPHA_TO_ONE,
+            ZERO_SNR,
+            &[("snr_shift_scale", Number(3.0))],
+        ],
+        end: End::AlphaToOne,
+        ..ON_STEPS.facts
+    },
     ..ON_STEPS
 };
 
 pub(super) const COG_VIDEO_X_DPM: Class = Class {
-    name: "CogVideoXDPMScheduler",
+    facts: Facts {
+        name: "CogVideoXDPMScheduler",
+        ..COG_VIDEO_X_DDIM.facts
+    },
     solver: |_, section| {
         let solver = DpmSolver::plus_plus(2)?
             .with_tau(1.0)?
@@ -191,16 +218,19 @@ pub(super) const COG_VIDEO_X_DPM: Class = Class {
 };
 
 pub(super) const PNDM: Class = Class {
-    name: "PNDMScheduler",
-    keys: &[
-        BETAS,
-        LEADING,
-        &[
-            ("skip_prk_steps", Flag(false)),
-            ("set_alpha_to_one", Flag(false)),
+    facts: Facts {
+        name: "PNDMScheduler",
+        keys: &[
+            BETAS,
+            LEADING,
+            &[
+                ("skip_prk_steps", Flag(false)),
+                ("set_alpha_to_one", Flag(false)),
+            ],
         ],
-    ],
-    end: End::AlphaToOne,
+        end: End::AlphaToOne,
+        ..ON_STEPS.facts
+    },
     grid: steps::halved_start,
     solver: |ask, section| {
         let solver = match ask.keys.flag("skip_prk_steps")? {
@@ -216,17 +246,21 @@ pub(super) const PNDM: Class = Class {
 };
 
 pub(super) const RE_PAINT: Class = Class {
-    name: "RePaintScheduler",
-    keys: &[&[
-        ("num_train_timesteps", Number(1000.0)),
-        ("beta_start", Number(0.0001)),
-        ("beta_end", Number(0.02)),
-        ("beta_schedule", Word("linear")),
-        ("trained_betas", Null),
-        ("eta", Number(0.0)),
-        ("clip_sample", Flag(true)),
-    ]],
-    betas: SIGMOID_TOO,
+    facts: Facts {
+        name: "RePaintScheduler",
+        keys: &[&[
+            ("num_train_timesteps", Number(1000.0)),
+            ("beta_start", Number(0.0001)),
+            ("beta_end", Number(0.02)),
+            ("beta_schedule", Word("linear")),
+            ("trained_betas", Null),
+            ("eta", Number(0.0)),
+            ("clip_sample", Flag(true)),
+        ]],
+        betas: SIGMOID_TOO,
+        arguments: &[Argument::Jumps],
+        ..ON_STEPS.facts
+    },
     grid: steps::leading,
     solver: |ask, _| {
         let eta = ask.keys.number("eta")?;
@@ -237,50 +271,55 @@ pub(super) const RE_PAINT: Class = Class {
         let eta = ask.keys.number("eta")?;
         Ok(Some(ask.keys.blame("eta", NonMarkovian::new(eta))?))
     },
-    arguments: &[Argument::Jumps],
     ..ON_STEPS
 };
 
 pub(super) const LCM: Class = Class {
-    name: "LCMScheduler",
-    keys: &[
-        BETAS,
-        LATENT,
-        SCALED,
-        THRESHOLD,
-        CLIP,
-        NO_CLIP,
-        ZERO_SNR,
-        &[
-            ("original_inference_steps", Number(50.0)),
-            ("timestep_scaling", Number(10.0)),
+    facts: Facts {
+        name: "LCMScheduler",
+        keys: &[
+            BETAS,
+            LATENT,
+            SCALED,
+            THRESHOLD,
+            CLIP,
+            NO_CLIP,
+            ZERO_SNR,
+            &[
+                ("original_inference_steps", Number(50.0)),
+                ("timestep_scaling", Number(10.0)),
+            ],
         ],
-    ],
+        arguments: &[Argument::Timesteps, Argument::Strength],
+        ..ON_STEPS.facts
+    },
     grid: steps::lcm,
     solver: |_, _| Ok(Box::new(Consistency::default())),
     network: |keys| {
         let what = keys.word("prediction_type", PREDICTIONS)?;
         Ok(Network::Latent(what, keys.number("timestep_scaling")?))
     },
-    arguments: &[Argument::Timesteps, Argument::Strength],
     ..ON_STEPS
 };
 
 /// Its steps do not clip, whatever `clip_sample` and `thresholding` say. It ends at the first step:
 /// what it makes of the last prediction has its noise.
 pub(super) const TCD: Class = Class {
-    name: "TCDScheduler",
-    keys: &[
-        BETAS,
-        LATENT,
-        SCALED,
-        ZERO_SNR,
-        &[("original_inference_steps", Number(50.0))],
-    ],
-    end: End::FirstStep,
+    facts: Facts {
+        name: "TCDScheduler",
+        keys: &[
+            BETAS,
+            LATENT,
+            SCALED,
+            ZERO_SNR,
+            &[("original_inference_steps", Number(50.0))],
+        ],
+        end: End::FirstStep,
+        arguments: &[Argument::Eta, Argument::Timesteps, Argument::Strength],
+        ..ON_STEPS.facts
+    },
     grid: steps::lcm,
     solver: tcd,
-    arguments: &[Argument::Eta, Argument::Timesteps, Argument::Strength],
     ..ON_STEPS
 };
 

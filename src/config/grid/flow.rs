@@ -5,7 +5,7 @@ use crate::{
     Error, Grid, Time,
     config::{
         betas,
-        classes::Argument,
+        facts::Argument,
         keys::Keys,
         schedule::{Kind, Timestep},
         words::{Curve, Words},

@@ -7,7 +7,7 @@ pub(super) mod upwards;
 
 use super::{
     Options, Schedule, Timestep,
-    classes::Argument,
+    facts::Argument,
     keys::Keys,
     words::{Curve, FINAL_SIGMAS},
 };
@@ -66,8 +66,8 @@ impl<T: Copy + std::fmt::Debug> Walk<T> {
     }
 }
 
-/// The grid of the class.
-pub(super) fn walk(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
+/// Whether a grid of so many steps, with such lists, can be asked of the class.
+pub(super) fn check(ask: &Ask<'_>) -> Result<(), Error> {
     let (keys, options, n) = (ask.keys, ask.options, ask.n);
     if !(1..=MOST_STEPS).contains(&n) {
         return Err(keys.refuse_steps(n, format!("1 to {MOST_STEPS}")));
@@ -87,7 +87,7 @@ pub(super) fn walk(ask: &Ask<'_>) -> Result<Walk<Timestep>, Error> {
             return Err(keys.error(name, format!("{} numbers", list.len()), allowed));
         }
     }
-    (keys.class.grid)(ask)
+    Ok(())
 }
 
 /// Whether a run ends at the data; classes without the key do.

@@ -4,7 +4,7 @@ use super::{Ask, Walk, curve, ends_clean};
 use crate::{
     Error, Grid, LogSnr, NoiseLevel, Sigma, Step,
     config::{
-        classes::{End, Family},
+        facts::{End, Family},
         keys::Keys,
         schedule::Timestep,
         table::Table,

@@ -4,43 +4,13 @@ use std::{fmt::Debug, ops::ControlFlow};
 
 use ndarray::{Array, Dimension, ShapeBuilder};
 
-use super::Plan;
+use super::{drive::Stop, observation::Observation};
 use crate::{
-    Denoiser, Error, Parameterization, Point, Prediction,
+    Denoiser, Error, Plan,
     edit::Edit,
     noise::{NoiseSource, Scale},
-    run::Stop,
     state::{Kept, Real, State, check_size},
 };
-
-/// One evaluation of a run, as an observer sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Observation<'a, V, T> {
-    /// Where the run stands: its step, what the network was given, from which level to which.
-    pub at: Point<T>,
-    /// What the network was shown.
-    pub x: &'a V,
-    /// What it answered.
-    pub prediction: &'a Prediction<V>,
-}
-
-impl<V: State, T> Observation<'_, V, T> {
-    /// The data as predicted, and corrected where an adapter does so: a preview of the result.
-    ///
-    /// # Errors
-    ///
-    /// If the answer does not determine the data at this level.
-    #[doc(alias("pred_original_sample", "denoised"))]
-    pub fn x0(&self) -> Result<V, Error> {
-        if let Some(data) = &self.prediction.data {
-            return Ok(data.clone());
-        }
-        let prediction = self.prediction.clone();
-        Ok(prediction
-            .to(Parameterization::X0, self.x, self.at.level)?
-            .value)
-    }
-}
 
 /// An array of noise of this deviation.
 pub(crate) fn start_of<A, Sh, N>(
@@ -104,8 +74,8 @@ impl<T: Copy + Debug> Plan<T> {
     /// use ndarray::Array2;
     /// let plan = Sampler::from_name("DDIM")?.plan(&Discrete::stable_diffusion()?, 4)?;
     /// let like = Array2::<f32>::ones((2, 3));
-    /// let start = plan.prior_like(&like, &mut SeededNoise::new(1))?;
-    /// assert_eq!(start, plan.prior((2, 3), &mut SeededNoise::new(1))?);
+    /// let start: Array2<f32> = plan.prior((2, 3), &mut SeededNoise::new(1))?;
+    /// assert_eq!(plan.prior_like(&like, &mut SeededNoise::new(1))?, start);
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     #[doc(alias("randn_like"))]
