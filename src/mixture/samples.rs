@@ -65,3 +65,21 @@ impl GaussianMixture {
         Self::rotated(&parts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::GaussianMixture;
+
+    /// A decomposition of what is not finite would have no end.
+    #[test]
+    fn samples_whose_covariance_is_infinite_are_refused() {
+        let error =
+            GaussianMixture::of_samples(&[array![[1e200, 0.0], [-1e200, 1.0]]]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "largest of the samples is 1e200, allowed: so small that their covariance is finite"
+        );
+    }
+}

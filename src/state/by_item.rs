@@ -22,7 +22,13 @@ pub(crate) fn combine_items<A: Real>(y: &mut [A], own: &[f64], terms: &[(&[f64],
 
 /// The inner product of every item.
 pub(crate) fn dot_items<A: Real>(x: &[A], y: &[A], items: usize) -> Vec<f64> {
-    each_item([x, y], items, |item| sum(item, |[x, y]| x.get() * y.get()))
+    each_item([x, y], items, |item| {
+        sum(
+            item,
+            #[inline(always)]
+            |[x, y]| x.get() * y.get(),
+        )
+    })
 }
 
 /// As [`ErrorNorm::error_norms`](super::ErrorNorm::error_norms).
@@ -33,12 +39,16 @@ pub(crate) fn error_norms<A: Real>(
     relative: f64,
 ) -> Vec<f64> {
     each_item(slices, items, |item| {
-        let squares = sum(item, |values| {
-            let [x, other, before] = values.map(A::get);
-            let size = x.abs().max(before.abs());
-            let off = (x - other) / absolute.max(relative * size);
-            off * off
-        });
+        let squares = sum(
+            item,
+            #[inline(always)]
+            |values| {
+                let [x, other, before] = values.map(A::get);
+                let size = x.abs().max(before.abs());
+                let off = (x - other) / absolute.max(relative * size);
+                off * off
+            },
+        );
         (squares / item[0].len().max(1) as f64).sqrt()
     })
 }
