@@ -136,20 +136,21 @@ pub(crate) fn eigen(matrix: &Array2<f64>) -> Option<(Array1<f64>, Array2<f64>)> 
 }
 
 /// `A = L L^T`, with `L` lower triangular.
+#[derive(Debug)]
 pub(crate) struct Cholesky {
     lower: Array2<f64>,
 }
 
 impl Cholesky {
-    /// Of a symmetric matrix; `None` where a pivot is only rounding.
-    pub(crate) fn new(matrix: &Array2<f64>) -> Option<Self> {
+    /// Of a symmetric matrix; `None` where a pivot is not above `rounding` of its element of the diagonal.
+    pub(crate) fn new(matrix: &Array2<f64>, rounding: f64) -> Option<Self> {
         let mut lower = Array2::zeros(matrix.dim());
         for i in 0..matrix.nrows() {
             for j in 0..=i {
                 let pairs = lower.row(i).into_iter().zip(lower.row(j)).take(j);
                 let before: f64 = pairs.map(|(x, y): (&f64, &f64)| x * y).sum();
                 let rest = matrix[[i, j]] - before;
-                if i == j && !(rest > 1e-14 * matrix[[i, i]]) {
+                if i == j && !(rest > rounding * matrix[[i, i]]) {
                     return None;
                 }
                 lower[[i, j]] = if i == j {
@@ -173,6 +174,25 @@ impl Cholesky {
             let (done, mut rest) = right.view_mut().split_at(Axis(0), i);
             let mut row = rest.row_mut(0);
             for (done, factor) in done.rows().into_iter().zip(factors) {
+                row.scaled_add(-factor, &done);
+            }
+            row /= factors[i];
+        }
+        right
+    }
+
+    /// `A^-1`.
+    pub(crate) fn inverse(&self) -> Array2<f64> {
+        self.solve(Array2::eye(self.lower.nrows()))
+    }
+
+    /// `A^-1 B`.
+    pub(crate) fn solve(&self, right: Array2<f64>) -> Array2<f64> {
+        let mut right = self.divide(right);
+        for (i, factors) in self.lower.columns().into_iter().enumerate().rev() {
+            let (mut before, done) = right.view_mut().split_at(Axis(0), i + 1);
+            let mut row = before.row_mut(i);
+            for (done, factor) in done.rows().into_iter().zip(factors.iter().skip(i + 1)) {
                 row.scaled_add(-factor, &done);
             }
             row /= factors[i];
@@ -288,7 +308,7 @@ mod tests {
         let (values, vectors) = eigen(&matrix).unwrap();
         let again = (vectors.t().to_owned() * &values).dot(&vectors);
         assert!((again - &matrix).iter().all(|x| x.abs() < 1e-15));
-        let root = Cholesky::new(&matrix).unwrap();
+        let root = Cholesky::new(&matrix, 0.0).unwrap();
         assert!(
             (root.lower.dot(&root.lower.t()) - &matrix)
                 .iter()
@@ -296,6 +316,9 @@ mod tests {
         );
         let unit = root.divide(root.lower.clone()) - Array2::<f64>::eye(5);
         assert!(unit.iter().all(|x| x.abs() < 1e-11));
-        assert!(Cholesky::new(&array![[1.0, 1.0], [1.0, 1.0]]).is_none());
+        let right = Array2::from_shape_fn((5, 2), |(i, j)| (i + 3 * j) as f64 - 2.0);
+        let again = matrix.dot(&root.solve(right.clone())) - right;
+        assert!(again.iter().all(|x| x.abs() < 1e-10));
+        assert!(Cholesky::new(&array![[1.0, 1.0], [1.0, 1.0]], 1e-14).is_none());
     }
 }

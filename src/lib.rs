@@ -210,7 +210,7 @@ pub use gaussian::gaussian_kl;
 #[doc(inline)]
 pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
-pub use mixture::GaussianMixture;
+pub use mixture::{FittedMixture, GaussianMixture, MixtureCovariance, MixtureFit};
 pub use model_variance::ModelVariance;
 #[doc(inline)]
 pub use noise::SeededNoise;

@@ -1,13 +1,18 @@
 //! Mixtures of Gaussians: data for which everything is known in closed form.
 
 mod component;
+mod constructors;
 mod divergence;
+mod em;
 mod measured;
+mod noisy;
 mod samples;
 
 use ndarray::{Array, Array1, Array2, Dimension};
 
-use component::{Component, Seen, check_orthonormal};
+use component::{Component, Shape};
+pub use em::{FittedMixture, MixtureCovariance, MixtureFit};
+use noisy::{Noisy, Seen};
 
 use crate::{
     Denoiser, Error, NoiseLevel, Point, Prediction,
@@ -25,7 +30,10 @@ use crate::{
 ///   \mathbb E[x_0\mid x,k]=\mu_k+\alpha C_k(\alpha^2C_k+\sigma^2I)^{-1}(x-\alpha\mu_k)$$
 ///
 /// A covariance is given by its variances along axes: those of the coordinates, or orthonormal ones
-/// of your own. A variance of 0 is allowed; with all of them 0 a component is a point.
+/// of your own. A variance of 0 is allowed; with all of them 0 a component is a point. In many
+/// dimensions it may be variances and a few [factors](Self::low_rank), and no matrix is ever made of it.
+///
+/// [`of_samples`](Self::of_samples) takes the moments of groups of data, [`MixtureFit`] finds the groups.
 ///
 /// As a [`Denoiser`] it takes arrays of any dimension whose items have as many elements as it has
 /// dimensions.
@@ -45,125 +53,6 @@ pub struct GaussianMixture {
 }
 
 impl GaussianMixture {
-    /// Components `(weight, mean, variance)` with the same variance in every direction.
-    ///
-    /// Weights are relative: they are divided by their sum.
-    ///
-    /// # Errors
-    ///
-    /// If there is no component or no dimension; if a weight is not positive, a mean is not finite
-    /// or has another length than the first, or a variance is negative or not finite.
-    pub fn isotropic<M: AsRef<[f64]>>(components: &[(f64, M, f64)]) -> Result<Self, Error> {
-        let parts = components.iter().map(|(weight, mean, variance)| {
-            let mean = mean.as_ref();
-            (*weight, mean, vec![*variance; mean.len()], None)
-        });
-        Self::build(parts)
-    }
-
-    /// Components `(weight, mean, variances)` with a variance for each coordinate.
-    ///
-    /// # Errors
-    ///
-    /// As [`isotropic`](Self::isotropic).
-    pub fn diagonal<M: AsRef<[f64]>>(components: &[(f64, M, M)]) -> Result<Self, Error> {
-        let parts = components.iter().map(|(weight, mean, variances)| {
-            (*weight, mean.as_ref(), variances.as_ref().to_vec(), None)
-        });
-        Self::build(parts)
-    }
-
-    /// Components `(weight, mean, variances, axes)` with variances along orthonormal axes, the rows
-    /// of a matrix: any covariance by its eigenvectors.
-    ///
-    /// # Errors
-    ///
-    /// As [`isotropic`](Self::isotropic), or if the axes are not orthonormal to 1e-8.
-    pub fn rotated<M: AsRef<[f64]>>(
-        components: &[(f64, M, M, Array2<f64>)],
-    ) -> Result<Self, Error> {
-        let parts = components.iter().map(|(weight, mean, variances, axes)| {
-            (
-                *weight,
-                mean.as_ref(),
-                variances.as_ref().to_vec(),
-                Some(axes.clone()),
-            )
-        });
-        Self::build(parts)
-    }
-
-    /// Data that is always this point.
-    ///
-    /// # Errors
-    ///
-    /// As [`isotropic`](Self::isotropic).
-    pub fn point(at: &[f64]) -> Result<Self, Error> {
-        Self::isotropic(&[(1.0, at, 0.0)])
-    }
-
-    fn build<'a>(
-        parts: impl Iterator<Item = (f64, &'a [f64], Vec<f64>, Option<Array2<f64>>)>,
-    ) -> Result<Self, Error> {
-        let mut components = Vec::new();
-        let mut dimension = None;
-        for (index, (weight, mean, variances, axes)) in parts.enumerate() {
-            let dimension = *dimension.get_or_insert(mean.len());
-            if !(weight > 0.0 && weight <= 1e100) {
-                return Err(Error::element(
-                    "weights",
-                    index,
-                    weight,
-                    "above 0 and up to 1e100",
-                ));
-            }
-            for (what, length) in [("mean", mean.len()), ("variances", variances.len())] {
-                if length != dimension {
-                    let (expected, found) = (vec![dimension], vec![length]);
-                    return Err(Error::Shape {
-                        what,
-                        expected,
-                        found,
-                    });
-                }
-            }
-            if let Some((i, &bad)) = mean.iter().enumerate().find(|(_, m)| !m.is_finite()) {
-                return Err(Error::element("mean", i, bad, "a finite number"));
-            }
-            let invalid = |v: &f64| !(*v == 0.0 || (1e-200..=1e200).contains(v));
-            if let Some((i, &bad)) = variances.iter().enumerate().find(|(_, v)| invalid(v)) {
-                return Err(Error::element("variances", i, bad, "0, or 1e-200 to 1e200"));
-            }
-            if let Some(axes) = &axes {
-                check_orthonormal(axes, dimension)?;
-            }
-            let (mean, variances) = (Array1::from(mean.to_vec()), Array1::from(variances));
-            components.push(Component {
-                weight,
-                mean,
-                variances,
-                axes,
-            });
-        }
-        let dimension = dimension.unwrap_or(0);
-        if dimension == 0 {
-            let what = if components.is_empty() {
-                "number of components"
-            } else {
-                "dimension"
-            };
-            return Err(Error::range(what, 0.0, "1 or more"));
-        }
-        let total: f64 = components.iter().map(|component| component.weight).sum();
-        components
-            .iter_mut()
-            .for_each(|component| component.weight /= total);
-        Ok(Self {
-            components,
-            dimension,
-        })
-    }
-
     /// Number of dimensions.
     pub fn dimension(&self) -> usize {
         self.dimension
@@ -174,14 +63,25 @@ impl GaussianMixture {
         self.components.len()
     }
 
+    /// The weight, the mean and the covariance of each component.
+    ///
+    /// ```
+    /// use gaussian_diffusion::GaussianMixture;
+    /// let mixture = GaussianMixture::isotropic(&[(3.0, &[0.0][..], 1.0), (1.0, &[2.0][..], 0.5)])?;
+    /// let (weight, mean, covariance) = mixture.parts().nth(1).unwrap();
+    /// assert_eq!((weight, mean[0], covariance[[0, 0]]), (0.25, 2.0, 0.5));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    pub fn parts(&self) -> impl Iterator<Item = (f64, &Array1<f64>, Array2<f64>)> {
+        let parts = self.components.iter();
+        parts.map(|component| (component.weight, &component.mean, component.covariance()))
+    }
+
     /// The weight of each component with its mean and its variances along its axes.
-    pub(crate) fn in_axes(&self) -> impl Iterator<Item = (f64, Array1<f64>, &Array1<f64>)> {
+    pub(crate) fn in_axes(&self) -> impl Iterator<Item = (f64, Array1<f64>, Array1<f64>)> {
         self.components.iter().map(|component| {
-            let mean = match &component.axes {
-                Some(axes) => axes.dot(&component.mean),
-                None => component.mean.clone(),
-            };
-            (component.weight, mean, &component.variances)
+            let (mean, variances) = component.in_axes();
+            (component.weight, mean, variances)
         })
     }
 
@@ -194,10 +94,7 @@ impl GaussianMixture {
     pub fn variances(&self) -> Array1<f64> {
         let mean = self.mean();
         self.weighted(|component| {
-            let within = match &component.axes {
-                Some(axes) => axes.mapv(|a| a * a).t().dot(&component.variances),
-                None => component.variances.clone(),
-            };
+            let within = component.of_coordinates();
             within + (&component.mean - &mean).mapv(|d| d * d)
         })
     }
@@ -217,7 +114,7 @@ impl GaussianMixture {
     /// If `x` has another dimension or is not finite or so far that the density is 0, or at the clean
     /// level for a component with a variance of 0; so for the two that follow.
     pub fn log_density(&self, x: &[f64], level: NoiseLevel) -> Result<f64, Error> {
-        let (_, log) = self.see(x, level, true)?;
+        let (_, log) = self.see(&self.noisy(level)?, x, true)?;
         Ok(log)
     }
 
@@ -227,16 +124,11 @@ impl GaussianMixture {
     ///
     /// As [`log_density`](Self::log_density).
     pub fn score(&self, x: &[f64], level: NoiseLevel) -> Result<Array1<f64>, Error> {
-        let (seen, total) = self.see(x, level, true)?;
+        let noisy = self.noisy(level)?;
+        let (seen, total) = self.see(&noisy, x, true)?;
         let mut score = Array1::zeros(self.dimension);
-        for Seen {
-            component,
-            centered,
-            noisy,
-            log,
-        } in seen
-        {
-            score = score - component.restored(centered / noisy) * (log - total).exp();
+        for seen in seen {
+            score = score - seen.pull() * (seen.log - total).exp();
         }
         Ok(score)
     }
@@ -248,10 +140,15 @@ impl GaussianMixture {
     /// As [`log_density`](Self::log_density); a single component may be a point at every level.
     #[doc(alias("denoise"))]
     pub fn posterior_mean(&self, x: &[f64], level: NoiseLevel) -> Result<Array1<f64>, Error> {
-        let (seen, total) = self.see(x, level, self.components.len() > 1)?;
+        self.mean_at(&self.noisy(level)?, x)
+    }
+
+    /// `E[x_0 | x]` where the components are noisy already.
+    fn mean_at(&self, noisy: &[Noisy<'_>], x: &[f64]) -> Result<Array1<f64>, Error> {
+        let (seen, total) = self.see(noisy, x, self.components.len() > 1)?;
         let mut mean = Array1::zeros(self.dimension);
         for seen in seen {
-            mean = mean + seen.posterior_mean(level) * seen.probability(total);
+            mean = mean + seen.posterior_mean() * seen.probability(total);
         }
         Ok(mean)
     }
@@ -277,21 +174,26 @@ impl GaussianMixture {
             let Some(component) = chosen.or(self.components.last()) else {
                 continue;
             };
-            let z = component
-                .variances
-                .mapv(|v| v.sqrt() * rng.sample::<f64, _>(StandardNormal));
-            row.assign(&(component.restored(z) + &component.mean));
+            row.assign(&component.sample(|| rng.sample::<f64, _>(StandardNormal)));
         }
         rows
     }
 
+    /// The components at a noise level.
+    fn noisy(&self, level: NoiseLevel) -> Result<Vec<Noisy<'_>>, Error> {
+        self.components
+            .iter()
+            .map(|component| component.noisy(level))
+            .collect()
+    }
+
     /// The components as they are seen from `x`, and the log-density of all.
-    fn see(
+    fn see<'a>(
         &self,
+        noisy: &'a [Noisy<'a>],
         x: &[f64],
-        level: NoiseLevel,
         needs_density: bool,
-    ) -> Result<(Vec<Seen<'_>>, f64), Error> {
+    ) -> Result<(Vec<Seen<'a>>, f64), Error> {
         if x.len() != self.dimension {
             let (expected, found) = (vec![self.dimension], vec![x.len()]);
             return Err(Error::Shape {
@@ -303,22 +205,12 @@ impl GaussianMixture {
         if let Some((i, &bad)) = x.iter().enumerate().find(|(_, x)| !x.is_finite()) {
             return Err(Error::element("point", i, bad, "a finite number"));
         }
-        let mut seen = Vec::with_capacity(self.components.len());
-        for component in &self.components {
-            let centered = component.centered(x, level.alpha());
-            let noisy = component.noisy_variances(level);
-            if needs_density && noisy.iter().any(|v| *v == 0.0) {
-                let what = "the density of a component without variance";
-                let (alpha, sigma) = (level.alpha(), level.sigma());
-                return Err(Error::Singular { what, alpha, sigma });
+        let mut seen = Vec::with_capacity(noisy.len());
+        for noisy in noisy {
+            if needs_density {
+                noisy.has_density()?;
             }
-            let log = component.weight.ln() + component.log_density(&centered, &noisy);
-            seen.push(Seen {
-                component,
-                centered,
-                noisy,
-                log,
-            });
+            seen.push(noisy.seen(x));
         }
         let most = seen
             .iter()
@@ -342,11 +234,12 @@ impl<A: Real, D: Dimension, T> Denoiser<Array<A, D>, T> for GaussianMixture {
                 found: x.shape().iter().skip(1).copied().collect(),
             });
         }
+        let noisy = self.noisy(at.level)?;
         let mut answer = x.clone();
         let mut result = Ok(());
         for_each_item(&mut answer, |_, mut item| {
             let point: Vec<f64> = item.iter().map(|x| x.get()).collect();
-            match self.posterior_mean(&point, at.level) {
+            match self.mean_at(&noisy, &point) {
                 Ok(mean) => item
                     .iter_mut()
                     .zip(&mean)

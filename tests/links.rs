@@ -111,12 +111,20 @@ fn the_readme_links_what_is_there_also_from_a_registry() {
 }
 
 #[test]
-fn the_example_of_the_readme_is_that_of_the_tour_which_is_compiled() {
+fn the_examples_of_the_readme_are_those_of_pages_which_are_compiled() {
     let readme = fs::read_to_string(docs().join("../README.md")).unwrap();
-    let example = between(&readme, "```rust\n", '`')[0];
-    assert_eq!(example.lines().count(), 5);
-    let tour = read("tour.md");
-    assert!(tour.contains(example), "{example}");
+    let examples = between(&readme, "```rust\n", '`');
+    let lengths: Vec<_> = examples.iter().map(|text| text.lines().count()).collect();
+    assert_eq!(lengths, [5, 10]);
+    for (example, page) in examples.iter().zip(["tour.md", "networks.md"]) {
+        // Lines that begin so are not shown.
+        let page = read(page);
+        let shown: Vec<_> = page
+            .lines()
+            .filter(|line| !line.starts_with("# "))
+            .collect();
+        assert!(shown.join("\n").contains(example.trim_end()), "{example}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use gaussian_diffusion::{
 };
 
 #[derive(Clone)]
-struct Own(Tensor);
+pub struct Own(pub Tensor);
 
 fn per_item(x: &Tensor, list: &[f64]) -> candle_core::Result<Tensor> {
     let list = Tensor::from_slice(list, (list.len(), 1, 1, 1), x.device())?;
@@ -60,7 +60,8 @@ impl State for Own {
     }
 
     fn is_finite(&self) -> bool {
-        let sum = self.0.sum_all().and_then(|sum| sum.to_scalar::<f32>());
+        let sum = self.0.sum_all().and_then(|sum| sum.to_dtype(DType::F32));
+        let sum = sum.and_then(|sum| sum.to_scalar::<f32>());
         sum.is_ok_and(f32::is_finite)
     }
 }

@@ -49,8 +49,8 @@ impl Gaussians {
         for (i, (weight, mean, along)) in mixture.in_axes().enumerate() {
             weights.extend([weight; 2]);
             means.row_mut(2 * i).assign(&mean);
-            variances.row_mut(2 * i).assign(along);
-            variances.row_mut(2 * i + 1).assign(along);
+            variances.row_mut(2 * i).assign(&along);
+            variances.row_mut(2 * i + 1).assign(&along);
         }
         Self {
             weights,

@@ -1,6 +1,6 @@
 //! How the exact denoiser of a mixture spreads.
 
-use super::{GaussianMixture, Seen};
+use super::{GaussianMixture, Noisy};
 use crate::{Error, NoiseLevel};
 
 impl GaussianMixture {
@@ -23,24 +23,17 @@ impl GaussianMixture {
     /// ```
     pub fn posterior_mean_divergence(&self, x: &[f64], level: NoiseLevel) -> Result<f64, Error> {
         let several = self.components.len() > 1;
-        let (seen, total) = self.see(x, level, several)?;
-        let alpha = level.alpha();
-        let gain = |v: f64, n: f64| if n == 0.0 { 0.0 } else { alpha * v / n };
-        let trace = |seen: &Seen<'_>| -> f64 {
-            let pairs = seen.component.variances.iter().zip(&seen.noisy);
-            pairs.map(|(&v, &n)| gain(v, n)).sum()
-        };
+        let noisy = self.noisy(level)?;
+        let (seen, total) = self.see(&noisy, x, several)?;
         if !several {
-            return Ok(seen.iter().map(trace).sum());
+            return Ok(noisy.iter().map(Noisy::gain_trace).sum());
         }
         let score = self.score(x, level)?;
         let mut sum = 0.0;
         for seen in &seen {
-            let along = &seen.centered / &seen.noisy;
-            let gains = &seen.component.variances * &along * alpha;
-            let mean = seen.component.restored(gains) + &seen.component.mean;
-            let apart = -seen.component.restored(along) - &score;
-            sum += (seen.log - total).exp() * (trace(seen) + mean.dot(&apart));
+            let apart = -seen.pull() - &score;
+            let spread = seen.noisy.gain_trace() + seen.posterior_mean().dot(&apart);
+            sum += (seen.log - total).exp() * spread;
         }
         Ok(sum)
     }

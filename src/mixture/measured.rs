@@ -2,11 +2,11 @@
 
 use ndarray::{Array, Array1, Array2, Axis, Dimension, aview1};
 
-use super::{Component, GaussianMixture, Seen};
+use super::{Component, GaussianMixture, Noisy, Seen, Shape, component::eigen};
 use crate::{
     Error, NoiseLevel, Point,
     denoiser::Differentiable,
-    dense::{Cholesky, eigen},
+    dense::Cholesky,
     state::{Real, for_each_item, item_view},
 };
 
@@ -54,8 +54,8 @@ impl GaussianMixture {
             .filter(|(weight, _)| *weight > 1e-300)
             .collect();
         Self::build(components.iter().map(|(weight, part)| {
-            let (variances, axes) = (part.variances.clone(), Some(part.axes.clone()));
-            (*weight, part.mean.as_slice(), variances, axes)
+            let (variances, shape) = (part.variances.clone(), Shape::Turned(part.axes.clone()));
+            (*weight, part.mean.as_slice(), variances, shape)
         }))
     }
 
@@ -93,7 +93,7 @@ impl GaussianMixture {
     pub fn covariance(&self) -> Array2<f64> {
         let mean = self.mean();
         let each = self.components.iter();
-        let parts = each.map(|c| (c.weight, &c.mean - &mean, c.matrix(&c.variances)));
+        let parts = each.map(|c| (c.weight, &c.mean - &mean, c.covariance()));
         spread(self.dimension, parts)
     }
 
@@ -103,15 +103,11 @@ impl GaussianMixture {
     ///
     /// As [`posterior_mean`](Self::posterior_mean).
     pub fn posterior_covariance(&self, x: &[f64], level: NoiseLevel) -> Result<Array2<f64>, Error> {
-        let noise = level.sigma() * level.sigma();
-        let (mean, parts) = self.posterior_parts(x, level)?;
-        let parts = parts.into_iter().map(|part| {
-            let left = |(v, n): (&f64, &f64)| if *n == 0.0 { 0.0 } else { noise * v / n };
-            let variances = part.seen.component.variances.iter().zip(&part.seen.noisy);
-            let left = Array1::from_iter(variances.map(left));
-            let matrix = part.seen.component.matrix(&left);
-            (part.probability, part.mean - &mean, matrix)
-        });
+        let noisy = self.noisy(level)?;
+        let (mean, parts) = self.posterior_parts(&noisy, x)?;
+        let parts = parts
+            .into_iter()
+            .map(|part| (part.probability, part.mean - &mean, part.seen.noisy.left()));
         Ok(spread(self.dimension, parts))
     }
 
@@ -122,7 +118,8 @@ impl GaussianMixture {
     ///
     /// As [`posterior_mean`](Self::posterior_mean).
     pub fn jacobian(&self, x: &[f64], level: NoiseLevel) -> Result<Array2<f64>, Error> {
-        let parts = self.posterior_parts(x, level)?;
+        let noisy = self.noisy(level)?;
+        let parts = self.posterior_parts(&noisy, x)?;
         let mut jacobian = Array2::zeros((self.dimension, self.dimension));
         for (mut column, unit) in jacobian
             .columns_mut()
@@ -135,18 +132,18 @@ impl GaussianMixture {
     }
 
     /// `E[x_0 | x]`, and for every component its probability and its own mean.
-    fn posterior_parts(
+    fn posterior_parts<'a>(
         &self,
+        noisy: &'a [Noisy<'a>],
         x: &[f64],
-        level: NoiseLevel,
-    ) -> Result<(Array1<f64>, Vec<Part<'_>>), Error> {
-        let (seen, total) = self.see(x, level, self.components.len() > 1)?;
+    ) -> Result<(Array1<f64>, Vec<Part<'a>>), Error> {
+        let (seen, total) = self.see(noisy, x, self.components.len() > 1)?;
         let mut mean = Array1::zeros(self.dimension);
         let mut parts = Vec::with_capacity(seen.len());
         for seen in seen {
             let part = Part {
                 probability: seen.probability(total),
-                mean: seen.posterior_mean(level),
+                mean: seen.posterior_mean(),
                 seen,
             };
             mean.scaled_add(part.probability, &part.mean);
@@ -171,16 +168,7 @@ fn derivative(
     let (alpha, noise) = (level.alpha(), level.sigma() * level.sigma());
     let mut sum = Array1::zeros(v.len());
     for part in parts {
-        let component = part.seen.component;
-        let along = match &component.axes {
-            Some(axes) => axes.dot(v),
-            None => v.clone(),
-        };
-        let variances = component.variances.iter().zip(&part.seen.noisy);
-        let gain =
-            |((v, n), y): ((&f64, &f64), f64)| if *n == 0.0 { 0.0 } else { alpha * v / n * y };
-        let gained = Array1::from_iter(variances.zip(along).map(gain));
-        sum.scaled_add(part.probability, &component.restored(gained));
+        sum.scaled_add(part.probability, &part.seen.noisy.gain(v));
         // At the clean level one component is certain, and its mean is the mean.
         if noise > 0.0 {
             let off = &part.mean - mean;
@@ -199,24 +187,11 @@ struct Measured {
 }
 
 impl Component {
-    /// The matrix with these eigenvalues along the axes.
-    fn matrix(&self, values: &Array1<f64>) -> Array2<f64> {
-        match &self.axes {
-            Some(axes) => (axes.t().to_owned() * values).dot(axes),
-            None => Array2::from_diag(values),
-        }
-    }
-
     fn measured(&self, a: &Array2<f64>, noise: &Array2<f64>, y: &[f64]) -> Result<Measured, Error> {
-        let dimension = self.mean.len();
         // C = L L^T, and with S = G G^T and W = G^-1 A L everything is a product of few matrices.
-        let axes = match &self.axes {
-            Some(axes) => axes.t().to_owned(),
-            None => Array2::eye(dimension),
-        };
-        let l = axes * self.variances.mapv(f64::sqrt);
+        let l = self.root();
         let b = a.dot(&l);
-        let Some(g) = Cholesky::new(&(b.dot(&b.t()) + noise)) else {
+        let Some(g) = Cholesky::new(&(b.dot(&b.t()) + noise), 1e-14) else {
             let what = "determinant of the measurement's covariance";
             return Err(Error::range(what, 0.0, "above 0"));
         };
@@ -224,21 +199,20 @@ impl Component {
         let white = g.divide(off.insert_axis(Axis(1))).remove_axis(Axis(1));
         let w = g.divide(b);
         let mean = &self.mean + l.dot(&w.t().dot(&white));
-        let left = Array2::eye(dimension) - w.t().dot(&w);
+        let left = Array2::eye(l.ncols()) - w.t().dot(&w);
         let covariance = l.dot(&left).dot(&l.t());
-        let Some((variances, axes)) = eigen(&(0.5 * (&covariance + &covariance.t()))) else {
+        let symmetric = 0.5 * (&covariance + &covariance.t());
+        let Some((variances, axes)) = eigen(&symmetric, Some(self.scale())) else {
             let what = "largest covariance given the measurement";
             return Err(Error::range(what, f64::INFINITY, "finite"));
         };
-        let most = self.variances.iter().fold(0.0, |most: f64, v| most.max(*v));
-        let kept = |v: &f64| if *v > 1e-14 * most { *v } else { 0.0 };
         let tau = std::f64::consts::TAU;
         Ok(Measured {
             log_weight: self.weight.ln()
                 - g.log_determinant()
                 - 0.5 * (white.dot(&white) + y.len() as f64 * tau.ln()),
             mean: mean.to_vec(),
-            variances: variances.iter().map(kept).collect(),
+            variances: variances.to_vec(),
             axes,
         })
     }
@@ -274,12 +248,13 @@ impl<A: Real, D: Dimension, T> Differentiable<Array<A, D>, T> for GaussianMixtur
                 found: v.shape().to_vec(),
             });
         }
+        let noisy = self.noisy(at.level)?;
         let (mut product, points) = (v.clone(), x.view().into_dyn());
         let mut result = Ok(());
         for_each_item(&mut product, |i, mut item| {
             let point: Vec<f64> = item_view(&points, i).iter().map(|x| x.get()).collect();
             let v = Array1::from_iter(item.iter().map(|v| v.get()));
-            match self.posterior_parts(&point, at.level) {
+            match self.posterior_parts(&noisy, &point) {
                 Ok(parts) => {
                     let along = derivative(&parts, at.level, &v);
                     item.iter_mut()

@@ -2,10 +2,9 @@
 
 use ndarray::{Array, Array2, Axis, Dimension};
 
-use super::GaussianMixture;
+use super::{GaussianMixture, component::eigen};
 use crate::{
     Error,
-    dense::eigen,
     state::{Real, State, item_len, item_view},
 };
 
@@ -52,15 +51,12 @@ impl GaussianMixture {
             let mean = rows.mean_axis(Axis(0)).unwrap_or_default();
             let off = rows - &mean;
             let covariance = off.t().dot(&off) / (count.max(2) - 1) as f64;
-            let Some((variances, axes)) = eigen(&covariance) else {
+            let Some((variances, axes)) = eigen(&covariance, None) else {
                 let most = numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
                 let allowed = "so small that their covariance is finite";
                 return Err(Error::range("largest of the samples", most, allowed));
             };
-            let most = variances.iter().fold(0.0_f64, |most, v| most.max(*v));
-            let kept = |v: &f64| if *v > 1e-14 * most { *v } else { 0.0 };
-            let variances: Vec<f64> = variances.iter().map(kept).collect();
-            parts.push((count as f64, mean.to_vec(), variances, axes));
+            parts.push((count as f64, mean.to_vec(), variances.to_vec(), axes));
         }
         Self::rotated(&parts)
     }

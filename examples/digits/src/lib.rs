@@ -3,7 +3,7 @@
 //! What the crate does is in `train` (noised digits and what the network should say of them),
 //! [`asked`] (the network as a denoiser, guided by a class) and `sample` (a plan, run). Further
 //! reports: `bound` and `flow` (likelihoods), `sweep` (guidance), `inpaint`, and `why`
-//! (regression and autoregression beside it). [`part`] draws a part of a large batch.
+//! (regression and autoregression beside it). `mixture` has no network at all. [`part`] draws a part of a large batch.
 
 // No panic on any data; tests may.
 #![cfg_attr(
@@ -21,6 +21,7 @@ mod flow;
 mod inpaint;
 mod judge;
 mod measure;
+mod mixture;
 pub mod network;
 pub mod options;
 pub mod part;
@@ -94,6 +95,19 @@ pub fn run(options: &Options) -> Outcome<()> {
 
     let (train, held_out) = Digits::load(&options.data)?.split(options.seed)?;
     let mut gallery = Gallery::new(options.out.clone())?;
+    if options.mixture {
+        let count = usize::from(options.measure).max(10);
+        mixture::report(
+            &mut gallery,
+            &schedule,
+            &train,
+            &held_out,
+            count,
+            options.seed,
+        )?;
+        gallery.report();
+        return Ok(());
+    }
     let network = match &options.weights {
         Some(path) => Network::new(Weights::load(&Network::of_diffusion(), path)?)?,
         None => trained(options, &schedule, &train)?,

@@ -31,6 +31,7 @@ use crate::{
 ///   inpaint.svg     --inpaint: held-out digits, their upper halves, and completions
 ///   fitted.svg      --fit: distance from the exact flow against evaluations
 ///   fitted_digits.svg  --fit: ten digits in 4 evaluations, by the best named sampler and by a fitted one
+///   mixture.svg     --mixture: digits drawn from a mixture of Gaussians
 ///   digits_*.svg    --why: digits by regression, autoregression and diffusion
 ///
 /// On a machine that is busy with other things CANDLE_NUM_THREADS=1 in the environment is several times
@@ -124,6 +125,9 @@ pub struct Options {
     /// Samplers fitted to the network beside every named one; trains a second network to see if they suit it
     #[arg(long, help_heading = "Further reports")]
     pub fit: bool,
+    /// Instead of a network: mixtures of Gaussians fitted to the digits, whose denoisers are exact
+    #[arg(long, help_heading = "Further reports")]
+    pub mixture: bool,
 }
 
 impl Options {

@@ -135,6 +135,17 @@ pub fn classes(title: &str, pixels: &Array2<f32>, per_class: usize) -> Outcome<S
     sheet(title, &(0..CLASSES).map(row).collect::<Vec<_>>())
 }
 
+/// Ten rows of digits of no class.
+pub fn unlabelled(title: &str, pixels: &Array2<f32>, per_row: usize) -> Outcome<String> {
+    let line = |i: usize| {
+        row(
+            String::new(),
+            (0..per_row).map(move |j| pixels.row(i * per_row + j)),
+        )
+    };
+    sheet(title, &(0..10).map(line).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::Array1;

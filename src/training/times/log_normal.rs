@@ -38,6 +38,16 @@ impl LogNormal {
             normal: Normal::EDM,
         }
     }
+
+    /// The mean -1.1 and standard deviation 2 of improved consistency training.
+    ///
+    /// [Source](crate::docs::papers#arxiv-2310.14189): Improved Techniques for Training Consistency Models, Song, Dhariwal,
+    /// 2024.
+    pub const fn ict() -> Self {
+        Self {
+            normal: Normal::ICT,
+        }
+    }
 }
 
 impl TimeSampler for LogNormal {

@@ -1,6 +1,6 @@
 //! Steps in proportion to how large their loss has been.
 
-use super::{TimeSampler, UniformStep, check_share};
+use super::{TimeSampler, UniformStep, shares::Shares};
 use crate::{Error, Step};
 
 /// Importance sampling of steps by the second moment of their last losses.
@@ -31,10 +31,7 @@ pub struct LossSecondMoment {
     history: Vec<Vec<f64>>,
     length: usize,
     uniform_share: f64,
-    /// Share of the draws of each step.
-    shares: Vec<f64>,
-    /// Share of the draws up to each step.
-    cumulative: Vec<f64>,
+    shares: Shares,
 }
 
 impl LossSecondMoment {
@@ -152,8 +149,7 @@ impl LossSecondMoment {
             history,
             length,
             uniform_share,
-            shares: Vec::new(),
-            cumulative: Vec::new(),
+            shares: Shares::new(Vec::new()),
         };
         sampler.weigh();
         sampler
@@ -171,13 +167,7 @@ impl LossSecondMoment {
             true => (1.0 - self.uniform_share) * root(list) / total + self.uniform_share / count,
             false => 1.0 / count,
         };
-        self.shares = self.history.iter().map(share).collect();
-        let mut sum = 0.0;
-        let up_to = |share: &f64| {
-            sum += share;
-            sum
-        };
-        self.cumulative = self.shares.iter().map(up_to).collect();
+        self.shares = Shares::new(self.history.iter().map(share).collect());
     }
 }
 
@@ -195,25 +185,18 @@ impl TimeSampler for LossSecondMoment {
     type Time = Step;
 
     fn quantile(&self, u: f64) -> Result<Step, Error> {
-        check_share(u)?;
-        let index = self.cumulative.partition_point(|&share| share <= u);
-        Ok(Step::new(index.min(self.cumulative.len() - 1)))
+        self.shares.quantile(u)
     }
 
     fn cdf(&self, t: Step) -> f64 {
-        let last = self.cumulative.len() - 1;
-        if t.get() >= last as f64 {
-            return 1.0;
-        }
-        self.cumulative[t.get() as usize]
+        self.shares.cdf(t)
     }
 
     fn cdf_before(&self, t: Step) -> f64 {
-        self.cdf(t) - self.density(t)
+        self.shares.cdf_before(t)
     }
 
     fn density(&self, t: Step) -> f64 {
-        let share = t.index().and_then(|index| self.shares.get(index));
-        share.copied().unwrap_or(0.0)
+        self.shares.density(t)
     }
 }

@@ -13,14 +13,19 @@
 //! | [`LogNormal`] | [`Sigma`](crate::Sigma) | EDM |
 //! | [`LogUniform`], [`CosineSigma`] | `Sigma` | |
 //! | [`Truncated`] | that of the inner one | any of these within bounds |
+//! | [`Intervals`] | `Step`, an interval of a list | consistency models |
+//! | [`Pairs`] | two of the inner one | flow maps |
 
 mod cosine;
+mod intervals;
 mod log_normal;
 mod log_uniform;
 mod logit_normal;
 mod loss_second_moment;
 mod mode;
 mod normal;
+mod pairs;
+mod shares;
 mod truncated;
 mod uniform;
 mod uniforms;
@@ -30,11 +35,13 @@ use std::fmt::Debug;
 use crate::{Error, rand::RngCore};
 
 pub use cosine::{CosMap, CosineSigma};
+pub use intervals::Intervals;
 pub use log_normal::LogNormal;
 pub use log_uniform::LogUniform;
 pub use logit_normal::LogitNormalTime;
 pub use loss_second_moment::LossSecondMoment;
 pub use mode::Mode;
+pub use pairs::Pairs;
 pub use truncated::Truncated;
 pub use uniform::{UniformStep, UniformTime};
 pub use uniforms::Uniforms;

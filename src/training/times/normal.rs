@@ -16,6 +16,10 @@ impl Normal {
         mean: -1.2,
         std: 1.2,
     };
+    pub(super) const ICT: Self = Self {
+        mean: -1.1,
+        std: 2.0,
+    };
 
     pub(super) fn new(mean: f64, std: f64) -> Result<Self, Error> {
         // No draw of an f64 lies beyond 8.3 deviations; exp(200) and its inverse are levels.

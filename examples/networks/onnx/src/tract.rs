@@ -16,10 +16,8 @@ pub fn network(
     let model = model.into_optimized()?.into_runnable()?;
     Ok(move |x: &Pictures, at: Point<Step>| {
         let t = Array1::from_elem(x.dim().0, at.time.get() as i64);
-        let answer = model.run(tvec![
-            Tensor::from(x.clone()).into(),
-            Tensor::from(t).into()
-        ])?;
+        let (x, t) = (Tensor::from(x.clone()), Tensor::from(t));
+        let answer = model.run(tvec![x.into(), t.into()])?;
         let eps = answer[0].to_plain_array_view::<f32>()?;
         Ok(eps.into_dimensionality()?.to_owned())
     })

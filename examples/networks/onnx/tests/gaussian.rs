@@ -76,3 +76,20 @@ fn a_network_that_fails_keeps_its_error() {
         "{error}"
     );
 }
+
+/// "Your network" shows these two functions.
+#[test]
+fn the_page_shows_the_source() {
+    let page = include_str!("../../../../docs/networks.md");
+    for source in [
+        include_str!("../src/tract.rs"),
+        include_str!("../src/ort.rs"),
+    ] {
+        let start = source.find("pub fn network(").unwrap();
+        let shown = format!("```ignore\n{}```", &source[start..]);
+        assert!(
+            page.contains(&shown),
+            "docs/networks.md does not show\n{shown}"
+        );
+    }
+}
