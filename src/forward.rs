@@ -1,17 +1,16 @@
 //! The Gaussians of the process, on states: the forward transitions and the posterior.
 
-mod per_item;
 mod posterior;
 mod transition;
 
-pub use per_item::PerItem;
-pub(crate) use per_item::per_item;
+pub use crate::per_item::PerItem;
+pub(crate) use crate::per_item::per_item;
 pub use transition::Transition;
 
 use crate::{
     Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
     noise::{Interval, NoiseSource, Scale},
-    schedule::NoiseSchedule,
+    schedule::{ContinuousSchedule, NoiseSchedule},
     state::{Assignment, State},
 };
 
@@ -302,6 +301,38 @@ pub trait ForwardProcess: NoiseSchedule {
             Parameterization::Mean(Markov.coefficients(level, before)?).components(level)
         };
         weighted(x0, eps, &per_item(t, x0.items(), components)?)
+    }
+
+    /// `alpha' x_0 + sigma' eps`, the velocity of the path of this schedule: the target of a network of flow matching on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`target`](Self::target), or where a rate has no value.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{ForwardProcess, Time, schedule::Cosine};
+    /// use ndarray::array;
+    /// let (x0, eps) = (array![[1.0], [1.0]], array![[3.0], [3.0]]);
+    /// let v = Cosine.path_velocity(&x0, &[Time::new(0.0)?, Time::new(1.0)?], &eps)?;
+    /// assert!((v[[0, 0]] / std::f64::consts::FRAC_PI_2 - 3.0_f64).abs() < 1e-15);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("compute_conditional_flow", "ut", "OT-CFM"))]
+    fn path_velocity<'t, V: State>(
+        &self,
+        x0: &V,
+        t: impl Into<PerItem<'t, Self::Time>>,
+        eps: &V,
+    ) -> Result<V, Error>
+    where
+        Self: ContinuousSchedule,
+        Self::Time: 't,
+    {
+        let rates = |t| {
+            let rates = self.path_rates(t)?;
+            Ok((rates.alpha, rates.sigma))
+        };
+        weighted(x0, eps, &per_item(t.into(), x0.items(), rates)?)
     }
 
     /// `c x_0 + d eps` with coefficients of each item's level.

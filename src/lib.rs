@@ -27,6 +27,7 @@ mod dense;
 mod error;
 mod level;
 mod monomial;
+mod per_item;
 mod point;
 mod quantile;
 #[cfg(feature = "serde")]
@@ -153,6 +154,8 @@ pub mod docs {
     #[doc = include_str!("../docs/samplers.md")]
     pub mod samplers {}
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/images/digits_fitted.md")]
+    #[doc = include_str!("../docs/images/digits_few.md")]
     #[doc = include_str!("../docs/fitting.md")]
     pub mod fitting {}
     #[doc = include_str!("../docs/links.md")]
@@ -214,7 +217,7 @@ pub use mixture::{FittedMixture, GaussianMixture, MixtureCovariance, MixtureFit}
 pub use model_variance::ModelVariance;
 #[doc(inline)]
 pub use noise::SeededNoise;
-pub use parameterization::{LinearMap, Parameterization, SigmaData};
+pub use parameterization::{LinearMap, Parameterization, PathRates, SigmaData};
 #[doc(inline)]
 pub use plan::Plan;
 pub use point::Point;

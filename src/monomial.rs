@@ -53,7 +53,9 @@ impl Monomial {
     ///
     /// If that is infinite.
     pub(crate) fn value(self, level: NoiseLevel, what: &'static str) -> Result<f64, Error> {
-        let value = if level.is_clean() || level.is_noise() {
+        let value = if self.factor == 0.0 {
+            0.0
+        } else if level.is_clean() || level.is_noise() {
             power(level.alpha(), self.alpha) * power(level.sigma(), self.sigma) * self.factor
         } else {
             // By the ratio first: alpha^p and sigma^q alone may leave the range of an f64.

@@ -15,6 +15,7 @@ use crate::{Error, NoiseLevel, PosteriorCoefficients, monomial::Monomial};
 /// | `Score` | 0 | -1/sigma | gradient of the log-density |
 /// | `Flow` | -1 | 1 | flow-matching velocity, where alpha = 1 - t and sigma = t |
 /// | `Mean` | state alpha + clean | state sigma | mean of `x_s` under a posterior |
+/// | `PathVelocity` | alpha' | sigma' | `dx/dt` on the path of a schedule, per unit of its time |
 /// | `Edm` | sigma / (d n) | -alpha d / n | EDM's raw network, with d = sigma_data, n = hypot(sigma, alpha d) |
 ///
 /// [Sources](crate::docs::papers#arxiv-2202.00512): Ho, Jain, Abbeel, 2020 (noise, mean); Progressive Distillation for Fast
@@ -54,11 +55,35 @@ pub enum Parameterization {
     /// The mean of the less noisy `x_s` under this posterior step.
     #[doc(alias("previous_x", "previous_mean"))]
     Mean(PosteriorCoefficients),
+    /// `alpha' x_0 + sigma' eps`, the velocity `dx/dt` of the path of a schedule, with these rates.
+    ///
+    /// [`ContinuousSchedule::path_rates`](crate::schedule::ContinuousSchedule::path_rates) has those of a time,
+    /// [`ForwardProcess::path_velocity`](crate::ForwardProcess::path_velocity) the target and
+    /// [`predicts::path_velocity`](crate::predicts::path_velocity) the network. On the rectified flow it is `Flow`.
+    #[doc(alias("conditional vector field", "ut"))]
+    PathVelocity(PathRates),
     /// The output `F` of a network under EDM's preconditioning, which has unit variance for data of
     /// standard deviation `sigma_data`. With `sigma_data = 1` and `alpha^2 + sigma^2 = 1` it is the velocity
     /// with the other sign.
     #[doc(alias("preconditioned"))]
     Edm(SigmaData),
+}
+
+/// How fast the two scales of a level change, per unit of a schedule's time.
+///
+/// ```
+/// use gaussian_diffusion::{Time, schedule::{ContinuousSchedule, RectifiedFlow}};
+/// let rates = RectifiedFlow.path_rates(Time::new(0.0)?)?;
+/// assert_eq!((rates.alpha, rates.sigma), (-1.0, 1.0));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PathRates {
+    /// `d alpha / dt`.
+    pub alpha: f64,
+    /// `d sigma / dt`.
+    pub sigma: f64,
 }
 
 /// The standard deviation of an element of the data, which EDM's preconditioning is given.
@@ -136,6 +161,7 @@ impl Parameterization {
             Self::Score => (0.0, -1.0 / sigma),
             Self::Flow => (-1.0, 1.0),
             Self::Mean(q) => (q.state * alpha + q.clean, q.state * sigma),
+            Self::PathVelocity(rates) => (rates.alpha, rates.sigma),
             Self::Edm(data) => {
                 let norm = data.noisy(level);
                 (sigma / (data.0 * norm), -alpha * data.0 / norm)
@@ -192,6 +218,7 @@ impl Parameterization {
             Self::Score => -alpha / sigma,
             Self::Flow => alpha + sigma,
             Self::Mean(q) => -sigma * q.clean,
+            Self::PathVelocity(rates) => alpha * rates.sigma - sigma * rates.alpha,
             Self::Edm(data) => -data.noisy(level) / data.0,
         }
     }
@@ -207,6 +234,7 @@ impl Parameterization {
             Self::Score => Monomial::new(1.0, -1.0, 2.0),
             Self::Flow => Monomial::new(1.0 / (alpha + sigma), 0.0, 1.0),
             Self::Mean(q) => Monomial::new(1.0 / q.clean, 0.0, 0.0),
+            Self::PathVelocity(_) => Monomial::new(1.0 / self.determinant(level), 0.0, 1.0),
             Self::Edm(data) => Monomial::new(data.0 / data.noisy(level), 0.0, 1.0),
         }
     }
@@ -219,6 +247,7 @@ impl Parameterization {
             Self::Score => "a conversion of a score prediction",
             Self::Flow => "a conversion of a flow prediction",
             Self::Mean(_) => "a conversion of a mean prediction",
+            Self::PathVelocity(_) => "a conversion of a path's velocity",
             Self::Edm(_) => "a conversion of an EDM prediction",
         };
         Error::Singular {

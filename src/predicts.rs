@@ -30,7 +30,9 @@
 
 use std::error;
 
-use crate::{Denoiser, Error, Parameterization, Point, Posterior, Prediction};
+use crate::{
+    Denoiser, Error, Parameterization, Point, Posterior, Prediction, schedule::ContinuousSchedule,
+};
 
 /// What the closure of a network returns: a value, or a [`Result`] with any error.
 pub trait Fallible<V> {
@@ -145,6 +147,50 @@ where
         let q = self.posterior.coefficients(at.level, at.to)?;
         let value = (self.network)(x, at).into_result()?;
         Ok(Prediction::new(value, Parameterization::Mean(q)))
+    }
+}
+
+/// A network that predicts the velocity of the path of this schedule, `alpha' x_0 + sigma' eps`.
+///
+/// ```
+/// use gaussian_diffusion::{Grid, Plan, Point, SeededNoise, Time, predicts, schedule::Cosine, solver::Ddim};
+/// use ndarray::Array2;
+/// let mut net = predicts::path_velocity(Cosine, |x: &Array2<f64>, _: Point<Time>| x * 0.1);
+/// let plan = Plan::new(&Cosine, &Grid::uniform_time(&Cosine, 4)?, &Ddim::default())?;
+/// let mut noise = SeededNoise::new(0);
+/// let x = plan.sample(plan.prior((1, 2), &mut noise)?, &mut net, &mut noise)?;
+/// # assert!(x.iter().all(|x| x.is_finite()));
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+pub fn path_velocity<V, S, F, R>(schedule: S, network: F) -> PathVelocity<S, F>
+where
+    S: ContinuousSchedule,
+    F: FnMut(&V, Point<S::Time>) -> R,
+    R: Fallible<V>,
+{
+    PathVelocity { schedule, network }
+}
+
+/// A closure that predicts the velocity of a path.
+#[derive(Debug, Clone, Copy)]
+pub struct PathVelocity<S, F> {
+    schedule: S,
+    network: F,
+}
+
+impl<V, S, F, R> Denoiser<V, S::Time> for PathVelocity<S, F>
+where
+    S: ContinuousSchedule,
+    F: FnMut(&V, Point<S::Time>) -> R,
+    R: Fallible<V>,
+{
+    fn predict(&mut self, x: &V, at: Point<S::Time>) -> Result<Prediction<V>, Error> {
+        let rates = self.schedule.path_rates(at.time)?;
+        let value = (self.network)(x, at).into_result()?;
+        Ok(Prediction::new(
+            value,
+            Parameterization::PathVelocity(rates),
+        ))
     }
 }
 

@@ -14,7 +14,8 @@ use gaussian_diffusion::{
     solver::{Ddim, DpmAdaptive},
     state::{Elements, Kept, Wider},
     training::{
-        Ema, EmaRule, OffsetNoise, absolute_error, huber_error, squared_error, weighted_mean,
+        Distance, Ema, EmaRule, OffsetNoise, absolute_error, huber_error, masked_error,
+        pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
     },
 };
 use ndarray::{Array, Array2, Array4, ArrayD, Dimension, IxDyn};
@@ -494,25 +495,42 @@ fn gradients_flow_through_a_training_step_and_not_through_a_run() {
     let weights = [1.0, 0.5, 2.0];
     // The loss as a plain loop, and its derivative by central differences.
     let (xs, targets) = (values(&x_t), values(&target));
-    type Each = fn(f64) -> f64;
-    let losses: [(&str, Each); 3] = [
-        ("squared", |d| d * d),
-        ("absolute", f64::abs),
+    type Item = fn(&[f64]) -> f64;
+    fn mean(d: &[f64], each: impl Fn(f64) -> f64) -> f64 {
+        d.iter().map(|d| each(*d)).sum::<f64>() / 4.0
+    }
+    let losses: [(&str, Item); 6] = [
+        ("squared", |d| mean(d, |d| d * d)),
+        ("absolute", |d| mean(d, f64::abs)),
         ("huber", |d| {
-            if d.abs() <= 0.5 {
-                0.5 * d * d
-            } else {
-                0.5 * (d.abs() - 0.25)
-            }
+            mean(d, |d| match d.abs() <= 0.5 {
+                true => 0.5 * d * d,
+                false => 0.5 * (d.abs() - 0.25),
+            })
+        }),
+        ("pseudo-huber", |d| mean(d, |d| 0.5 * (d.hypot(0.5) - 0.5))),
+        ("norm", |d| {
+            2.0 * mean(d, |d| d * d).sqrt().hypot(0.25) - 0.5
+        }),
+        ("masked", |d| {
+            (d[0] * d[0] + 2.0 * d[2] * d[2] + 0.5 * d[3] * d[3]) / 3.5
         }),
     ];
+    // The second number of every item does not count, and is not known.
+    let shape = Elements::shape(&target);
+    let mask = Elements::of_numbers(&target, &shape, &[1.0, 0.0, 2.0, 0.5].repeat(3)).unwrap();
+    let mut unknown = targets.clone();
+    unknown
+        .iter_mut()
+        .skip(1)
+        .step_by(4)
+        .for_each(|x| *x = f64::NAN);
+    let unknown = Elements::of_numbers(&target, &shape, &unknown).unwrap();
     for (name, each) in losses {
         let plain = |w: f64| {
             let item = |i: usize| {
-                (4 * i..4 * i + 4)
-                    .map(|k| each(w * xs[k] - targets[k]))
-                    .sum::<f64>()
-                    / 4.0
+                let off = (4 * i..4 * i + 4).map(|k| w * xs[k] - targets[k]);
+                each(&off.collect::<Vec<_>>())
             };
             (0..3).map(|i| weights[i] * item(i)).sum::<f64>() / 3.0
         };
@@ -520,7 +538,10 @@ fn gradients_flow_through_a_training_step_and_not_through_a_run() {
         let per_item = match name {
             "squared" => squared_error(&prediction, &target),
             "absolute" => absolute_error(&prediction, &target),
-            _ => huber_error(&prediction, &target, 0.5),
+            "huber" => huber_error(&prediction, &target, &[0.5; 3]),
+            "pseudo-huber" => pseudo_huber_error(&prediction, &target, 0.5),
+            "norm" => pseudo_huber_norm(&prediction, &target, &[0.5; 3]),
+            _ => masked_error(&prediction, &unknown, &mask, Distance::Squared),
         };
         let loss = weighted_mean(&per_item.unwrap(), &[&weights]).unwrap();
         let value = loss.to_scalar::<f64>().unwrap();
@@ -604,4 +625,38 @@ fn errors_of_candle_become_those_of_networks() {
     );
     let x = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
     assert!(matches!(net.predict(&x, at), Err(Error::Network(_))));
+}
+
+/// Rules and subspaces that read numbers, against arrays.
+#[test]
+fn bands_cosines_and_subspaces_of_tensors_are_those_of_arrays() {
+    use gaussian_diffusion::guidance::{InBands, Mahiro, PerpNeg, Predictions, Rule};
+    use gaussian_diffusion::state::{Subspace, ZeroMean};
+    fn rules<V: Elements>() -> Vec<Box<dyn Rule<V>>> {
+        vec![
+            Box::new(InBands::frequency_decoupled([8.0, 3.0]).unwrap()),
+            Box::new(Mahiro::new(4.0).unwrap()),
+            Box::new(PerpNeg::new(3.0, [0.5]).unwrap()),
+        ]
+    }
+    let parts = [1, 2, 3].map(|which| numbers(&[2, 3, 8, 6], which));
+    let at = Point::new((), NoiseLevel::new(0.6, 0.8).unwrap(), NoiseLevel::CLEAN);
+    let arrays = rules::<ArrayD<f64>>().into_iter();
+    for (mut of_arrays, mut of_tensors) in arrays.zip(rules::<Tensor>()) {
+        let given = |n: usize| parts.iter().take(n).cloned().map(Some).collect();
+        let array = of_arrays
+            .combine(Predictions::new(given(of_arrays.count())), at)
+            .unwrap();
+        let given = parts.iter().take(of_tensors.count());
+        let given = given.map(|x| Some(tensor(x, DType::F64))).collect();
+        let found = of_tensors.combine(Predictions::new(given), at).unwrap();
+        assert_eq!(found.dims(), [2, 3, 8, 6]);
+        for (found, expected) in values(&found).iter().zip(&array) {
+            assert!((found - expected).abs() < 1e-12);
+        }
+    }
+    let space = ZeroMean::along(2);
+    let found = space.coordinates(&tensor(&parts[0], DType::F64)).unwrap();
+    let expected = space.coordinates(&parts[0]).unwrap();
+    assert_eq!(values(&found), expected.iter().copied().collect::<Vec<_>>());
 }

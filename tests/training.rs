@@ -179,13 +179,17 @@ fn weights_are_the_published_formulas() {
             check("uniform", at(Weight::uniform(space), space), 1.0);
         }
         let min = Weight::min_snr(5.0).unwrap();
-        check("min-SNR, noise", at(min, EPS), snr.min(5.0) / snr);
-        check("min-SNR, x0", at(min, X0), snr.min(5.0));
+        check("min-SNR, noise", at(min.clone(), EPS), snr.min(5.0) / snr);
+        check("min-SNR, x0", at(min.clone(), X0), snr.min(5.0));
         let truncated = Weight::truncated_snr();
         check("truncated", at(truncated, X0), snr.max(1.0));
         if (alpha * alpha + sigma * sigma - 1.0).abs() < 1e-14 {
             // The one from diffusers for v-prediction, where variance is preserved.
-            check("min-SNR, v", at(min, Velocity), snr.min(5.0) / (snr + 1.0));
+            check(
+                "min-SNR, v",
+                at(min.clone(), Velocity),
+                snr.min(5.0) / (snr + 1.0),
+            );
             check("SNR + 1", at(Weight::uniform(Velocity), X0), snr + 1.0);
         }
         // k-diffusion's on the raw output, with gamma = 1 / sigma_data^2.
@@ -203,10 +207,10 @@ fn weights_are_the_published_formulas() {
         );
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         let sid = Weight::sigmoid(-3.0).unwrap();
-        check("sigmoid", at(sid, EPS), sigmoid(-3.0 - snr.ln()));
+        check("sigmoid", at(sid.clone(), EPS), sigmoid(-3.0 - snr.ln()));
         check(
             "sigmoid, x0",
-            at(sid, X0),
+            at(sid.clone(), X0),
             (-3.0_f64).exp() * sigmoid(snr.ln() + 3.0),
         );
         let laplace = (-(snr.ln() - 0.3).abs() / 0.5).exp() / (2.0 * 0.5);
@@ -278,9 +282,9 @@ fn ends_are_limits() {
     );
     let min = Weight::min_snr(5.0).unwrap();
     let at = |w: Weight, space, end| w.in_terms_of(space, end).unwrap();
-    assert_eq!(at(min, X0, NoiseLevel::CLEAN), 5.0);
-    assert_eq!(at(min, X0, NoiseLevel::NOISE), 0.0);
-    assert_eq!(at(min, Velocity, NoiseLevel::NOISE), 0.0);
+    assert_eq!(at(min.clone(), X0, NoiseLevel::CLEAN), 5.0);
+    assert_eq!(at(min.clone(), X0, NoiseLevel::NOISE), 0.0);
+    assert_eq!(at(min.clone(), Velocity, NoiseLevel::NOISE), 0.0);
     assert_eq!(
         at(Weight::truncated_snr(), Velocity, NoiseLevel::NOISE),
         1.0

@@ -86,9 +86,16 @@ const PICTURES: [Picture; 12] = [
     ("why_fields", fields::picture),
 ];
 
-/// Those of digits, which `cargo run --release -p digits -- --why` takes minutes to draw. They are kept
+/// Those of digits, which `cargo run --release -p digits -- --why --fit` takes minutes to draw. They are kept
 /// as they were drawn, and only their definitions are made here.
-const OF_DIGITS: [&str; 4] = ["digits", "digits_ways", "digits_noise", "digits_quality"];
+const OF_DIGITS: [&str; 6] = [
+    "digits",
+    "digits_ways",
+    "digits_noise",
+    "digits_quality",
+    "digits_fitted",
+    "digits_few",
+];
 
 /// The files by their names: each picture, and what defines it for a page that has no other file.
 fn files() -> Outcome<Vec<(String, String)>> {

@@ -55,7 +55,7 @@ pub(super) fn combined_items<const D: usize>(
 }
 
 /// A number for each item, as a tensor that is broadcast to `x`.
-fn of_items<const D: usize>(x: &Tensor<D>, numbers: &[f64]) -> Tensor<D> {
+pub(super) fn of_items<const D: usize>(x: &Tensor<D>, numbers: &[f64]) -> Tensor<D> {
     let mut shape = [1; D];
     if let Some(axis) = shape.first_mut() {
         *axis = numbers.len();

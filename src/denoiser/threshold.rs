@@ -1,7 +1,11 @@
 //! Keeping the predicted data within bounds that follow it.
 
 use super::{Correction, Point};
-use crate::{Error, state::Elements};
+use crate::{
+    Error,
+    per_item::{Each, PerItem},
+    state::Elements,
+};
 
 /// Dynamic thresholding: each item clipped to a quantile `s` of its sizes, and divided by it.
 ///
@@ -13,7 +17,7 @@ use crate::{Error, state::Elements};
 /// $$s=\min\big(\max(Q_p(|x_0|),1),\thinspace s_{\max}\big),\qquad x_0\leftarrow\frac{\mathrm{clamp}(x_0,-s,s)}{s}$$
 ///
 /// There is no upper bound unless [`with_maximum`](Self::with_maximum) sets one; with the bound 1 nothing is
-/// dynamic.
+/// dynamic. Each of the two numbers is one for the batch or one per item.
 ///
 /// [Source](crate::docs::papers#arxiv-2205.11487): Photorealistic Text-to-Image Diffusion Models with Deep Language
 /// Understanding, Saharia et al., 2022, section 2.3.
@@ -30,10 +34,10 @@ use crate::{Error, state::Elements};
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("thresholding", "dynamic_thresholding_ratio", "sample_max_value"))]
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DynamicThreshold {
-    ratio: f64,
-    most: f64,
+    ratio: Each,
+    most: Each,
 }
 
 impl DynamicThreshold {
@@ -42,11 +46,10 @@ impl DynamicThreshold {
     /// # Errors
     ///
     /// If the ratio is not in 0 to 1.
-    pub fn new(ratio: f64) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&ratio) {
-            return Err(Error::range("ratio of the threshold", ratio, "0 to 1"));
-        }
-        let most = f64::INFINITY;
+    pub fn new<'a>(ratio: impl Into<PerItem<'a, f64>>) -> Result<Self, Error> {
+        let holds = |ratio| (0.0..=1.0).contains(&ratio);
+        let ratio = Each::checked("ratio of the threshold", ratio.into(), "0 to 1", holds)?;
+        let most = Each::Same(f64::INFINITY);
         Ok(Self { ratio, most })
     }
 
@@ -55,20 +58,37 @@ impl DynamicThreshold {
     /// # Errors
     ///
     /// If the bound is below 1 or NaN.
-    pub fn with_maximum(self, most: f64) -> Result<Self, Error> {
-        if !(most >= 1.0) {
-            return Err(Error::range("bound of the threshold", most, "1 or more"));
-        }
+    pub fn with_maximum<'a>(self, most: impl Into<PerItem<'a, f64>>) -> Result<Self, Error> {
+        let holds = |most| most >= 1.0;
+        let most = Each::checked("bound of the threshold", most.into(), "1 or more", holds)?;
         Ok(Self { most, ..self })
+    }
+
+    /// The quantile of every item at its ratio.
+    fn quantiles<V: Elements>(&self, x0: &V) -> Result<Vec<f64>, Error> {
+        let mut found = vec![0.0; x0.items()];
+        for (item, ratio) in self.ratio.distinct() {
+            let sizes = x0.quantiles(ratio)?;
+            let places = sizes.into_iter().zip(&mut found).enumerate().skip(item);
+            for (i, (size, found)) in places {
+                if self.ratio.get(i) == ratio {
+                    *found = size;
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
 impl<V: Elements, T> Correction<V, T> for DynamicThreshold {
     fn correct(&mut self, x0: &mut V, _: Point<T>) -> Result<(), Error> {
-        let mut sizes = x0.quantiles(self.ratio)?;
-        sizes
-            .iter_mut()
-            .for_each(|s| *s = s.max(1.0).min(self.most));
+        let items = x0.items();
+        self.ratio.check_items("ratios of the threshold", items)?;
+        self.most.check_items("bounds of the threshold", items)?;
+        let mut sizes = self.quantiles(x0)?;
+        for (i, size) in sizes.iter_mut().enumerate() {
+            *size = size.max(1.0).min(self.most.get(i));
+        }
         x0.divide_within(&sizes)
     }
 }

@@ -1,6 +1,11 @@
 //! The method of Levenberg and Marquardt where the residuals are states.
 
-use super::{lesson::Lesson, regression::Regression};
+use std::fmt::Debug;
+
+use super::{
+    lesson::{Lesson, distances},
+    regression::Regression,
+};
 use crate::{
     Error,
     state::{Kept, State},
@@ -29,6 +34,40 @@ pub(super) trait Problem<V: State, T> {
     fn questions(&self) -> (usize, usize, usize);
 }
 
+/// What an end is to come near to, and what near means.
+pub(super) struct Aim<'a, V: State, T> {
+    pub target: &'a Kept<V>,
+    pub lesson: &'a Lesson<V, T>,
+    /// By the mean distance, not by the mean square.
+    pub robust: bool,
+}
+
+impl<V: State, T: Copy + Debug> Aim<'_, V, T> {
+    fn objective(&self, distances: &[f64]) -> f64 {
+        match self.robust {
+            true => self.lesson.mean(distances),
+            false => {
+                let squares: Vec<_> = distances.iter().map(|d| d * d).collect();
+                self.lesson.mean(&squares)
+            }
+        }
+    }
+
+    /// Weights under which the squares of the distances change as the objective does.
+    fn weights(&self, distances: &[f64]) -> Vec<f64> {
+        let own = self.lesson.weights();
+        if !self.robust {
+            return own.to_vec();
+        }
+        let least = NEAREST * self.lesson.mean(distances);
+        let weight = |(w, d): (&f64, &f64)| match d.max(least) {
+            far if far > 0.0 => w / far,
+            _ => *w,
+        };
+        own.iter().zip(distances).map(weight).collect()
+    }
+}
+
 /// Moves a point while that brings its end nearer and the next round keeps to the limit of questions, and gives
 /// it with the largest condition of a round.
 ///
@@ -36,82 +75,46 @@ pub(super) trait Problem<V: State, T> {
 pub(super) fn approach<V, T, P>(
     problem: &mut P,
     mut point: P::Point,
-    lesson: &Lesson<V, T>,
-    robust: bool,
+    aim: &Aim<V, T>,
     limit: usize,
 ) -> Result<(P::Point, f64), Error>
 where
     V: State,
-    T: Copy + std::fmt::Debug,
+    T: Copy + Debug,
     P: Problem<V, T>,
 {
     let (mut damping, mut condition) = (1e-3, 1.0_f64);
-    let mut distances = lesson.distances(problem.end(&point)?)?;
+    let mut off = distances(problem.end(&point)?, aim.target)?;
     loop {
         let (asked, slopes, a_move) = problem.questions();
         if asked + slopes + a_move > limit {
             return Ok((point, condition));
         }
-        let mut missing = lesson.end().clone();
+        let mut missing = aim.target.clone();
         missing.combine(1.0, &[(-1.0, problem.end(&point)?)])?;
-        let weights = weights(lesson, &distances, robust);
-        let round = Regression::new(problem.slopes(&point)?, &missing, &weights)?;
+        let round = Regression::new(problem.slopes(&point)?, &missing, &aim.weights(&off))?;
         condition = condition.max(round.condition());
-        let error = objective(lesson, &distances, robust);
+        let error = aim.objective(&off);
         let found = loop {
             let (asked, _, a_move) = problem.questions();
             if damping > DAMPING.1 || asked + a_move > limit {
                 break None;
             }
             let trial = problem.moved(&point, &round.solve(damping))?;
-            let off = lesson.distances(problem.end(&trial)?)?;
-            if objective(lesson, &off, robust) < error {
+            let there = distances(problem.end(&trial)?, aim.target)?;
+            if aim.objective(&there) < error {
                 damping = (0.1 * damping).max(DAMPING.0);
-                break Some((trial, off));
+                break Some((trial, there));
             }
             damping *= 10.0;
         };
-        let Some((nearer, off)) = found else {
+        let Some((nearer, there)) = found else {
             return Ok((point, condition));
         };
-        let gain = 1.0 - objective(lesson, &off, robust) / error;
-        (point, distances) = (nearer, off);
+        let gain = 1.0 - aim.objective(&there) / error;
+        (point, off) = (nearer, there);
         if gain < 1e-4 {
             return Ok((point, condition));
         }
     }
-}
-
-/// The mean distance, or the mean square.
-fn objective<V: State, T: Copy + std::fmt::Debug>(
-    lesson: &Lesson<V, T>,
-    distances: &[f64],
-    robust: bool,
-) -> f64 {
-    match robust {
-        true => lesson.mean(distances),
-        false => lesson.mean(&distances.iter().map(|d| d * d).collect::<Vec<_>>()),
-    }
-}
-
-/// Weights under which the squares of the distances change as the objective does.
-fn weights<V: State, T: Copy + std::fmt::Debug>(
-    lesson: &Lesson<V, T>,
-    distances: &[f64],
-    robust: bool,
-) -> Vec<f64> {
-    let own = lesson.weights();
-    if !robust {
-        return own.to_vec();
-    }
-    let least = NEAREST * lesson.mean(distances);
-    let each = own.iter().zip(distances);
-    each.map(|(w, d)| {
-        if d.max(least) > 0.0 {
-            w / d.max(least)
-        } else {
-            *w
-        }
-    })
-    .collect()
 }

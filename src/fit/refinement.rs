@@ -7,12 +7,15 @@ use std::fmt::Debug;
 
 use super::{
     Fit, Fitted, Lesson,
-    minimum::{Problem, approach},
+    minimum::{Aim, Problem, approach},
     stagewise::Student,
     suited,
-    walk::{Counted, Walk},
+    walk::Counted,
 };
-use crate::{Denoiser, Error, Grid, NoiseSchedule, Plan, ReverseStep, state::State};
+use crate::{
+    Denoiser, Error, Grid, NoiseSchedule, Plan, ReverseStep,
+    state::{Kept, State},
+};
 use coefficients::Coefficients;
 use nodes::Nodes;
 
@@ -115,13 +118,8 @@ impl Refinement {
     {
         suited::as_base(plan)?;
         let mut network = Counted::new(network);
-        let start = lesson.state_at(plan.start())?;
-        let point = Student {
-            walk: Walk::of(plan, start, &mut network)?,
-            plan: plan.clone(),
-            condition: 1.0,
-        };
-        let before = lesson.mean(&lesson.distances(point.walk.last()?)?);
+        let own = Student::of(plan, lesson, &mut network)?;
+        let target = lesson.state_at(plan.end())?;
         let steps = plan.steps();
         let free = |stage: usize| fit.directions(stage + 1).len() * (steps - 1 - stage);
         let mut problem = Coefficients {
@@ -131,17 +129,11 @@ impl Refinement {
             difference: self.difference,
             questions: ((0..steps).map(free).sum(), steps),
         };
-        let (mut student, condition) = self.approach(&mut problem, point, lesson)?;
+        let (mut student, condition) = self.approach(&mut problem, own.clone(), lesson, &target)?;
         student.condition = student.condition.max(condition);
         let name = format!("{}, refined", plan.name());
         student.plan = student.plan.with_commits(name, student.plan.commits())?;
-        Fitted::better(
-            plan.clone(),
-            before,
-            student,
-            lesson,
-            problem.network.evaluations,
-        )
+        Fitted::better(own, student, lesson, problem.network.evaluations)
     }
 
     /// Moves the inner nodes of a grid, with a fit on each grid that is tried, of the base that the solver
@@ -176,8 +168,8 @@ impl Refinement {
         let base = Plan::new(schedule, grid, solver)?;
         suited::as_base(&base)?;
         let mut network = Counted::new(network);
-        let walk: Walk<V> = Walk::of(&base, lesson.state_at(base.start())?, &mut network)?;
-        let before = lesson.mean(&lesson.distances(walk.last()?)?);
+        let own = Student::of(&base, lesson, &mut network)?;
+        let target = lesson.state_at(base.end())?;
         let mut problem = Nodes {
             fit,
             schedule,
@@ -188,9 +180,9 @@ impl Refinement {
             steps: grid.len(),
         };
         let point = problem.at(grid.clone())?;
-        let ((_, mut student), condition) = self.approach(&mut problem, point, lesson)?;
+        let ((_, mut student), condition) = self.approach(&mut problem, point, lesson, &target)?;
         student.condition = student.condition.max(condition);
-        Fitted::better(base, before, student, lesson, problem.network.evaluations)
+        Fitted::better(own, student, lesson, problem.network.evaluations)
     }
 
     fn approach<V, T, P>(
@@ -198,12 +190,18 @@ impl Refinement {
         problem: &mut P,
         point: P::Point,
         lesson: &Lesson<V, T>,
+        target: &Kept<V>,
     ) -> Result<(P::Point, f64), Error>
     where
         V: State,
         T: Copy + Debug,
         P: Problem<V, T>,
     {
-        approach(problem, point, lesson, self.robust, self.evaluations)
+        let aim = Aim {
+            target,
+            lesson,
+            robust: self.robust,
+        };
+        approach(problem, point, &aim, self.evaluations)
     }
 }

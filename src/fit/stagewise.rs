@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 
 use super::{
     Fit, StateCoefficient,
-    lesson::Lesson,
+    lesson::{Lesson, distances},
     regression::{Regression, product},
     suited,
     walk::{Counted, Walk},
@@ -21,8 +21,7 @@ const ROUNDING: f64 = 1e-12;
 
 /// A fitted plan and how it was come by.
 ///
-/// The distances are from the lesson's ends, `sqrt(sum of squares)` over the elements of a start, and their
-/// means over the starts by their weights.
+/// The distances are those of [`Lesson::distance`]: from the lesson's ends, or its states where the plan ends.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Fitted<T> {
@@ -61,26 +60,50 @@ impl<T: Copy + Debug> fmt::Display for Fitted<T> {
 }
 
 /// A student that has gone its way.
+#[derive(Clone)]
 pub(super) struct Student<V: State, T> {
     pub plan: Plan<T>,
     pub walk: Walk<V>,
     pub condition: f64,
 }
 
+impl<V: State, T: Copy + Debug> Student<V, T> {
+    /// One that goes by a plan as it is.
+    pub(super) fn of<D>(
+        plan: &Plan<T>,
+        lesson: &Lesson<V, T>,
+        network: &mut D,
+    ) -> Result<Self, Error>
+    where
+        D: Denoiser<V, T> + ?Sized,
+    {
+        Ok(Self {
+            walk: Walk::of(plan, lesson.state_at(plan.start())?, network)?,
+            plan: plan.clone(),
+            condition: 1.0,
+        })
+    }
+
+    /// The mean distance from where it was to come to.
+    fn distance(&self, lesson: &Lesson<V, T>) -> Result<f64, Error> {
+        let target = lesson.state_at(self.plan.end())?;
+        Ok(lesson.mean(&distances(self.walk.last()?, &target)?))
+    }
+}
+
 impl<T: Copy + Debug> Fitted<T> {
-    /// The better of the base and a fit.
+    /// The better of a base and a fit.
     pub(super) fn better<V: State>(
-        base: Plan<T>,
-        before: f64,
+        base: Student<V, T>,
         student: Student<V, T>,
         lesson: &Lesson<V, T>,
         evaluations: usize,
     ) -> Result<Self, Error> {
-        let after = lesson.mean(&lesson.distances(student.walk.last()?)?);
+        let (before, after) = (base.distance(lesson)?, student.distance(lesson)?);
         // A NaN is not nearer.
         let kept_base = !(after < before);
         Ok(Self {
-            plan: if kept_base { base } else { student.plan },
+            plan: if kept_base { base.plan } else { student.plan },
             before,
             after: if kept_base { before } else { after },
             kept_base,
@@ -110,11 +133,9 @@ impl Fit {
     {
         suited::as_base(base)?;
         let mut network = Counted::new(network);
-        let start = lesson.state_at(base.start())?;
-        let base_walk: Walk<V> = Walk::of(base, start, &mut network)?;
-        let before = lesson.mean(&lesson.distances(base_walk.last()?)?);
+        let own = Student::of(base, lesson, &mut network)?;
         let student = self.student(base, lesson, &mut network)?;
-        Fitted::better(base.clone(), before, student, lesson, network.evaluations)
+        Fitted::better(own, student, lesson, network.evaluations)
     }
 
     /// The student's run, each of its updates fitted when it comes to it.

@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// A run of a table of single updates, with every state and prediction on the way.
+#[derive(Clone)]
 pub(super) struct Walk<V: State> {
     /// Before each question, and at the end.
     states: Vec<Kept<V>>,

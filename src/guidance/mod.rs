@@ -11,6 +11,10 @@
 //! | CFG-zero* | Fan et al., 2025 | [`CfgZeroStar`] |
 //! | tangential damping (TCFG) | Kwon et al., 2025 | [`TangentialCfg`] |
 //! | magnitude-aware (MAMBO-G) | Zhu et al., 2025 | [`MagnitudeAwareCfg`] |
+//! | in bands of frequencies (FDG) | Sadat et al., 2025 | [`InBands`] |
+//! | perpendicular negatives (Perp-Neg) | Armandpour et al., 2023 | [`PerpNeg`] |
+//! | Mahiro | ComfyUI | [`Mahiro`] |
+//! | epsilon scaling | Ning et al., 2024 | [`EpsilonScaling`] |
 //! | CFG++ | Chung et al., 2024 | [`CfgPlusPlus`] |
 //! | classifier guidance | Dhariwal, Nichol, 2021 | [`Classifier`] |
 //! | DPS, PiGDM and MMPS, DiffPIR | see there | [`Dps`], [`GaussianPosterior`], [`DiffPir`] |
@@ -37,18 +41,24 @@
 //! # Ok::<(), gaussian_diffusion::Error>(())
 //! ```
 
+mod bands;
 mod cfg_plus_plus;
 mod cfg_zero_star;
 mod classifier;
 mod combination;
 mod diff_pir;
 mod dps;
+mod epsilon_scaling;
 mod gaussian_posterior;
 mod gram;
 mod guided;
+mod in_bands;
 mod krylov;
+mod laplacian_pyramid;
 mod magnitude_aware_cfg;
+mod mahiro;
 mod measurement;
+mod perp_neg;
 mod predictors;
 mod projected;
 mod rescaled;
@@ -57,16 +67,22 @@ mod strength;
 mod tangential_cfg;
 mod within;
 
+pub use bands::Bands;
 pub use cfg_plus_plus::CfgPlusPlus;
 pub use cfg_zero_star::CfgZeroStar;
 pub use classifier::{Classifier, MeanClassifier};
 pub use combination::Combination;
 pub use diff_pir::DiffPir;
 pub use dps::Dps;
+pub use epsilon_scaling::EpsilonScaling;
 pub use gaussian_posterior::GaussianPosterior;
 pub use guided::Guided;
+pub use in_bands::InBands;
+pub use laplacian_pyramid::LaplacianPyramid;
 pub use magnitude_aware_cfg::MagnitudeAwareCfg;
+pub use mahiro::Mahiro;
 pub use measurement::{Measurement, Operator};
+pub use perp_neg::PerpNeg;
 pub use predictors::{Predictors, Together};
 pub use projected::Projected;
 pub use rescaled::Rescaled;

@@ -76,6 +76,15 @@ impl Strength {
         Ok(self)
     }
 
+    /// The numbers that are known before a run.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = &f64> {
+        match &self.0 {
+            Kind::Same(scale) => std::slice::from_ref(scale).iter(),
+            Kind::PerStep(list) => list.iter(),
+            Kind::OfLevel(_) => [].iter(),
+        }
+    }
+
     /// The scale at a point of a run.
     pub(super) fn at<T>(&self, at: &Point<T>) -> Result<f64, Error> {
         finite(match &self.0 {

@@ -39,5 +39,5 @@ pub use estimate::Estimate;
 pub use flow::{Latent, ProbabilityFlow};
 pub use flow_density::FlowLikelihood;
 pub use planned_flow::{PlannedFlow, PlannedLikelihood};
-pub use step::step_log_density;
+pub use step::{StepDensity, step_log_density};
 pub use units::{BitsPerDim, InNats, LogDensity, LogProbability, Nats};

@@ -4,6 +4,7 @@ mod brownian;
 mod keyed;
 mod none;
 mod philox;
+mod projected;
 mod rng;
 mod seeded;
 mod torch;
@@ -18,6 +19,7 @@ pub use crate::point::Interval;
 pub use crate::state::Scale;
 pub use brownian::BrownianPath;
 pub use none::NoNoise;
+pub use projected::ProjectedNoise;
 pub use seeded::SeededNoise;
 pub use torch::{TorchCpu, TorchCuda};
 

@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde, finite_sde};
-use crate::{Error, LogSnr, NoiseLevel, Time};
+use crate::{Error, LogSnr, NoiseLevel, PathRates, Time};
 
 /// `alpha = cos(pi t / 2)`, `sigma = sin(pi t / 2)`: a quarter turn from data to noise.
 ///
@@ -56,5 +56,13 @@ impl ContinuousSchedule for Cosine {
 
     fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
         Ok(level.sigma().powi(2))
+    }
+
+    fn path_rates(&self, t: Time) -> Result<PathRates, Error> {
+        let level = self.level(t)?;
+        Ok(PathRates {
+            alpha: -FRAC_PI_2 * level.sigma(),
+            sigma: FRAC_PI_2 * level.alpha(),
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Sigma itself as time.
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde};
-use crate::{Error, LogSnr, NoiseLevel, Sigma, error::Number};
+use crate::{Error, LogSnr, NoiseLevel, PathRates, Sigma, error::Number};
 
 /// `alpha = 1` and time is sigma: the schedule of EDM and of k-diffusion.
 ///
@@ -84,5 +84,12 @@ impl ContinuousSchedule for Edm {
 
     fn fading(&self, _: NoiseLevel) -> Result<f64, Error> {
         Ok(0.0)
+    }
+
+    fn path_rates(&self, _: Sigma) -> Result<PathRates, Error> {
+        Ok(PathRates {
+            alpha: 0.0,
+            sigma: 1.0,
+        })
     }
 }

@@ -27,7 +27,7 @@ mod zero_terminal_snr;
 
 use std::fmt::Debug;
 
-use crate::{Error, LogSnr, NoiseLevel, error::Number};
+use crate::{Error, LogSnr, NoiseLevel, PathRates, error::Number};
 
 pub use cosine::Cosine;
 pub use discrete::Discrete;
@@ -147,6 +147,10 @@ macro_rules! forward_schedule {
             fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
                 (**self).fading(level)
             }
+
+            fn path_rates(&self, t: Self::Time) -> Result<PathRates, Error> {
+                (**self).path_rates(t)
+            }
         }
     )*};
 }
@@ -204,6 +208,74 @@ pub trait ContinuousSchedule: NoiseSchedule {
             return Ok(0.0);
         }
         Ok(-2.0 * sde.drift * (level.sigma() / sde.diffusion).powi(2))
+    }
+
+    /// How fast the two scales change: `alpha' = f alpha` and `sigma' = f sigma + g^2 / (2 sigma)`.
+    ///
+    /// What a network of flow matching predicts on the path of this schedule is `alpha' x_0 + sigma' eps`
+    /// ([`Parameterization::PathVelocity`](crate::Parameterization::PathVelocity)).
+    ///
+    /// # Errors
+    ///
+    /// By default as [`sde`](Self::sde), and where there is no noise, at which the quotient has no value; schedules whose
+    /// rates have one there say it.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Error, LogSnr, NoiseLevel, PathRates, Time};
+    /// use gaussian_diffusion::schedule::{ContinuousSchedule, NoiseSchedule, Sde};
+    ///
+    /// /// The path of optimal transport to a little noise: `1 - t`, `s + (1 - s) t`.
+    /// struct Ot(f64);
+    ///
+    /// impl NoiseSchedule for Ot {
+    ///     type Time = Time;
+    ///     fn level(&self, t: Time) -> Result<NoiseLevel, Error> {
+    ///         NoiseLevel::new(1.0 - t.get(), self.0 + (1.0 - self.0) * t.get())
+    ///     }
+    ///     fn time_at(&self, snr: LogSnr) -> Result<Time, Error> {
+    ///         let ratio = (-0.5 * snr.get()).exp();
+    ///         Time::new(((ratio - self.0) / (1.0 - self.0 + ratio)).clamp(0.0, 1.0))
+    ///     }
+    ///     fn ends(&self) -> (Time, Time) {
+    ///         (Time::new(1.0).unwrap(), Time::new(0.0).unwrap())
+    ///     }
+    /// }
+    ///
+    /// impl ContinuousSchedule for Ot {
+    ///     fn sde(&self, t: Time) -> Result<Sde, Error> {
+    ///         let (level, rates) = (self.level(t)?, self.path_rates(t)?);
+    ///         let drift = rates.alpha / level.alpha();
+    ///         let square = 2.0 * level.sigma() * (rates.sigma - drift * level.sigma());
+    ///         Ok(Sde { drift, diffusion: square.sqrt() })
+    ///     }
+    ///     fn path_rates(&self, _: Time) -> Result<PathRates, Error> {
+    ///         Ok(PathRates { alpha: -1.0, sigma: 1.0 - self.0 })
+    ///     }
+    /// }
+    ///
+    /// // The target of OT-CFM is (1 - s) eps - x_0 at every time, 0 included.
+    /// use gaussian_diffusion::ForwardProcess;
+    /// let (x0, eps) = (ndarray::array![[2.0]], ndarray::array![[1.0]]);
+    /// let target = Ot(0.1).path_velocity(&x0, Time::new(0.0)?, &eps)?;
+    /// assert_eq!(target[[0, 0]], -1.1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("OT-CFM", "sigma_min", "d_alpha_t", "d_sigma_t"))]
+    fn path_rates(&self, t: Self::Time) -> Result<PathRates, Error> {
+        let (level, sde) = (self.level(t)?, self.sde(t)?);
+        let (alpha, sigma) = (level.alpha(), level.sigma());
+        let rates = PathRates {
+            alpha: sde.drift * alpha,
+            sigma: sde.drift * sigma + 0.5 * sde.diffusion * sde.diffusion / sigma,
+        };
+        if rates.sigma.is_finite() {
+            return Ok(rates);
+        }
+        Err(Error::Singular {
+            what: "the velocity of a path",
+            alpha,
+            sigma,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The straight line from data to noise.
 
 use super::{ContinuousSchedule, NoiseSchedule, Sde, finite_sde};
-use crate::{Error, LogSnr, NoiseLevel, Time};
+use crate::{Error, LogSnr, NoiseLevel, PathRates, Time};
 
 /// `alpha = 1 - t`, `sigma = t`: the path of rectified flow and flow matching.
 ///
@@ -52,5 +52,13 @@ impl ContinuousSchedule for RectifiedFlow {
 
     fn fading(&self, level: NoiseLevel) -> Result<f64, Error> {
         Ok(level.sigma())
+    }
+
+    fn path_rates(&self, t: Time) -> Result<PathRates, Error> {
+        t.unit()?;
+        Ok(PathRates {
+            alpha: -1.0,
+            sigma: 1.0,
+        })
     }
 }

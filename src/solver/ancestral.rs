@@ -12,6 +12,25 @@ pub enum Descent {
     /// A share of the way in the time `u = sigma / (alpha + sigma)` of the rectified flow:
     /// `u_down = u_s (1 + share (u_s / u_t - 1))`.
     Flow(f64),
+    /// As far as this share of the target's standard deviation is drawn anew, whatever the length of the step:
+    /// `rho_down = rho_s sqrt(1 - share^2)`.
+    ///
+    /// Around [`Ddim`](super::Ddim) that is coefficients-preserving sampling (CPS), which policy gradients take for its exact
+    /// law, with the share `sin(pi a / 2)` of its noise level `a`.
+    ///
+    /// [Source](crate::docs::papers#arxiv-2509.05952): Coefficients-Preserving Sampling for Reinforcement Learning with Flow
+    /// Matching, Wang, Yu, 2025.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Plan, schedule::Shifted, solver::{Ancestral, Ddim, Descent}};
+    /// use std::f64::consts::FRAC_PI_2;
+    /// let schedule = Shifted::flow(3.0)?;
+    /// let cps = Ancestral::with_descent(Ddim::default(), Descent::Redrawn((0.7 * FRAC_PI_2).sin()))?;
+    /// let plan = Plan::new(&schedule, &Grid::uniform_time(&schedule, 10)?, &cps)?;
+    /// assert!(plan.defect()? < 1e-15);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    Redrawn(f64),
     /// To these levels, one for each step, as trajectory consistency sampling (TCD) does with
     /// `level((1 - gamma) s)`.
     Levels(Vec<NoiseLevel>),
@@ -21,7 +40,7 @@ impl Descent {
     /// Not 0 where noise is drawn.
     fn amount(&self) -> f64 {
         match self {
-            Self::Posterior(amount) | Self::Flow(amount) => *amount,
+            Self::Posterior(amount) | Self::Flow(amount) | Self::Redrawn(amount) => *amount,
             Self::Levels(_) => 1.0,
         }
     }
@@ -30,7 +49,8 @@ impl Descent {
     pub(crate) fn below(&self, path: &Path<'_>, lowest: f64) -> Result<Option<NoiseLevel>, Error> {
         let (from, to) = (path.from(), path.to());
         let ratio = match self {
-            Self::Posterior(0.0) | Self::Flow(0.0) => return Ok(None),
+            Self::Posterior(0.0) | Self::Flow(0.0) | Self::Redrawn(0.0) => return Ok(None),
+            Self::Redrawn(share) => to.noise_to_signal() * ((1.0 - share) * (1.0 + share)).sqrt(),
             Self::Posterior(eta) => {
                 // The part of the target's noise that the posterior's step does not draw anew.
                 let q = NonMarkovian::new(*eta)?.coefficients(from, to)?;
@@ -130,6 +150,7 @@ impl<S: ReverseStep> Ancestral<S> {
         let (what, amount) = match descent {
             Descent::Posterior(eta) => ("eta", eta),
             Descent::Flow(share) => ("share of a flow's descent", share),
+            Descent::Redrawn(share) => ("share of the noise that is redrawn", share),
             Descent::Levels(_) => ("levels", 1.0),
         };
         if !(0.0..=1.0).contains(&amount) {

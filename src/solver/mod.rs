@@ -24,8 +24,10 @@
 //! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
 //! | SA-Solver, and PECE | [`SaSolver`] | 1, and 2 | for `tau > 0` |
 //! | ER-SDE | [`ErSde`] | 1 | yes |
-//! | reverse diffusion | [`EulerMaruyama`] | 1 | yes |
+//! | reverse diffusion, Flow-GRPO | [`EulerMaruyama`] | 1 | yes |
+//! | coefficients-preserving sampling (CPS) | [`Ancestral`] around [`Ddim`] | 1 | yes |
 //! | the mean of the last step | [`FinalMean`] around any | as the inner | as the inner |
+//! | a floor under the noise | [`LeastNoise`] around any | as the inner | yes |
 //! | predictor-corrector | [`Langevin`] around any | one more a correction | yes |
 //! | Restart | [`Plan::restarting`](crate::Plan::restarting) | as the inner | yes |
 //! | LCM, consistency models | [`Consistency`] | 1 | yes |
@@ -52,6 +54,7 @@ mod heun_plus_plus;
 mod in_flow_time;
 mod interpolation;
 mod langevin;
+mod least_noise;
 mod linear_multistep;
 mod node_blocks;
 mod options;
@@ -84,6 +87,7 @@ pub use final_mean::FinalMean;
 pub use heun_plus_plus::HeunPlusPlus;
 pub use in_flow_time::InFlowTime;
 pub use langevin::Langevin;
+pub use least_noise::LeastNoise;
 pub use linear_multistep::LinearMultistep;
 pub use node_blocks::NodeBlocks;
 pub use pndm::Pndm;

@@ -19,6 +19,7 @@ mod recast;
 mod recast_elements;
 mod shape;
 mod slices;
+mod subspace;
 mod sweep;
 mod threads;
 
@@ -43,6 +44,7 @@ pub(crate) use slices::Silent;
 #[cfg(feature = "burn")]
 pub(crate) use slices::Slices;
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
+pub use subspace::{Subspace, ZeroMean};
 pub use sweep::Assignment;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use sweep::check as check_assignments;

@@ -1,21 +1,52 @@
 //! The formulas of the loss weights.
 
-use std::f64::consts::FRAC_2_PI;
+use std::{f64::consts::FRAC_2_PI, fmt, sync::Arc};
 
-use crate::{NoiseLevel, Parameterization, monomial::Monomial};
+use crate::{Error, LogSnr, NoiseLevel, Parameterization, monomial::Monomial};
 
 /// Which function of the level a [`Weight`](super::Weight) is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone)]
 pub(super) enum Form {
     Uniform(Parameterization),
     TruncatedSnr,
     MinSnr(f64),
     SoftMinSnr(f64),
-    P2 { k: f64, gamma: f64 },
+    P2 {
+        k: f64,
+        gamma: f64,
+    },
     Likelihood,
-    Laplace { mean: f64, scale: f64 },
+    Laplace {
+        mean: f64,
+        scale: f64,
+    },
     SigmaSqrt(Parameterization),
     CosMap(Parameterization),
+    Debiased,
+    OfLogSnr {
+        on: Parameterization,
+        weight: Arc<dyn Fn(LogSnr) -> f64 + Send + Sync>,
+    },
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uniform(on) => write!(f, "Uniform({on:?})"),
+            Self::TruncatedSnr => f.write_str("TruncatedSnr"),
+            Self::MinSnr(gamma) => write!(f, "MinSnr({gamma})"),
+            Self::SoftMinSnr(gamma) => write!(f, "SoftMinSnr({gamma})"),
+            Self::P2 { k, gamma } => write!(f, "P2 {{ k: {k}, gamma: {gamma} }}"),
+            Self::Likelihood => f.write_str("Likelihood"),
+            Self::Laplace { mean, scale } => {
+                write!(f, "Laplace {{ mean: {mean}, scale: {scale} }}")
+            }
+            Self::SigmaSqrt(on) => write!(f, "SigmaSqrt({on:?})"),
+            Self::CosMap(on) => write!(f, "CosMap({on:?})"),
+            Self::Debiased => f.write_str("Debiased"),
+            Self::OfLogSnr { on, .. } => write!(f, "OfLogSnr({on:?})"),
+        }
+    }
 }
 
 impl Form {
@@ -23,9 +54,18 @@ impl Form {
     ///
     /// Each is written for the side of the range the level is on, so that what is left beside the
     /// powers of the scales is finite there, the end included.
-    pub(super) fn on_x0(self, level: NoiseLevel) -> Monomial {
+    pub(super) fn on_x0(&self, level: NoiseLevel) -> Result<Monomial, Error> {
         let snr = (level.alpha() / level.sigma()).powi(2);
-        match self {
+        Ok(match *self {
+            Self::Debiased => Monomial::snr(1.0, 0.5),
+            Self::OfLogSnr { on, ref weight } => {
+                let weight = weight(level.log_snr());
+                if !(weight >= 0.0) {
+                    let allowed = "a number from 0 on";
+                    return Err(Error::range("weight of a log-SNR", weight, allowed));
+                }
+                Self::stated_on(on, level, Monomial::new(weight, 0.0, 0.0))
+            }
             Self::Uniform(on) => Self::stated_on(on, level, Monomial::new(1.0, 0.0, 0.0)),
             Self::TruncatedSnr if snr > 1.0 => Monomial::snr(1.0, 1.0),
             Self::TruncatedSnr => Monomial::snr(1.0, 0.0),
@@ -62,7 +102,7 @@ impl Form {
                     Monomial::new(FRAC_2_PI * ratio * ratio, 0.0, 0.0),
                 )
             }
-        }
+        })
     }
 
     /// What a weight of the error in these terms is on the x0 error.

@@ -1,7 +1,9 @@
 //! Noised data that is a little noisier than the network is given.
 
+use std::{fmt, sync::Arc};
+
 use crate::{
-    Error, ForwardProcess,
+    Error, ForwardProcess, NoiseLevel,
     forward::{PerItem, levels},
     noise::{NoiseSource, Scale},
     state::State,
@@ -27,9 +29,24 @@ use crate::{
 /// # assert_ne!(xt, Cosine.jump(&x0, t, &eps)?);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone)]
 pub struct InputPerturbation {
-    strength: f64,
+    strength: Strength,
+}
+
+#[derive(Clone)]
+enum Strength {
+    Same(f64),
+    OfLevel(Arc<dyn Fn(NoiseLevel) -> f64 + Send + Sync>),
+}
+
+impl fmt::Debug for InputPerturbation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.strength {
+            Strength::Same(strength) => write!(f, "InputPerturbation({strength})"),
+            Strength::OfLevel(_) => f.write_str("InputPerturbation(of level)"),
+        }
+    }
 }
 
 impl InputPerturbation {
@@ -39,10 +56,33 @@ impl InputPerturbation {
     ///
     /// If the strength is not in 0 to 10.
     pub fn new(strength: f64) -> Result<Self, Error> {
-        if !(0.0..=10.0).contains(&strength) {
-            return Err(Error::range("strength", strength, "0 to 10"));
-        }
+        let strength = Strength::Same(checked(strength)?);
         Ok(Self { strength })
+    }
+
+    /// With a ratio that depends on the noise level of the item.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{SeededNoise, Time, schedule::RectifiedFlow, training::InputPerturbation};
+    /// use ndarray::Array2;
+    /// // Strong where there is little noise, as the errors of a sampler are.
+    /// let perturbed = InputPerturbation::of_level(|level| 0.2 * level.alpha());
+    /// let times = [Time::new(0.2)?, Time::new(1.0)?];
+    /// let (x, eps) = perturbed.draw_jump(&RectifiedFlow, &Array2::<f64>::zeros((2, 4)), &times, &mut SeededNoise::new(0))?;
+    /// assert_eq!(x.row(1), eps.row(1));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("gamma_t"))]
+    pub fn of_level(strength: impl Fn(NoiseLevel) -> f64 + Send + Sync + 'static) -> Self {
+        let strength = Strength::OfLevel(Arc::new(strength));
+        Self { strength }
+    }
+
+    fn at(&self, level: NoiseLevel) -> Result<f64, Error> {
+        match &self.strength {
+            Strength::Same(strength) => Ok(*strength),
+            Strength::OfLevel(strength) => checked(strength(level)),
+        }
     }
 
     /// [`ForwardProcess::draw_jump`] with the perturbed `x_t`; returns `(x_t, eps)`.
@@ -51,9 +91,9 @@ impl InputPerturbation {
     ///
     /// # Errors
     ///
-    /// As [`ForwardProcess::draw_jump`].
+    /// As [`ForwardProcess::draw_jump`], or if a strength is not in 0 to 10.
     pub fn draw_jump<'t, S, V, N>(
-        self,
+        &self,
         schedule: &S,
         x0: &V,
         t: impl Into<PerItem<'t, S::Time>>,
@@ -68,10 +108,17 @@ impl InputPerturbation {
         let t = t.into();
         let extra: Vec<f64> = levels(schedule, t, x0.items())?
             .iter()
-            .map(|level| self.strength * level.sigma())
-            .collect();
+            .map(|&level| Ok(self.at(level)? * level.sigma()))
+            .collect::<Result<_, Error>>()?;
         let (mut xt, eps) = schedule.draw_jump(x0, t, noise)?;
         noise.add(&mut xt, Scale::PerItem(&extra), None)?;
         Ok((xt, eps))
     }
+}
+
+fn checked(strength: f64) -> Result<f64, Error> {
+    if !(0.0..=10.0).contains(&strength) {
+        return Err(Error::range("strength", strength, "0 to 10"));
+    }
+    Ok(strength)
 }

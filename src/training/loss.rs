@@ -4,19 +4,71 @@ use ndarray::{Array, Array1, Dimension};
 
 use crate::{
     Error,
+    per_item::{Each, PerItem as Thresholds},
     state::{Real, State, item_len, items},
 };
 
-/// How the distance of one number from another is counted.
+/// How the distance of one number from another is counted. A threshold is one for the batch or one per item.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub enum Distance {
+pub enum Distance<'a> {
     /// `d^2`.
     Squared,
     /// `|d|`.
     Absolute,
     /// `d^2 / 2` where `|d| <= delta`, else `delta (|d| - delta / 2)`.
-    Huber(f64),
+    Huber(Thresholds<'a, f64>),
+    /// `delta (sqrt(d^2 + delta^2) - delta)`: Huber's without its corner.
+    PseudoHuber(Thresholds<'a, f64>),
+}
+
+impl Distance<'_> {
+    /// Refuses thresholds that are none, or not as many as items.
+    pub(crate) fn check(self, items: usize) -> Result<(), Error> {
+        match self {
+            Self::Squared | Self::Absolute => Ok(()),
+            Self::Huber(delta) | Self::PseudoHuber(delta) => {
+                thresholds("delta", delta, items).map(|_| ())
+            }
+        }
+    }
+
+    /// That of numbers so far apart, in this item.
+    fn of(self, d: f64, item: usize) -> f64 {
+        let at = |delta: Thresholds<'_, f64>| match delta {
+            Thresholds::Same(delta) => delta,
+            Thresholds::Each(list) => list.get(item).copied().unwrap_or(f64::NAN),
+        };
+        match self {
+            Self::Squared => d * d,
+            Self::Absolute => d.abs(),
+            Self::Huber(delta) => {
+                let (size, delta) = (d.abs(), at(delta));
+                match size <= delta {
+                    true => 0.5 * size * size,
+                    false => delta * (size - 0.5 * delta),
+                }
+            }
+            Self::PseudoHuber(delta) => {
+                let delta = at(delta);
+                // Not the difference of two roots, which are nearly one where d is small.
+                delta * d * d / (d.hypot(delta) + delta)
+            }
+        }
+    }
+}
+
+/// One threshold for each item.
+pub(crate) fn thresholds(
+    what: &'static str,
+    values: Thresholds<'_, f64>,
+    items: usize,
+) -> Result<Vec<f64>, Error> {
+    let allowed = "a finite number above 0";
+    let holds = |value: f64| value > 0.0 && value.is_finite();
+    let values = Each::checked(what, values, allowed, holds)?;
+    values.check_items("thresholds", items)?;
+    Ok((0..items).map(|item| values.get(item)).collect())
 }
 
 /// A state that can be compared with what it should be, item by item.
@@ -30,8 +82,36 @@ pub trait Losses: State {
     ///
     /// # Errors
     ///
-    /// If the target has another shape.
-    fn losses(&self, target: &Self, distance: Distance) -> Result<Self::PerItem, Error>;
+    /// If the target has another shape, or a threshold is not positive and finite, or there are not as many as items; so
+    /// for all of these.
+    fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Self::PerItem, Error>;
+
+    /// The distance of every element from that of `target`.
+    ///
+    /// # Errors
+    ///
+    /// As [`losses`](Self::losses).
+    fn element_losses(&self, target: &Self, distance: Distance<'_>) -> Result<Self, Error>;
+
+    /// `sum of w d / sum of w` over each item's elements, `d` being the distance from `target`; 0 for an item whose weights
+    /// sum to 0. An element of weight 0 counts for nothing, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`losses`](Self::losses), also for the weights, of which none may be negative or no number.
+    fn masked_losses(
+        &self,
+        target: &Self,
+        weights: &Self,
+        distance: Distance<'_>,
+    ) -> Result<Self::PerItem, Error>;
+
+    /// `sqrt(sum of d^2 + c^2) - c` for each item, `d` being the differences from `target`.
+    ///
+    /// # Errors
+    ///
+    /// As [`losses`](Self::losses).
+    fn norm_losses(&self, target: &Self, c: Thresholds<'_, f64>) -> Result<Self::PerItem, Error>;
 }
 
 /// A number for each item of a batch.
@@ -61,6 +141,21 @@ pub(crate) fn check_weights(items: usize, weights: &[&[f64]]) -> Result<Vec<f64>
         product.iter_mut().zip(*list).for_each(|(w, v)| *w *= v);
     }
     Ok(product)
+}
+
+/// Refuses weights of elements that are negative or no number.
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) fn check_mask(weights: &[f64], items: usize) -> Result<(), Error> {
+    let length = (weights.len() / items.max(1)).max(1);
+    match weights.iter().position(|w| !(*w >= 0.0)) {
+        Some(at) => Err(Error::element(
+            "weights",
+            at / length,
+            weights[at],
+            "0 or more",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Mean squared error of each batch item, over its elements.
@@ -115,7 +210,7 @@ pub fn absolute_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerIte
 ///
 /// # Errors
 ///
-/// If the shapes differ, or `delta` is not positive and finite.
+/// If the shapes differ, or a `delta` is not positive and finite. There is one for the batch, or one per item.
 ///
 /// [Source](crate::docs::papers#robust-estimation-of-a-location-parameter): Robust Estimation of a Location Parameter, Huber, 1964.
 ///
@@ -127,11 +222,162 @@ pub fn absolute_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerIte
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("smooth_l1"))]
-pub fn huber_error<V: Losses>(prediction: &V, target: &V, delta: f64) -> Result<V::PerItem, Error> {
-    if !(delta > 0.0 && delta.is_finite()) {
-        return Err(Error::range("delta", delta, "a finite number above 0"));
+pub fn huber_error<'a, V: Losses>(
+    prediction: &V,
+    target: &V,
+    delta: impl Into<Thresholds<'a, f64>>,
+) -> Result<V::PerItem, Error> {
+    prediction.losses(target, Distance::Huber(delta.into()))
+}
+
+/// Mean pseudo-Huber error of each batch item: Huber's without its corner.
+///
+/// `delta (sqrt(d^2 + delta^2) - delta)` for each difference `d`: half the square where it is small beside `delta`, `delta |d|` where
+/// it is large. One threshold for the batch, or one per item, such as a function of its level.
+///
+/// $$\ell_i=\frac1d\sum_{j=1}^d\delta_i\Big(\sqrt{(p_{ij}-q_{ij})^2+\delta_i^2}-\delta_i\Big)$$
+///
+/// Training scripts of Stable Diffusion have twice this as "huber", and twice this divided by `delta` as "smooth_l1", with
+/// thresholds that fall with the noise.
+///
+/// # Errors
+///
+/// If the shapes differ, a `delta` is not positive and finite, or there are not as many as items.
+///
+/// [Source](crate::docs::papers#arxiv-2403.16728): Improving Diffusion Models's Data-Corruption Resistance using Scheduled
+/// Pseudo-Huber Loss, Khrapov, Popov, Sadekova, Yermekova, Kudinov, 2024.
+///
+/// ```
+/// use gaussian_diffusion::{Step, schedule::{Discrete, NoiseSchedule}, training::pseudo_huber_error};
+/// use ndarray::array;
+/// // The threshold of the scripts, `0.1` where there is nothing but noise, by the level.
+/// let schedule = Discrete::stable_diffusion()?;
+/// let delta = [Step::new(10), Step::new(999)].map(|t| {
+///     let level = schedule.level(t).unwrap();
+///     (1.0 + level.noise_to_signal()).powi(-2) * 0.9 + 0.1
+/// });
+/// let loss = pseudo_huber_error(&array![[0.5], [0.5]], &array![[0.0], [0.0]], &delta)?;
+/// assert!((loss[0] - delta[0] * (0.5_f64.hypot(delta[0]) - delta[0])).abs() < 1e-15);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("huber_c", "huber_schedule"))]
+pub fn pseudo_huber_error<'a, V: Losses>(
+    prediction: &V,
+    target: &V,
+    delta: impl Into<Thresholds<'a, f64>>,
+) -> Result<V::PerItem, Error> {
+    prediction.losses(target, Distance::PseudoHuber(delta.into()))
+}
+
+/// The pseudo-Huber distance of whole items: `sqrt(|p - q|^2 + c^2) - c`, the sum of squares being over the elements.
+///
+/// $$\ell_i=\sqrt{\Vert p_i-q_i\Vert^2+c_i^2}-c_i$$
+///
+/// # Errors
+///
+/// If the shapes differ, a `c` is not positive and finite, or there are not as many as items.
+///
+/// [Source](crate::docs::papers#arxiv-2310.14189): Improved Techniques for Training Consistency Models, Song, Dhariwal, 2024
+/// (`c = 0.00054 sqrt(elements)`).
+///
+/// ```
+/// use gaussian_diffusion::training::pseudo_huber_norm;
+/// use ndarray::array;
+/// let loss = pseudo_huber_norm(&array![[3.0, 4.0]], &array![[0.0, 0.0]], 12.0)?;
+/// assert_eq!(loss, array![1.0]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("iCT loss"))]
+pub fn pseudo_huber_norm<'a, V: Losses>(
+    prediction: &V,
+    target: &V,
+    c: impl Into<Thresholds<'a, f64>>,
+) -> Result<V::PerItem, Error> {
+    prediction.norm_losses(target, c.into())
+}
+
+/// The distance of every element, not summed: for weights and sums of your own.
+///
+/// # Errors
+///
+/// If the shapes differ, or a threshold is out of range.
+///
+/// ```
+/// use gaussian_diffusion::training::{Distance, element_error};
+/// use ndarray::array;
+/// let found = element_error(&array![[1.0, 2.0]], &array![[1.0, 0.0]], Distance::Squared)?;
+/// assert_eq!(found, array![[0.0, 4.0]]);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("reduction none"))]
+pub fn element_error<V: Losses>(
+    prediction: &V,
+    target: &V,
+    distance: Distance<'_>,
+) -> Result<V, Error> {
+    prediction.element_losses(target, distance)
+}
+
+/// The mean error of each batch item over the elements that count: `sum of w d / sum of w`.
+///
+/// The weights have the shape of the data: 1 and 0 for a mask, such as what a series was observed at, or any numbers from 0
+/// on. What has weight 0 counts for nothing, NaN included; an item without weight has error 0.
+///
+/// $$\ell_i=\frac{\sum_j w_{ij}\thinspace d(p_{ij},q_{ij})}{\sum_j w_{ij}}$$
+///
+/// The mean over all elements of a batch that count, rather than the mean of the items' means, is the
+/// [`weighted_mean`] with [`mask_weights`].
+///
+/// # Errors
+///
+/// If the shapes differ, or a weight is negative or no number.
+///
+/// [Source](crate::docs::papers#arxiv-2107.03502): CSDI: Conditional Score-based Diffusion Models for Probabilistic Time Series
+/// Imputation, Tashiro, Song, Song, Ermon, 2021.
+///
+/// ```
+/// use gaussian_diffusion::training::{Distance, mask_weights, masked_error, weighted_mean};
+/// use ndarray::array;
+/// let (said, target) = (array![[1.0, 9.0], [3.0, 1.0]], array![[0.0, 0.0], [0.0, 0.0]]);
+/// let mask = array![[1.0, 0.0], [1.0, 1.0]];
+/// let losses = masked_error(&said, &target, &mask, Distance::Squared)?;
+/// assert_eq!(losses, array![1.0, 5.0]);
+/// // Over the three numbers that count.
+/// let loss = weighted_mean(&losses, &[&mask_weights(&mask)?])?;
+/// assert!((loss - 11.0 / 3.0).abs() < 1e-15);
+/// # Ok::<(), gaussian_diffusion::Error>(())
+/// ```
+#[doc(alias("loss mask", "observed_mask", "target_mask"))]
+pub fn masked_error<V: Losses>(
+    prediction: &V,
+    target: &V,
+    weights: &V,
+    distance: Distance<'_>,
+) -> Result<V::PerItem, Error> {
+    prediction.masked_losses(target, weights, distance)
+}
+
+/// How much each item of a batch counts by the weights of its elements: their sum, relative to the mean of these sums.
+///
+/// All are 0 where nothing counts.
+///
+/// # Errors
+///
+/// If a sum is negative or no number.
+pub fn mask_weights<V: State>(weights: &V) -> Result<Vec<f64>, Error> {
+    let mut ones = weights.clone();
+    ones.combine(0.0, &[])?;
+    ones.exp_affine(0.0, 0.0)?;
+    let sums = weights.dot_items(&ones)?;
+    if let Some((item, bad)) = sums.iter().enumerate().find(|(_, sum)| !(**sum >= 0.0)) {
+        return Err(Error::element("sums of weights", item, *bad, "0 or more"));
     }
-    prediction.losses(target, Distance::Huber(delta))
+    let total: f64 = sums.iter().sum();
+    let share = |sum: &f64| match total == 0.0 {
+        true => 0.0,
+        false => sum * sums.len() as f64 / total,
+    };
+    Ok(sums.iter().map(share).collect())
 }
 
 /// The mean of a batch's losses, each times its weights: what is minimised.
@@ -174,22 +420,82 @@ impl PerItem for Array1<f64> {
 impl<A: Real, D: Dimension> Losses for Array<A, D> {
     type PerItem = Array1<f64>;
 
-    fn losses(&self, target: &Self, distance: Distance) -> Result<Array1<f64>, Error> {
-        self.fits(target).map_err(|error| error.naming("target"))?;
-        let error_of = |d: f64| match distance {
-            Distance::Squared => d * d,
-            Distance::Absolute => d.abs(),
-            Distance::Huber(delta) if d.abs() <= delta => 0.5 * d * d,
-            Distance::Huber(delta) => delta * (d.abs() - 0.5 * delta),
-        };
+    fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Array1<f64>, Error> {
         let length = item_len(self);
-        let mut errors = Array1::zeros(items(self.shape()));
-        let mut pairs = self.iter().zip(target.iter());
-        for error in &mut errors {
-            let pairs = pairs.by_ref().take(length);
-            let sum: f64 = pairs.map(|(p, q)| error_of(p.get() - q.get())).sum();
-            *error = sum / length.max(1) as f64;
-        }
-        Ok(errors)
+        let sums = summed(self, target, distance)?;
+        Ok(sums / length.max(1) as f64)
     }
+
+    fn element_losses(&self, target: &Self, distance: Distance<'_>) -> Result<Self, Error> {
+        self.fits(target).map_err(|error| error.naming("target"))?;
+        distance.check(self.items())?;
+        let length = item_len(self).max(1);
+        let mut losses = self.clone();
+        let elements = losses.iter_mut().zip(target).enumerate();
+        for (i, (p, q)) in elements {
+            *p = A::of(distance.of(p.get() - q.get(), i / length));
+        }
+        Ok(losses)
+    }
+
+    fn masked_losses(
+        &self,
+        target: &Self,
+        weights: &Self,
+        distance: Distance<'_>,
+    ) -> Result<Array1<f64>, Error> {
+        self.fits(target).map_err(|error| error.naming("target"))?;
+        self.fits(weights)
+            .map_err(|error| error.naming("weights"))?;
+        distance.check(self.items())?;
+        let length = item_len(self);
+        let mut elements = self.iter().zip(target).zip(weights);
+        let mut losses = Array1::zeros(items(self.shape()));
+        for (item, loss) in losses.iter_mut().enumerate() {
+            let (mut sum, mut whole) = (0.0, 0.0);
+            for ((p, q), w) in elements.by_ref().take(length) {
+                let w = w.get();
+                if !(w >= 0.0) {
+                    return Err(Error::element("weights", item, w, "0 or more"));
+                }
+                if w != 0.0 {
+                    sum += w * distance.of(p.get() - q.get(), item);
+                    whole += w;
+                }
+            }
+            *loss = if whole == 0.0 { 0.0 } else { sum / whole };
+        }
+        Ok(losses)
+    }
+
+    fn norm_losses(&self, target: &Self, c: Thresholds<'_, f64>) -> Result<Array1<f64>, Error> {
+        let c = thresholds("c", c, self.items())?;
+        let mut losses = summed(self, target, Distance::Squared)?;
+        for (loss, c) in losses.iter_mut().zip(c) {
+            *loss /= loss.sqrt().hypot(c) + c;
+        }
+        Ok(losses)
+    }
+}
+
+/// The sum of the distances of each item.
+fn summed<A: Real, D: Dimension>(
+    prediction: &Array<A, D>,
+    target: &Array<A, D>,
+    distance: Distance<'_>,
+) -> Result<Array1<f64>, Error> {
+    prediction
+        .fits(target)
+        .map_err(|error| error.naming("target"))?;
+    distance.check(prediction.items())?;
+    let length = item_len(prediction);
+    let mut sums = Array1::zeros(items(prediction.shape()));
+    let mut pairs = prediction.iter().zip(target);
+    for (item, sum) in sums.iter_mut().enumerate() {
+        let pairs = pairs.by_ref().take(length);
+        *sum = pairs
+            .map(|(p, q)| distance.of(p.get() - q.get(), item))
+            .sum();
+    }
+    Ok(sums)
 }

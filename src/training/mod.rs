@@ -5,7 +5,8 @@
 //! | draw the times of a batch | [`times`] |
 //! | noise the data | [`ForwardProcess::draw_jump`](crate::ForwardProcess::draw_jump), [`OffsetNoise`], [`InputPerturbation`] |
 //! | know what the network should say | [`ForwardProcess::target`](crate::ForwardProcess::target) |
-//! | measure the distance to it, per item | [`squared_error`], [`absolute_error`], [`huber_error`] |
+//! | measure the distance to it, per item | [`squared_error`], [`absolute_error`], [`huber_error`], [`pseudo_huber_error`], [`pseudo_huber_norm`] |
+//! | measure it element by element, or where a mask says | [`element_error`], [`masked_error`], [`mask_weights`] |
 //! | weigh it by noise level | [`Weight`], [`weighted_mean`] |
 //! | let it weigh itself by noise level | [`Uncertainty`], [`magnitude`] |
 //! | choose which noise goes with which data | [`coupling`], [`BrownianBridge`] |
@@ -38,11 +39,12 @@ pub use distillation::{distribution_matching_target, progressive_target};
 pub use ema::{Ema, EmaRule};
 pub use input_perturbation::InputPerturbation;
 pub use learned_variance::{HybridLoss, HybridTerms};
-#[cfg(any(feature = "candle", feature = "burn"))]
-pub(crate) use loss::check_weights;
 pub use loss::{
-    Distance, Losses, PerItem, absolute_error, huber_error, squared_error, weighted_mean,
+    Distance, Losses, PerItem, absolute_error, element_error, huber_error, mask_weights,
+    masked_error, pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
 };
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use loss::{check_mask, check_weights, thresholds};
 pub use offset_noise::OffsetNoise;
 pub use post_hoc::PostHoc;
 pub use power_profile::PowerProfile;

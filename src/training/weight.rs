@@ -1,8 +1,10 @@
 //! How much an error counts at each noise level.
 
+use std::sync::Arc;
+
 use super::form::Form;
 use crate::{
-    Error, NoiseLevel, Parameterization, monomial::Monomial, schedule::ContinuousSchedule,
+    Error, LogSnr, NoiseLevel, Parameterization, monomial::Monomial, schedule::ContinuousSchedule,
 };
 
 const WHAT: &str = "a loss weight";
@@ -32,7 +34,9 @@ const WHAT: &str = "a loss weight";
 /// | [`sigmoid`](Self::sigmoid) | `e^b u / (u + e^b)` | `sigmoid(b - ln u)` |
 /// | [`likelihood`](Self::likelihood) | `u / 2` | `1 / 2` |
 /// | [`laplace`](Self::laplace) | `u e^(-abs(ln u - mu) / b) / 2b` | the density of Laplace |
+/// | [`debiased`](Self::debiased) | `sqrt(u)` | `1 / sqrt(u)` |
 /// | [`sigma_sqrt`](Self::sigma_sqrt), [`cosmap`](Self::cosmap) | of the flow's time | |
+/// | [`of_log_snr`](Self::of_log_snr) | what you say | |
 ///
 /// At the clean level and at zero SNR, weight and Jacobian are multiplied before their limit is
 /// taken, so that a value is 0 or finite wherever the product is.
@@ -55,7 +59,7 @@ const WHAT: &str = "a loss weight";
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("loss_weight", "weighting_scheme", "snr_weighting"))]
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Weight {
     form: Form,
 }
@@ -108,6 +112,53 @@ impl Weight {
     pub fn soft_min_snr(gamma: f64) -> Result<Self, Error> {
         let form = Form::SoftMinSnr(positive("gamma", gamma)?);
         Ok(Self { form })
+    }
+
+    /// `1 / sqrt(SNR)` on the noise error.
+    ///
+    /// The paper derives `1 / SNR`, which is [`uniform(X0)`](Self::uniform), and finds its range too wide for predictions of
+    /// the noise. Training scripts cap the SNR for it at 1000 ([`of_log_snr`](Self::of_log_snr) has that as its example), and
+    /// take `1 / (SNR + 1)` for predictions of the velocity, which is `uniform(X0)` again.
+    ///
+    /// [Source](crate::docs::papers#arxiv-2310.08442): Debias the Training of Diffusion Models, Yu, Shen, Huang, Li, Hou, Zhao, 2023.
+    #[doc(alias("debiased_estimation_loss"))]
+    pub const fn debiased() -> Self {
+        Self {
+            form: Form::Debiased,
+        }
+    }
+
+    /// A function of the log-SNR, on the error in these terms.
+    ///
+    /// It is asked at finite log-SNRs, and at infinite ones for the clean level and zero SNR, where a weight of 0 is 0 in all
+    /// terms.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{NoiseLevel, Parameterization::{Noise, Velocity, X0}, training::Weight};
+    /// // The debiased weight with the SNR capped at 1000, as training scripts have it.
+    /// let capped = Weight::of_log_snr(Noise, |log_snr| log_snr.get().exp().min(1000.0).sqrt().recip());
+    /// let level = NoiseLevel::new(0.8, 0.6)?;
+    /// assert!((capped.in_terms_of(Noise, level)? - 0.75).abs() < 1e-15);
+    /// let plain = Weight::debiased().in_terms_of(Velocity, level)?;
+    /// assert!((capped.in_terms_of(Velocity, level)? / plain - 1.0).abs() < 1e-14);
+    /// // Any weight with a cap: that of EDM, at most 20 on the error of the data.
+    /// let most = Weight::of_log_snr(X0, |log_snr| (log_snr.get().exp() + 4.0).min(20.0));
+    /// assert_eq!(most.in_terms_of(X0, NoiseLevel::CLEAN)?, 20.0);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// None here; [`in_terms_of`](Self::in_terms_of) refuses a weight that is negative or no number.
+    #[doc(alias("custom weight", "snr cap"))]
+    pub fn of_log_snr(
+        on: Parameterization,
+        weight: impl Fn(LogSnr) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        let weight = Arc::new(weight);
+        Self {
+            form: Form::OfLogSnr { on, weight },
+        }
     }
 
     /// `1 / (k + SNR)^gamma` on the noise error.
@@ -226,13 +277,13 @@ impl Weight {
     /// # Errors
     ///
     /// [`Error::Singular`] where it is infinite, such as the weight of a noise error at zero SNR that
-    /// is not 0 on the x0 error.
+    /// is not 0 on the x0 error. If a function of yours is negative or NaN.
     pub fn in_terms_of(
-        self,
+        &self,
         parameterization: Parameterization,
         level: NoiseLevel,
     ) -> Result<f64, Error> {
-        self.monomial(parameterization, level).value(level, WHAT)
+        self.monomial(parameterization, level)?.value(level, WHAT)
     }
 
     /// The weights of a batch, one per level.
@@ -241,7 +292,7 @@ impl Weight {
     ///
     /// As [`in_terms_of`](Self::in_terms_of).
     pub fn each(
-        self,
+        &self,
         parameterization: Parameterization,
         levels: &[NoiseLevel],
     ) -> Result<Vec<f64>, Error> {
@@ -269,7 +320,7 @@ impl Weight {
     /// # Ok::<(), gaussian_diffusion::Error>(())
     /// ```
     pub fn over_time<S: ContinuousSchedule + ?Sized>(
-        self,
+        &self,
         parameterization: Parameterization,
         schedule: &S,
         t: S::Time,
@@ -277,13 +328,17 @@ impl Weight {
         let level = schedule.level(t)?;
         let diffusion = schedule.sde(t)?.diffusion;
         let rate = Monomial::new(diffusion, 0.0, -1.0).squared();
-        let weight = self.monomial(parameterization, level);
+        let weight = self.monomial(parameterization, level)?;
         weight.times(rate).value(level, WHAT)
     }
 
-    fn monomial(self, parameterization: Parameterization, level: NoiseLevel) -> Monomial {
+    fn monomial(
+        &self,
+        parameterization: Parameterization,
+        level: NoiseLevel,
+    ) -> Result<Monomial, Error> {
         let jacobian = parameterization.x0_jacobian(level);
-        self.form.on_x0(level).times(jacobian.squared())
+        Ok(self.form.on_x0(level)?.times(jacobian.squared()))
     }
 }
 

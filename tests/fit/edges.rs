@@ -1,11 +1,14 @@
 //! Small cases, refusals, other types of numbers.
 
+use std::collections::BTreeSet;
+
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, NoiseLevel, Plan, Point, Prediction, SeededNoise, Time,
+    Error, GaussianMixture, Grid, NoiseLevel, Plan, Point, Prediction, Sampler, SeededNoise, Time,
     denoiser::SelfConditioned,
     fit::{Fit, Lesson, Refinement, StepErrors},
     guidance::{CfgPlusPlus, Combination},
     predicts,
+    sampler::{GridName, SolverName},
     schedule::{Cosine, Discrete},
     solver::{
         Coordinates, Ddim, Ddpm, DpmSolver, LinearMultistep, ReverseStep, RungeKutta, SingleStep,
@@ -104,6 +107,48 @@ fn what_has_no_table_of_its_own_is_refused_by_name() {
     );
     assert!(StepErrors::along(&lesson, &SingleStep::plus_plus(2).unwrap()).is_err());
     assert!(StepErrors::along(&lesson, &LinearMultistep::lms(3).unwrap()).is_ok());
+}
+
+/// Every named sampler is a base or is refused by its name, and says why.
+#[test]
+fn every_named_sampler_is_fitted_or_refused() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let fine = fine(&schedule, 20);
+    let lesson = Lesson::new(&fine, starts(&fine, (2, 2), 1), &mut mixture()).unwrap();
+    let (mut fitted, mut reasons) = (0, BTreeSet::new());
+    for solver in SolverName::all() {
+        let sampler = Sampler::new(solver, GridName::Karras);
+        let Ok(plan) = sampler.plan(&schedule, 6) else {
+            continue;
+        };
+        match Fit::default().plan(&plan, &lesson, &mut mixture()) {
+            Ok(fit) => {
+                assert!(fit.after <= fit.before, "{fit}");
+                let single = plan.stages().iter().all(|planned| {
+                    let stage = &planned.stage;
+                    stage.trial.is_none() && stage.commit.is_some() && stage.renoise.is_none()
+                });
+                assert!(single && plan.evaluations() == plan.steps(), "{sampler}");
+                fitted += 1;
+            }
+            Err(Error::Unsuited {
+                plan: name, found, ..
+            }) => {
+                assert_eq!(name, plan.name());
+                reasons.insert(found);
+            }
+            Err(error) => panic!("{sampler}: {error}"),
+        }
+    }
+    assert!(fitted > 3, "{fitted}");
+    for reason in [
+        "draws noise",
+        "has trial points",
+        "displaces the data",
+        "takes predictions of the noise",
+    ] {
+        assert!(reasons.contains(reason), "{reason}: {reasons:?}");
+    }
 }
 
 #[test]
@@ -246,6 +291,105 @@ fn an_empty_batch_keeps_its_base() {
         assert!(refined.unwrap().kept_base);
         let errors = StepErrors::along(&lesson, &Ddim::default()).unwrap();
         assert_eq!(errors.grid(3).unwrap().len(), 3);
+    }
+}
+
+/// The mean distance between two ends, by a plain loop.
+fn mean_distance(a: &Array2<f64>, b: &Array2<f64>, weights: &[f64]) -> f64 {
+    let mut sum = 0.0;
+    for ((a, b), weight) in a.rows().into_iter().zip(b.rows()).zip(weights) {
+        let square: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+        sum += weight * square.sqrt();
+    }
+    sum / weights.iter().sum::<f64>()
+}
+
+/// Any plan without noise can be judged by a lesson, a fitted one by one that it was not taught.
+#[test]
+fn a_lesson_judges_every_plan_without_noise() {
+    let (taught, weights) = (lesson(6), [1.0, 2.0, 0.0, 0.5]);
+    let fine = fine(&Cosine, 60);
+    let x = starts(&fine, (4, 2), 7);
+    let judge = Lesson::new(&fine, x.clone(), &mut mixture()).unwrap();
+    let judge = judge.with_weights(&weights).unwrap();
+    let fitted = Fit::default()
+        .plan(&base(4), &taught, &mut mixture())
+        .unwrap();
+    let grid = Grid::uniform_time(&Cosine, 4).unwrap();
+    let solvers: [&dyn ReverseStep; 3] = [
+        &RungeKutta::heun(),
+        &UniPc::new(2).unwrap(),
+        &LinearMultistep::lms(3).unwrap(),
+    ];
+    let mut plans = solvers.map(|solver| Plan::new(&Cosine, &grid, solver).unwrap());
+    plans[0] = fitted.plan.clone();
+    for plan in &plans {
+        let end = plan
+            .sample(x.clone(), &mut mixture(), &mut SeededNoise::new(0))
+            .unwrap();
+        let expected = mean_distance(&end, judge.end(), &weights);
+        let found = judge.distance(plan, &mut mixture()).unwrap();
+        assert!(
+            (found - expected).abs() < 1e-14,
+            "{plan}: {found} {expected}"
+        );
+    }
+    let own = taught.distance(&fitted.plan, &mut mixture()).unwrap();
+    assert!((own - fitted.after).abs() < 1e-14);
+    let before = taught.distance(&base(4), &mut mixture()).unwrap();
+    assert!((before - fitted.before).abs() < 1e-14);
+
+    let ddpm = Plan::new(&Cosine, &grid, &Ddpm::default()).unwrap();
+    let error = judge.distance(&ddpm, &mut mixture()).unwrap_err();
+    assert!(error.to_string().contains("draws noise"), "{error}");
+}
+
+/// A plan that ends before the lesson does is fitted to, and judged by, the lesson's state there.
+#[test]
+fn a_plan_may_end_inside_a_lesson() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let fine = fine(&schedule, 100);
+    let lesson = Lesson::new(&fine, starts(&fine, (8, 2), 1), &mut mixture()).unwrap();
+    let levels = fine.levels();
+    for (from, to) in [(0, 60), (20, 60), (20, 100)] {
+        let middle = (from + to) / 2;
+        let times: Vec<_> = [from, (from + middle) / 2, middle, (middle + to) / 2]
+            .map(|place| fine.stages()[place].point.time)
+            .to_vec();
+        let grid = Grid::at(&schedule, &times).unwrap();
+        let grid = grid.ending_at(levels[to]).unwrap();
+        let solver = DpmSolver::plus_plus(2).unwrap();
+        let base = Plan::new(&schedule, &grid, &solver).unwrap();
+        let distance = |plan: &Plan<_>| {
+            let start = lesson.state_at(levels[from]).unwrap();
+            let noise = &mut SeededNoise::new(0);
+            let end = plan.sample(start, &mut mixture(), noise).unwrap();
+            mean_distance(&end, &lesson.state_at(levels[to]).unwrap(), &[1.0; 8])
+        };
+        let fit = Fit::default();
+        let fitted = fit.plan(&base, &lesson, &mut mixture()).unwrap();
+        assert!(
+            !fitted.kept_base && fitted.after < 0.8 * fitted.before,
+            "{fitted}"
+        );
+        assert!((fitted.after - distance(&fitted.plan)).abs() < 1e-12);
+        assert!((fitted.before - distance(&base)).abs() < 1e-12);
+        let judged = lesson.distance(&fitted.plan, &mut mixture()).unwrap();
+        assert!((judged - fitted.after).abs() < 1e-12);
+        let refinement = Refinement::default();
+        let refined = refinement
+            .coefficients(&fit, &fitted.plan, &lesson, &mut mixture())
+            .unwrap();
+        assert!(refined.after < fitted.after, "{refined} {fitted}");
+        assert!((refined.after - distance(&refined.plan)).abs() < 1e-12);
+        let moved = refinement
+            .nodes(&fit, &schedule, &grid, &solver, &lesson, &mut mixture())
+            .unwrap();
+        assert!(
+            moved.after <= fitted.after * (1.0 + 1e-12),
+            "{moved} {fitted}"
+        );
+        assert!((moved.after - distance(&moved.plan)).abs() < 1e-12);
     }
 }
 

@@ -141,7 +141,8 @@ fn two_rows_a_gaussian_are_the_expectation() {
         .unwrap();
     let base = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
     let fit = Fit::default().with_ridge(0.0).unwrap();
-    let found = coefficients(&fit.plan(&base, &lesson, &mut gaussians).unwrap().plan);
+    let fitted = fit.plan(&base, &lesson, &mut gaussians).unwrap();
+    let found = coefficients(&fitted.plan);
 
     // x = std z, p = g x + o, y = r (x - alpha m) + alpha_s m; expectations over z and the Gaussians.
     let (mut xx, mut xp, mut pp, mut xy, mut py) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -159,6 +160,13 @@ fn two_rows_a_gaussian_are_the_expectation() {
         }
     }
     let determinant = xx * pp - xp * xp;
+    // Two columns of length 1 with this cosine have singular values sqrt(1 + c) and sqrt(1 - c).
+    let cosine = xp / (xx * pp).sqrt();
+    let condition = ((1.0 + cosine) / (1.0 - cosine)).sqrt();
+    assert!(
+        (fitted.condition / condition - 1.0).abs() < 1e-9,
+        "{fitted} {condition}"
+    );
     let expected = [
         (pp * xy - xp * py) / determinant,
         (xx * py - xp * xy) / determinant,
@@ -229,4 +237,13 @@ fn turning_the_data_changes_no_coefficient() {
         assert!((a - b).abs() < 1e-9, "{a} {b}");
     }
     assert_eq!(StateCoefficient::default(), StateCoefficient::Free);
+}
+
+/// Rows of a run that starts from another deviation than 1 are the expectation there too.
+#[test]
+fn rows_start_from_the_prior() {
+    let data = GaussianMixture::diagonal(&[(1.0, [0.4, -1.0], [0.5, 0.02])]).unwrap();
+    let gaussians = Gaussians::of(&data);
+    assert_eq!(gaussians.starts(80.0), array![[0.0, 0.0], [80.0, 80.0]]);
+    assert_eq!(gaussians.weights(), [1.0, 1.0]);
 }

@@ -1,11 +1,11 @@
 //! Grids from the costs of steps, against every grid there is.
 
 use gaussian_diffusion::{
-    GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan, SeededNoise,
-    Sigma,
+    Denoiser, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan,
+    Point, ReverseStep, SeededNoise, Sigma,
     fit::{Lesson, StepErrors},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, VpLinear},
-    solver::{Coordinates, Ddim, DpmSolver, ExponentialAdams},
+    solver::{Coordinates, Ddim, DpmSolver, ExponentialAdams, LinearMultistep},
 };
 use ndarray::{Array2, Axis};
 
@@ -87,6 +87,62 @@ fn the_cost_of_a_step_is_its_error() {
     let cut = grid.clone().without_final_step().unwrap();
     assert!(errors.costs_of(&cut).is_err());
     assert!(errors.costs_of(&grid.tail(2).unwrap()).is_err());
+}
+
+/// The error of a step that looks back is that of the same step of a run that has been on the lesson.
+#[test]
+fn a_step_that_looks_back_has_the_lessons_predictions() {
+    let schedule = VpLinear::new(0.1, 20.0).unwrap();
+    let from = |sigma| LogSnr::from_sigma(Sigma::new(sigma).unwrap());
+    let even = Grid::uniform_log_snr_between(&schedule, 40, from(20.0), from(0.05)).unwrap();
+    let solver = ExponentialAdams::new(3, Coordinates::Data).unwrap();
+    let fine = Plan::new(&schedule, &even, &solver).unwrap();
+    let lesson = Lesson::new(&fine, starts(&fine, (4, 2), 1), &mut mixture()).unwrap();
+    let square = |x: &Array2<f64>| x.iter().map(|x| x * x).sum::<f64>();
+    let solvers: [&dyn ReverseStep; 4] = [
+        &DpmSolver::plus_plus(2).unwrap(),
+        &DpmSolver::plus_plus(3).unwrap(),
+        &LinearMultistep::lms(3).unwrap(),
+        &LinearMultistep::lms(2)
+            .unwrap()
+            .with_coordinates(Coordinates::Flow),
+    ];
+    for solver in solvers {
+        let errors = StepErrors::along(&lesson, solver).unwrap();
+        // Steps of one length in log-SNR: those before the last are as long as it, where there is room.
+        for (length, before) in [(1, 2), (5, 2), (9, 1), (18, 1), (12, 0)] {
+            let places: Vec<_> = (0..=before).map(|step| step * length).collect();
+            let nodes = places.iter().map(|&place| even.nodes()[place]).collect();
+            let end = even.nodes()[length * (before + 1)].level;
+            let run = Grid::new(nodes, end).unwrap();
+            let plan = Plan::new(&schedule, &run, solver).unwrap();
+            let last = plan.stages().last().unwrap();
+            let update = last.stage.commit.as_ref().unwrap();
+            let x = lesson.state_at(last.point.level).unwrap();
+            let mut found = &x * update.state;
+            for (coefficient, &place) in update.model.iter().zip(places.iter().rev()) {
+                let level = even.nodes()[place].level;
+                let x = lesson.state_at(level).unwrap();
+                let at = Point::new(even.nodes()[place].time, level, end);
+                let answer = mixture().predict(&x, at).unwrap();
+                let answer = answer.to(last.stage.basis, &x, level).unwrap();
+                found += &(answer.value * *coefficient);
+            }
+            let exact = lesson.state_at(end).unwrap();
+            let expected = square(&(&found - &exact)) / square(&exact);
+            // The grid of one step from the same node to the same level, after steps of any length.
+            let from = places[before];
+            let mut nodes: Vec<_> = even.nodes()[..=from].to_vec();
+            nodes.extend(&even.nodes()[length * (before + 1)..]);
+            let grid = Grid::new(nodes, even.end()).unwrap();
+            let cost = errors.costs_of(&grid).unwrap()[from];
+            assert!(
+                (cost - expected).abs() < 1e-11 * (1.0 + expected),
+                "{} of length {length}: {cost:e} {expected:e}",
+                solver.name()
+            );
+        }
+    }
 }
 
 /// Steps of one cost differ less than those of the least sum.
@@ -203,7 +259,18 @@ fn a_lesson_has_a_state_at_every_level() {
         let (coarse, dense) = (plan(100), plan(1000));
         let x = starts(&coarse, (3, 2), 1);
         let lesson = Lesson::new(&coarse, x.clone(), &mut mixture()).unwrap();
-        let exact = Lesson::new(&dense, x, &mut mixture()).unwrap();
+        let exact = Lesson::new(&dense, x.clone(), &mut mixture()).unwrap();
+        // Of the third order, as the runs: with the data held constant between nodes it would be the second.
+        let worst = |lesson: &Lesson<Array2<f64>, T>| {
+            let distances = dense.levels().iter().map(|&level| {
+                let (found, exact) = (lesson.state_at(level), exact.state_at(level));
+                off(&found.unwrap(), &exact.unwrap()) / level.alpha().hypot(level.sigma())
+            });
+            distances.fold(0.0, f64::max)
+        };
+        let finer = Lesson::new(&plan(200), x, &mut mixture()).unwrap();
+        let gain = worst(&lesson) / worst(&finer);
+        assert!(gain > 5.7, "{gain}");
         for &level in dense.levels() {
             let (found, exact) = (
                 lesson.state_at(level).unwrap(),

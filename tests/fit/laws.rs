@@ -115,3 +115,31 @@ fn only_consistent_fits_are_right_for_a_point() {
         assert!(consistent < 1e-14 && free > 1e-6, "{consistent:e} {free:e}");
     }
 }
+
+/// Whatever the base: also one that is not right for a point itself.
+#[test]
+fn a_consistent_fit_mends_its_base() {
+    let mut network = Columns::of(&[1.0, 0.1, 0.01]);
+    network.mean = -0.4;
+    let fine = fine(&Cosine, 80);
+    let lesson = Lesson::new(&fine, starts(&fine, (6, 3), 3), &mut network).unwrap();
+    let grid = Grid::uniform_time(&Cosine, 5).unwrap();
+    let base = Plan::new(&Cosine, &grid, &DpmSolver::plus_plus(2).unwrap()).unwrap();
+    let free = Fit::default().plan(&base, &lesson, &mut network).unwrap();
+    // Data far from where the free fit learned not to be right for a point.
+    let mut other = Columns::of(&[0.2, 0.5, 2.0]);
+    other.mean = 5.0;
+    let lesson = Lesson::new(&fine, starts(&fine, (6, 3), 4), &mut other).unwrap();
+    let fit = Fit::default().with_state(StateCoefficient::Consistent);
+    let fitted = fit.plan(&free.plan, &lesson, &mut other).unwrap();
+    let (before, after) = (free.plan.defect().unwrap(), fitted.plan.defect().unwrap());
+    assert!(
+        !fitted.kept_base && before > 1e-6 && after < 1e-14,
+        "{fitted}: {before:e} {after:e}"
+    );
+    for planned in fitted.plan.stages() {
+        let (from, to) = (planned.point.from, planned.point.to);
+        let state = planned.stage.commit.as_ref().unwrap().state;
+        assert!((state - to.sigma() / from.sigma()).abs() < 1e-15);
+    }
+}

@@ -122,6 +122,24 @@ fn every_refinement_is_nearer_and_keeps_to_its_limit() {
     assert_eq!(whole.plan.name(), "DPM-Solver++ 2M, fitted, refined");
 }
 
+/// The last node at the end of its schedule can go one way only.
+#[test]
+fn a_node_at_the_end_of_its_schedule_moves_too() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let fine = fine(&schedule, 200);
+    let lesson = Lesson::new(&fine, starts(&fine, (12, 2), 1), &mut mixture()).unwrap();
+    let (fit, solver) = (Fit::default(), DpmSolver::plus_plus(2).unwrap());
+    let times = [999, 600, 200, 0].map(gaussian_diffusion::Step::new);
+    let grid = Grid::at(&schedule, &times).unwrap();
+    let plan = Plan::new(&schedule, &grid, &solver).unwrap();
+    let staged = fit.plan(&plan, &lesson, &mut mixture()).unwrap();
+    let refinement = Refinement::default();
+    let moved = refinement.nodes(&fit, &schedule, &grid, &solver, &lesson, &mut mixture());
+    let moved = moved.unwrap();
+    assert!(moved.after < 0.7 * staged.after, "{moved}\n{staged}");
+    assert!(moved.plan.levels()[3].is_noisier_than(plan.levels()[3]));
+}
+
 /// What is far off rules squares and not means.
 #[test]
 fn one_start_at_a_border_does_not_rule() {

@@ -5,17 +5,19 @@ use std::{cell::Cell, ops::ControlFlow, rc::Rc};
 use gaussian_diffusion::{
     Denoiser, Error, Grid, LogSnr, Markov, NonMarkovian, Plan, Point, Prediction, ReverseStep,
     SeededNoise, State, Step,
-    denoiser::{Clip, Corrected, Correction, SelfConditioned, WithVjp},
+    denoiser::{Clip, Corrected, Correction, InSubspace, SelfConditioned, WithVjp},
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
     guidance::{
-        CfgPlusPlus, Classifier, Combination, Dps, GaussianPosterior, GuidanceInterval, Guided,
-        Measurement, Predictions, Projected, Rescaled, Rule, Strength, Together, Within,
+        Bands, CfgPlusPlus, Classifier, Combination, Dps, EpsilonScaling, GaussianPosterior,
+        GuidanceInterval, Guided, InBands, Measurement, Predictions, Projected, Rescaled, Rule,
+        Strength, Together, Within,
     },
     laws,
     likelihood::ProbabilityFlow,
     predicts,
     schedule::Discrete,
     solver::{Ddim, DpmAdaptive, DpmSolver, RungeKutta},
+    state::ZeroMean,
 };
 use ndarray::{Array1, Array2, array};
 
@@ -136,6 +138,19 @@ impl<V: State> Rule<V> for Mean {
     }
 }
 
+/// Two parts of every number.
+struct Parts;
+
+impl Bands<Batch> for Parts {
+    fn split(&self, x: &Batch) -> Result<Vec<Batch>, Error> {
+        Ok(vec![x * 0.25, x * 0.75])
+    }
+
+    fn join(&self, bands: &[Batch], _: &Batch) -> Result<Batch, Error> {
+        Ok(&bands[0] + &bands[1])
+    }
+}
+
 #[test]
 fn rules() {
     both(each_rules);
@@ -168,6 +183,8 @@ fn each_rules() {
         "a user's rule",
         Guided::new(pair(), Within::new(Mean, late())),
     );
+    let bands = InBands::new(Parts, vec![momentum(3.0), momentum(some)]).unwrap();
+    check("in bands", Guided::new(pair(), bands));
     check(
         "CFG++",
         CfgPlusPlus::new(pair(), Within::new(momentum(0.7), late())),
@@ -227,6 +244,12 @@ fn each_adapters() {
     let boxed: Box<dyn Denoiser<Batch, Step>> = Box::new(conditioned(0.2));
     check("boxed", boxed);
     check("lent", &mut conditioned(0.2));
+    let scaled = EpsilonScaling::new(conditioned(0.2), vec![1.0, 1.1]).unwrap();
+    check("epsilon scaling", scaled);
+    check(
+        "in a subspace",
+        InSubspace::new(conditioned(0.2), ZeroMean::along(1)),
+    );
     check("clipped", conditioned(0.2).clipped(-0.5, 0.5).unwrap());
     let corrected = || Corrected::new(conditioned(0.2), Clip::new(-0.5, 0.5).unwrap());
     let keeping = corrected().keeping_noise(NonMarkovian::new(0.5).unwrap());

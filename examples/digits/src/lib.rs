@@ -40,7 +40,11 @@ mod chart;
 #[path = "../../shared/panels.rs"]
 mod panels;
 
-use std::{error::Error, time::Instant};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use gaussian_diffusion::{
     Grid, ModelVariance, Plan, SeededNoise,
@@ -54,7 +58,7 @@ use network::{Class, Network};
 use options::Options;
 use picture::Gallery;
 use sample::draw;
-use weights::Weights;
+use weights::{Layer, Weights};
 
 /// Held-out digits whose likelihood is given: each is shown to the network thousands of times.
 const LIKELIHOOD_OF: usize = 100;
@@ -174,10 +178,21 @@ pub fn run(options: &Options) -> Outcome<()> {
         why::report(&mut gallery, &subject, options, &noise)?;
     }
     if options.fit {
-        let found = fit::report(&options.out, &network, &schedule, &train, options.seed)?;
+        let here = fit::Setting {
+            network: &network,
+            schedule: &schedule,
+            guidance: 1.0,
+        };
+        let found = fit::report(&options.out, here, &train, options.seed)?;
         fit::pictures(&mut gallery, &found)?;
-        let other = trained_with(options, &schedule, &train, options.seed + 1)?;
-        fit::transfers(&found, &network, &other, &schedule, options.seed)?;
+        let other = kept(options, "another", &Network::of_diffusion(), || {
+            trained_with(options, &schedule, &train, options.seed + 1)
+        })?;
+        let other = fit::Setting {
+            network: &other,
+            ..here
+        };
+        fit::transfers(&found, here, other, options.seed)?;
     }
     gallery.report();
     Ok(())
@@ -189,6 +204,23 @@ fn trained(options: &Options, schedule: &Discrete, digits: &Digits) -> Outcome<N
     let path = options.out.join("weights.safetensors");
     network.weights.save(&path)?;
     println!("--weights {} draws without training", path.display());
+    Ok(network)
+}
+
+/// The network of this name: that beside given weights, or a new one, trained and saved.
+fn kept(
+    options: &Options,
+    name: &str,
+    layers: &[Layer],
+    train: impl FnOnce() -> Outcome<Network>,
+) -> Outcome<Network> {
+    let file = |folder: &Path| -> PathBuf { folder.join(format!("{name}.safetensors")) };
+    let given = options.weights.as_deref().and_then(Path::parent).map(file);
+    if let Some(path) = given.filter(|path| path.exists()) {
+        return Network::new(Weights::load(layers, &path)?);
+    }
+    let network = train()?;
+    network.weights.save(&file(&options.out))?;
     Ok(network)
 }
 

@@ -29,8 +29,8 @@ use crate::{
 ///   guided.svg      --guidance-sweep: the same noise at several scales of guidance, a row each
 ///   guidance.svg    --guidance-sweep: what guidance gains, and what it costs
 ///   inpaint.svg     --inpaint: held-out digits, their upper halves, and completions
-///   fitted.svg      --fit: distance from the exact flow against evaluations
-///   fitted_digits.svg  --fit: ten digits in 4 evaluations, by the best named sampler and by a fitted one
+///   digits_fitted.svg  --fit: distance from the exact flow against evaluations
+///   digits_few.svg  --fit: ten digits in 4 evaluations, by the best named sampler and by a fitted one
 ///   mixture.svg     --mixture: digits drawn from a mixture of Gaussians
 ///   digits_*.svg    --why: digits by regression, autoregression and diffusion
 ///
@@ -54,7 +54,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
 
-    /// Weights of an earlier run with the same seed, and those of --why beside them, instead of training
+    /// Weights of an earlier run with the same seed, and those of --why and --fit beside them, instead of training
     #[arg(long, value_name = "FILE", help_heading = "Training")]
     pub weights: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Training")]

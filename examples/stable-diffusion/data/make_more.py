@@ -27,59 +27,33 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import make_data as data
-from make_data import NEGATIVE, PROMPT, SCHEDULERS, picture, randomised, rounded, save, scheduler, summary
+from make_data import NEGATIVE, randomised, rounded, save
 
 
-class Maker:
-    """Runs of pipelines, as in make_data.py, of more kinds."""
+class Maker(data.Maker):
+    """Of more kinds."""
+
+    STEPS = 6
 
     def __init__(self, folder, pipe):
-        self.folder, self.pipe, self.cases = folder, pipe, []
-        self.is_xl = hasattr(pipe, "text_encoder_2")
+        super().__init__(folder, pipe, None)
+        self.source = folder.parent / "sd1"
 
-    def kind(self, name):
+    def pipeline(self, kind, parts):
         first = {"text": StableDiffusionPipeline, "image": StableDiffusionImg2ImgPipeline,
                  "inpaint": StableDiffusionInpaintPipeline, "control": StableDiffusionControlNetPipeline}
         xl = {"text": StableDiffusionXLPipeline, "image": StableDiffusionXLImg2ImgPipeline,
               "inpaint": StableDiffusionXLInpaintPipeline, "control": StableDiffusionXLControlNetPipeline}
-        return (xl if self.is_xl else first)[name]
-
-    def case(self, name, key, kind="text", parts=None, note=None, **call):
-        class_name, keys = SCHEDULERS[key]
+        is_xl = hasattr(self.pipe, "text_encoder_2")
         # Watermarks are for published pictures.
-        more = {"add_watermarker": False} if self.is_xl else {}
-        pipe = self.kind(kind)(**(self.pipe.components | (parts or {})), **more)
-        pipe.scheduler = scheduler(class_name, **keys)
-        pipe.set_progress_bar_config(disable=True)
-        arguments = {"prompt": PROMPT, "num_inference_steps": 6, "guidance_scale": 7.5} | call
-        seed = arguments.pop("seed", 42)
-        if kind in ("text", "control"):
-            arguments = {"height": 16, "width": 24} | arguments
-        given = dict(arguments)
-        for own in ("lora", "lora_scale", "words", "single_file", "vae", "controlnet"):
-            arguments.pop(own, None)
-        source = self.folder.parent / "sd1"
-        if kind != "text":
-            arguments["image"] = Image.open(source / "init.png")
-        if kind == "inpaint":
-            arguments |= {"mask_image": Image.open(source / "mask.png"), "height": 16, "width": 24}
-        with torch.no_grad():
-            generator = torch.Generator().manual_seed(seed)
-            latents = pipe(generator=generator, output_type="latent", **arguments).images
-            image = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
-        shown = pipe.image_processor.postprocess(image, output_type="np")
-        self.cases.append({
-            "name": name, "kind": kind, "seed": seed,
-            "scheduler": {"_class_name": class_name} | keys,
-            "call": given,
-            "latents": {"shape": list(latents.shape), "values": rounded(latents)},
-            "image": summary(image) | {"items": [picture(x) for x in shown]},
-        } | ({"note": note} if note else {}))
-        print(f"{name:40} latents {latents.std():.3f} image {image.std():.3f} {image.abs().max():.2f}")
+        more = {"add_watermarker": False} if is_xl else {}
+        return (xl if is_xl else first)[kind](**(self.pipe.components | parts), **more)
+
+    def case(self, name, key, kind="text", parts=None, **call):
+        super().case(name, kind, key, parts=parts, **call)
 
 
 RESNET = [("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"),

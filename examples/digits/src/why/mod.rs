@@ -10,18 +10,16 @@ mod tables;
 mod views;
 mod ways;
 
-use std::path::{Path, PathBuf};
-
 use gaussian_diffusion::{SeededNoise, schedule::Discrete};
 
 use crate::{
     Outcome,
     data::Digits,
     judge::Judge,
+    kept,
     network::{Class, Network},
     options::Options,
     picture::Gallery,
-    weights::{Layer, Weights},
 };
 use autoregression::Autoregression;
 use order::Order;
@@ -101,21 +99,4 @@ pub fn report(
         "five digits of one class without noise, which are the same, and five with it",
         &views::noise(&pairs, SHOWN)?,
     )
-}
-
-/// The network of this name: that beside given weights, or a new one, trained and saved.
-fn kept(
-    options: &Options,
-    name: &str,
-    layers: &[Layer],
-    train: impl FnOnce() -> Outcome<Network>,
-) -> Outcome<Network> {
-    let file = |folder: &Path| -> PathBuf { folder.join(format!("{name}.safetensors")) };
-    let given = options.weights.as_deref().and_then(Path::parent).map(file);
-    if let Some(path) = given.filter(|path| path.exists()) {
-        return Network::new(Weights::load(layers, &path)?);
-    }
-    let network = train()?;
-    network.weights.save(&file(&options.out))?;
-    Ok(network)
 }
