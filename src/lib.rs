@@ -214,7 +214,7 @@ pub use gaussian::gaussian_kl;
 pub use grid::Grid;
 pub use level::{LogSnr, NoiseLevel};
 pub use mixture::{FittedMixture, GaussianMixture, MixtureCovariance, MixtureFit};
-pub use model_variance::ModelVariance;
+pub use model_variance::{DenoisingVariance, ModelVariance, ReverseVariance};
 #[doc(inline)]
 pub use noise::SeededNoise;
 pub use parameterization::{LinearMap, Parameterization, PathRates, SigmaData};
@@ -222,7 +222,7 @@ pub use parameterization::{LinearMap, Parameterization, PathRates, SigmaData};
 pub use plan::Plan;
 pub use point::Point;
 pub use posterior::{Markov, NonMarkovian, Posterior, PosteriorCoefficients};
-pub use run::{Checks, Run, SavedRun};
+pub use run::{Checks, ParallelRun, Run, SavedRun};
 #[doc(inline)]
 pub use sampler::Sampler;
 #[doc(inline)]

@@ -1,6 +1,10 @@
 //! Which variance a DDPM gives its steps.
 
+mod denoising;
+
 use crate::{Error, Markov, NoiseLevel, Posterior, UpdateNoise, Variance};
+
+pub use denoising::DenoisingVariance;
 
 /// The variance a DDPM gives `p(x_s | x_t)`.
 ///
@@ -76,5 +80,44 @@ impl ModelVariance {
                 max: Variance::of_std(large).ln(),
             },
         })
+    }
+}
+
+/// What gives the reverse steps of a Markov chain their variance: [`ModelVariance`], or
+/// [`AnalyticDpm`](crate::solver::AnalyticDpm) with one that was measured.
+pub trait ReverseVariance {
+    /// The spread of the step `from -> to`, and of the last step, which has no variance of its own, as
+    /// [`ModelVariance::update_noise`] says.
+    ///
+    /// # Errors
+    ///
+    /// If a pair does not go from a noisier to a cleaner level, or nothing is known of one.
+    fn update_noise(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+        previous: Option<(NoiseLevel, NoiseLevel)>,
+    ) -> Result<UpdateNoise, Error>;
+}
+
+impl ReverseVariance for ModelVariance {
+    fn update_noise(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+        previous: Option<(NoiseLevel, NoiseLevel)>,
+    ) -> Result<UpdateNoise, Error> {
+        Self::update_noise(*self, from, to, previous)
+    }
+}
+
+impl<R: ReverseVariance + ?Sized> ReverseVariance for &R {
+    fn update_noise(
+        &self,
+        from: NoiseLevel,
+        to: NoiseLevel,
+        previous: Option<(NoiseLevel, NoiseLevel)>,
+    ) -> Result<UpdateNoise, Error> {
+        (**self).update_noise(from, to, previous)
     }
 }

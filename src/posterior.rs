@@ -114,7 +114,7 @@ impl Posterior for Markov {
         from: NoiseLevel,
         to: NoiseLevel,
     ) -> Result<PosteriorCoefficients, Error> {
-        NonMarkovian { eta: 1.0 }.coefficients(from, to)
+        NonMarkovian::MARKOV.coefficients(from, to)
     }
 }
 
@@ -138,6 +138,7 @@ pub struct NonMarkovian {
 
 impl NonMarkovian {
     pub(crate) const DETERMINISTIC: Self = Self { eta: 0.0 };
+    pub(crate) const MARKOV: Self = Self { eta: 1.0 };
 
     /// The member of the family with this eta: 1 is [`Markov`], 0 draws nothing.
     ///

@@ -8,6 +8,7 @@ mod draws;
 mod drive;
 mod lent;
 mod observation;
+mod picard;
 mod progress;
 mod sampling;
 mod saved;
@@ -30,6 +31,7 @@ use crate::{
 pub use checks::Checks;
 pub use dpm_adaptive::{DpmAdaptive, DpmAdaptiveReport};
 pub use observation::Observation;
+pub use picard::ParallelRun;
 #[cfg(feature = "serde")]
 pub(crate) use sampling::{start_like, start_of};
 pub use saved::SavedRun;

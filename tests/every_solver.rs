@@ -372,10 +372,11 @@ fn check_table<T: Copy + std::fmt::Debug>(plan: &Plan<T>, sound: bool) {
     assert!(!sound || defect < 1e-11, "{}: {defect:e}", plan.name());
 }
 
-/// Whether a solver keeps the laws of points; Langevin's corrector and Euler-Maruyama do in the limit.
+/// Whether a solver keeps the laws of points; Langevin's corrector, Euler-Maruyama and what is exact for other data do
+/// in the limit.
 fn is_sound<T: Copy + std::fmt::Debug>(plan: &Plan<T>) -> bool {
     let sound = plan.defect().unwrap() < 1e-11;
-    let exempt = ["Langevin", "Euler-Maruyama"]
+    let exempt = ["Langevin", "Euler-Maruyama", "REAB", "DPM-Solver-v3"]
         .iter()
         .any(|name| plan.name().contains(name));
     assert!(sound || exempt, "{}", plan.name());

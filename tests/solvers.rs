@@ -2,12 +2,12 @@
 #![cfg(feature = "laws")]
 
 use gaussian_diffusion::{
-    Grid, NoiseSchedule, Parameterization, Plan, ReverseStep, Sigma, laws,
+    Grid, NoiseSchedule, Parameterization, Plan, ReverseStep, Sigma, Variance, laws,
     schedule::{Discrete, Edm, Shifted, VeGeometric},
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        ExponentialAdams, FinalMean, LinearMultistep, NodeBlocks, Pndm, RungeKutta, SaSolver,
-        SingleStep, UniPc,
+        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver,
+        DpmSolverV3, ErSde, ExponentialAdams, FinalMean, LinearMultistep, ModelStatistics,
+        NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep, UniPc,
     },
 };
 
@@ -127,9 +127,32 @@ fn stochastic() -> Vec<Box<dyn ReverseStep>> {
     all
 }
 
+fn exact_for_other_data() -> Vec<Box<dyn ReverseStep>> {
+    let mut all: Vec<Box<dyn ReverseStep>> = Vec::new();
+    for order in 1..=4 {
+        all.push(Box::new(DpmSolverV3::reab(order).unwrap()));
+    }
+    for order in 1..=3 {
+        let statistics = ModelStatistics::rosenbrock(Variance::new(0.25).unwrap());
+        let solver = DpmSolverV3::new(order, statistics.unwrap()).unwrap();
+        all.push(Box::new(solver.clone().with_corrector()));
+        all.push(Box::new(solver.clone().with_pseudo_corrector()));
+        all.push(Box::new(solver.with_pseudo_slopes()));
+        let statistics = ModelStatistics::gaussian(Variance::new(0.09).unwrap());
+        let statistics = statistics.unwrap().without_bias();
+        all.push(Box::new(DpmSolverV3::new(order, statistics).unwrap()));
+    }
+    all
+}
+
 #[test]
 fn laws_hold() {
-    for solver in probability_flow().iter().chain(&stochastic()) {
+    let others = exact_for_other_data();
+    let all = probability_flow()
+        .into_iter()
+        .chain(stochastic())
+        .chain(others);
+    for solver in &all.collect::<Vec<_>>() {
         if let Err(broken) = laws::reverse_step(solver) {
             panic!("{}: {broken}", solver.name());
         }

@@ -1,10 +1,13 @@
 //! The network's side: what it is asked, what it answers, and corrections of the answer.
 
+mod adjusted_ddim;
 mod clip;
 mod consistency;
 mod correction;
 mod differentiable;
+mod displaced;
 mod in_subspace;
+mod learned_noise;
 mod memory;
 mod preconditioned;
 pub mod preconditioning;
@@ -15,11 +18,14 @@ use crate::{Error, NoiseLevel, Parameterization, state::State};
 
 #[doc(inline)]
 pub use crate::point::Point;
+pub use adjusted_ddim::AdjustedDdim;
 pub use clip::Clip;
 pub use consistency::{consistency_model, latent_consistency, trigflow};
 pub use correction::{Corrected, Correction, KeepingNoise};
 pub use differentiable::{Differentiable, WithVjp};
+pub use displaced::Displaced;
 pub use in_subspace::InSubspace;
+pub use learned_noise::{LearnedNoise, NoiseOutput};
 pub(crate) use memory::memory_of;
 pub use preconditioned::Preconditioned;
 pub use self_conditioned::SelfConditioned;

@@ -37,6 +37,8 @@ mod gaussians;
 mod kl_bound;
 mod lesson;
 mod minimum;
+mod model_statistics;
+mod moments;
 mod refinement;
 mod regression;
 mod stagewise;
@@ -48,6 +50,8 @@ use crate::{Error, time::check_count};
 
 pub use gaussians::Gaussians;
 pub use lesson::Lesson;
+pub use model_statistics::model_statistics;
+pub use moments::{denoising_errors, noise_moments};
 pub use refinement::Refinement;
 pub use stagewise::Fitted;
 pub use step_errors::StepErrors;

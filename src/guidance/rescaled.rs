@@ -1,7 +1,11 @@
 //! Guided predictions with the standard deviation of the conditional one.
 
 use super::{Predictions, Rule};
-use crate::{Error, Point, denoiser::memory_of, state::State};
+use crate::{
+    Error, Point,
+    denoiser::memory_of,
+    state::{State, ones_like},
+};
 
 /// A rule whose result is brought toward the standard deviation of the first prediction, item by item.
 ///
@@ -74,9 +78,7 @@ impl<V: State, R: Rule<V>> Rule<V> for Rescaled<R> {
 
 /// The sum of squared distances from the mean, for every item.
 fn squared_deviations<V: State>(x: &V) -> Result<Vec<f64>, Error> {
-    let mut ones = x.clone();
-    ones.combine(0.0, &[])?;
-    ones.exp_affine(0.0, 0.0)?;
+    let ones = ones_like(x)?;
     let (sums, counts) = (x.dot_items(&ones)?, ones.dot_items(&ones)?);
     let means: Vec<_> = sums.iter().zip(&counts).map(|(sum, n)| -sum / n).collect();
     let mut centered = x.clone();

@@ -9,7 +9,7 @@ use super::{
     elements::{noised, prior},
 };
 use crate::{
-    Denoiser, Error, Grid, ModelVariance, NoiseLevel, Point, UpdateNoise, Variance,
+    Denoiser, Error, Grid, NoiseLevel, Point, ReverseVariance, UpdateNoise, Variance,
     noise::NoiseSource,
     rand::{Rng, RngCore},
     state::Real,
@@ -28,8 +28,9 @@ use crate::{
 ///   -\sum_{t=2}^T\mathbb E\thinspace\underbrace{\mathrm{KL}(q(x_s|x_t,x_0)\thinspace\Vert\thinspace p(x_s|x_t))}_ {L_t}
 ///   -\mathbb E\thinspace\underbrace{[-\log p(x_0|x_1)]}_ {L_0}$$
 ///
-/// Works on any grid that ends at the data, whole or respaced, with any [`ModelVariance`]. Fixed
-/// variances of the last step are clipped as [`ModelVariance::update_noise`] says. All numbers are nats per
+/// Works on any grid that ends at the data, whole or respaced, with any [`ModelVariance`](crate::ModelVariance) or
+/// the best one of a network ([`AnalyticDpm`](crate::solver::AnalyticDpm)). Fixed variances of the last step are clipped
+/// as [`ModelVariance::update_noise`](crate::ModelVariance::update_noise) says. All numbers are nats per
 /// item, summed over its elements; the total is a [`LogProbability`](super::LogProbability) or a
 /// [`LogDensity`](super::LogDensity), as the decoder has it. Each term is drawn with one noise; averages over draws and
 /// items are for [`Estimate::of`].
@@ -97,7 +98,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
     /// # Errors
     ///
     /// If the grid does not end at the data.
-    pub fn new(grid: &Grid<T>, variance: ModelVariance, decoder: C) -> Result<Self, Error> {
+    pub fn new<R: ReverseVariance>(grid: &Grid<T>, variance: R, decoder: C) -> Result<Self, Error> {
         let end = grid.end();
         if !end.is_clean() {
             let allowed = "0: a bound is on the data";
@@ -111,7 +112,7 @@ impl<T: Copy + Debug, C: Decoder> VariationalBound<T, C> {
                 ..Point::new(node.time, pair[0], pair[1])
             };
             let previous = step.checked_sub(1).map(|before| (levels[before], pair[0]));
-            steps.push(BoundStep::new(point, previous, variance)?);
+            steps.push(BoundStep::new(point, previous, &variance)?);
         }
         let (Some(&start), Some(last)) = (levels.first(), steps.pop()) else {
             return Err(Error::range("number of steps", 0.0, "1 or more"));

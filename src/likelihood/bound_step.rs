@@ -7,8 +7,8 @@ use super::{
     elements::{Element, noised, per_item},
 };
 use crate::{
-    Denoiser, Error, Markov, ModelVariance, NoiseLevel, Point, Posterior, PosteriorCoefficients,
-    Prediction, UpdateNoise, gaussian_kl, noise::NoiseSource, state::Real,
+    Denoiser, Error, Markov, NoiseLevel, Point, Posterior, PosteriorCoefficients, Prediction,
+    ReverseVariance, UpdateNoise, gaussian_kl, noise::NoiseSource, state::Real,
 };
 
 /// A step of the bound: two Gaussians, and where the network is asked.
@@ -27,7 +27,7 @@ impl<T> BoundStep<T> {
     pub(super) fn new(
         point: Point<T>,
         previous: Option<(NoiseLevel, NoiseLevel)>,
-        variance: ModelVariance,
+        variance: &impl ReverseVariance,
     ) -> Result<Self, Error> {
         let (from, to) = (point.from, point.to);
         Ok(Self {

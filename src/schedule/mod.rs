@@ -10,11 +10,13 @@
 //! | [`VeGeometric`] | `Time` | `alpha = 1`, sigma geometric in time |
 //! | [`Edm`] | [`Sigma`](crate::Sigma) | `alpha = 1`, time is sigma itself |
 //! | [`RectifiedFlow`] | `Time` | `1 - t`, `t` |
+//! | [`Interpolant`] | `Time` | any two functions of time, with latent noise |
 //! | [`Shifted`] | that of the inner one | any of these, moved in log-SNR |
 
 mod cosine;
 mod discrete;
 mod edm;
+mod interpolant;
 mod log_snr_linear;
 mod rectified_flow;
 mod respacing;
@@ -32,6 +34,7 @@ use crate::{Error, LogSnr, NoiseLevel, PathRates, error::Number};
 pub use cosine::Cosine;
 pub use discrete::Discrete;
 pub use edm::Edm;
+pub use interpolant::Interpolant;
 pub use log_snr_linear::LogSnrLinear;
 pub use rectified_flow::RectifiedFlow;
 pub use respacing::Respacing;

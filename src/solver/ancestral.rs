@@ -216,6 +216,10 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
         self.inner.memory()
     }
 
+    fn follows_points(&self) -> bool {
+        self.inner.follows_points()
+    }
+
     /// That of the inner solver: the noise is drawn from the forward process itself, so that an exact
     /// inner step would give the exact distribution.
     fn order(&self) -> u32 {

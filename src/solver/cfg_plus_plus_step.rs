@@ -121,6 +121,10 @@ impl<S: ReverseStep> ReverseStep for CfgPlusPlusStep<S> {
         self.inner.memory()
     }
 
+    fn follows_points(&self) -> bool {
+        self.inner.follows_points()
+    }
+
     fn order(&self) -> u32 {
         self.inner.order()
     }

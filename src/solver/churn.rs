@@ -138,6 +138,10 @@ impl<S: ReverseStep> ReverseStep for Churn<S> {
         self.inner.memory()
     }
 
+    fn follows_points(&self) -> bool {
+        self.inner.follows_points()
+    }
+
     fn order(&self) -> u32 {
         match self.asks_before.is_some() && self.amount > 0.0 {
             true => self.inner.order().min(1),

@@ -54,6 +54,10 @@ impl<S: ReverseStep> ReverseStep for FinalMean<S> {
         self.inner.memory()
     }
 
+    fn follows_points(&self) -> bool {
+        self.inner.follows_points()
+    }
+
     /// At most 1: the variance that is missing at the end is of the size of the last step.
     fn order(&self) -> u32 {
         self.inner.order().min(1)

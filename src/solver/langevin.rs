@@ -121,6 +121,10 @@ impl<S: ReverseStep> ReverseStep for Langevin<S> {
         self.inner.memory()
     }
 
+    fn follows_points(&self) -> bool {
+        self.inner.follows_points()
+    }
+
     /// 0: what the corrector adds does not vanish with the steps of the grid.
     fn order(&self) -> u32 {
         0

@@ -74,6 +74,10 @@ impl<S: ReverseStep> ReverseStep for LeastNoise<S> {
         self.inner.memory()
     }
 
+    fn follows_points(&self) -> bool {
+        self.least == 0.0 && self.inner.follows_points()
+    }
+
     /// 0: as steps get shorter their noise does not get less.
     fn order(&self) -> u32 {
         0

@@ -7,7 +7,9 @@
 //! | known as | solver | evaluations a step | noise |
 //! |---|---|---|---|
 //! | DDPM, ancestral | [`Ddpm`] | 1 | yes |
+//! | Analytic-DPM | [`AnalyticDpm`] | 1 | yes |
 //! | DDIM, Euler | [`Ddim`] | 1 | for `eta > 0` |
+//! | adjusted DDIM | [`Ddim`] with [`AdjustedDdim`](crate::denoiser::AdjustedDdim) | 1 | no |
 //! | Euler a, DPM2 a, DPM++ 2S a | [`Ancestral`] around [`Ddim`], [`RungeKutta::dpm2`], [`SingleStep::plus_plus`] | as the inner | yes |
 //! | Heun, midpoint, DPM2 | [`RungeKutta`] | 2 | no |
 //! | Heun++ | [`HeunPlusPlus`] | 3 | no |
@@ -22,6 +24,7 @@
 //! | DPM adaptive | [`DpmAdaptive`] | 2 or 3 | for `eta > 0` |
 //! | UniPC | [`UniPc`] | 1 | no |
 //! | DEIS, exponential Adams | [`ExponentialAdams`] | 1 | no |
+//! | DPM-Solver-v3, REAB | [`DpmSolverV3`] | 1 | no |
 //! | SA-Solver, and PECE | [`SaSolver`] | 1, and 2 | for `tau > 0` |
 //! | ER-SDE | [`ErSde`] | 1 | yes |
 //! | reverse diffusion, Flow-GRPO | [`EulerMaruyama`] | 1 | yes |
@@ -34,6 +37,7 @@
 //! | the CFG++ family | [`CfgPlusPlusStep`] around any | as the inner | as the inner |
 //! | solvers of k-diffusion on flows, as programs run them | [`InFlowTime`] around any | as the inner | no |
 
+mod analytic_dpm;
 mod ancestral;
 mod cfg_plus_plus_step;
 mod churn;
@@ -44,6 +48,7 @@ mod ddpm;
 mod dpm_sde;
 mod dpm_solver;
 mod dpm_solver_2m_v2;
+mod dpm_solver_v3;
 mod ending;
 mod er_sde;
 mod euler_maruyama;
@@ -63,12 +68,14 @@ mod runge_kutta;
 mod sa_solver;
 mod singlestep;
 mod stage;
+mod statistics;
 mod unipc;
 
 use crate::{Error, LogSnr, NoiseLevel};
 
 // It runs plans of one step, and so lives with the loop.
 pub use crate::run::{DpmAdaptive, DpmAdaptiveReport};
+pub use analytic_dpm::AnalyticDpm;
 pub use ancestral::{Ancestral, Descent};
 pub use cfg_plus_plus_step::CfgPlusPlusStep;
 pub use churn::Churn;
@@ -79,6 +86,7 @@ pub use ddpm::Ddpm;
 pub use dpm_sde::DpmSde;
 pub use dpm_solver::DpmSolver;
 pub use dpm_solver_2m_v2::DpmSolver2MV2;
+pub use dpm_solver_v3::DpmSolverV3;
 pub use er_sde::ErSde;
 pub use euler_maruyama::EulerMaruyama;
 pub(crate) use exponential::toward;
@@ -95,6 +103,7 @@ pub use runge_kutta::RungeKutta;
 pub use sa_solver::SaSolver;
 pub use singlestep::SingleStep;
 pub use stage::{At, Stage, Update};
+pub use statistics::{ModelStatistics, StatisticsNode};
 pub use unipc::UniPc;
 
 /// A rule that turns a pair of noise levels into the coefficients of a step.
@@ -157,6 +166,12 @@ pub trait ReverseStep: Send + Sync {
     fn order(&self) -> u32 {
         1
     }
+
+    /// Whether data that is one point is followed exactly. A rule that is exact for other data follows a point
+    /// with its order, and the first law asks that of it.
+    fn follows_points(&self) -> bool {
+        true
+    }
 }
 
 macro_rules! forward_solver {
@@ -176,6 +191,10 @@ macro_rules! forward_solver {
 
             fn order(&self) -> u32 {
                 (**self).order()
+            }
+
+            fn follows_points(&self) -> bool {
+                (**self).follows_points()
             }
         }
     )*};

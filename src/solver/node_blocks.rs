@@ -34,6 +34,7 @@ pub struct NodeBlocks {
     ending: Ending,
     /// Steps of the list before those of the run.
     before: usize,
+    exact_inside: bool,
 }
 
 impl NodeBlocks {
@@ -61,6 +62,7 @@ impl NodeBlocks {
             tau: 0.0,
             ending: Ending::default(),
             before: 0,
+            exact_inside: false,
         })
     }
 
@@ -69,6 +71,27 @@ impl NodeBlocks {
     #[must_use]
     pub fn with_exact_integrals(mut self) -> Self {
         self.slope = Slope::Exact;
+        self
+    }
+
+    /// Reaches the third node of a block by the line through both predictions, integrated exactly, as the authors of
+    /// DPM-Solver do and [`SingleStep`](super::SingleStep) does; diffusers reaches it as if it were an end.
+    ///
+    /// With this and [lower final orders](Self::with_lower_final_orders) for order 3, on a grid even in time or in its
+    /// root, it is the single-step DPM-Solver of their code, whose points inside a step are even in time as well.
+    ///
+    /// ```
+    /// use gaussian_diffusion::{Grid, Plan, schedule::VpLinear, solver::{Coordinates, NodeBlocks}};
+    /// let schedule = VpLinear::new(0.1, 20.0)?;
+    /// let solver = NodeBlocks::new(3, Coordinates::Noise)?.with_lower_final_orders().with_exact_inner_nodes();
+    /// let plan = Plan::new(&schedule, &Grid::uniform_time(&schedule, 15)?, &solver)?;
+    /// assert_eq!(plan.evaluations(), 15);
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    #[doc(alias("time_uniform", "singlestep"))]
+    #[must_use]
+    pub fn with_exact_inner_nodes(mut self) -> Self {
+        self.exact_inside = true;
         self
     }
 
@@ -127,14 +150,14 @@ impl NodeBlocks {
     }
 
     /// The step of a block from its oldest node, with the predictions at these, the newest first.
-    fn update(&self, to: NoiseLevel, nodes: &[NoiseLevel]) -> Update {
+    fn update(&self, to: NoiseLevel, nodes: &[NoiseLevel], slope: Slope) -> Update {
         let step = Exponential {
             coordinates: self.coordinates,
             from: nodes.last().copied().unwrap_or(to),
             to,
             tau: self.tau,
         };
-        match (nodes, self.slope) {
+        match (nodes, slope) {
             // Of three the middle one is left out, as in SingleStep.
             ([newest, _, oldest], Slope::Midpoint) => {
                 let moments = step.moments(2, Slope::Exact);
@@ -157,16 +180,21 @@ impl ReverseStep for NodeBlocks {
         let place = |i: usize| places.get(i).copied().unwrap_or(1);
         let basis = self.coordinates.basis();
         let nodes: Vec<_> = path.visited().take(place(path.index())).collect();
-        let update = self.update(path.to(), &nodes);
         let stage = Stage::new(At::From, basis);
         let next = place(path.index() + 1);
+        let slope = match next == 3 && self.exact_inside {
+            true => Slope::Exact,
+            false => self.slope,
+        };
+        let update = self.update(path.to(), &nodes, slope);
         if next == 1 {
             return Ok(vec![stage.with_commit(update)]);
         }
         let mut stages = vec![stage.with_trial(update)];
         if path.index() + 1 == path.steps() {
             let nodes: Vec<_> = [path.to()].into_iter().chain(path.visited()).collect();
-            let again = self.update(path.to(), nodes.get(..next).unwrap_or_default());
+            let nodes = nodes.get(..next).unwrap_or_default();
+            let again = self.update(path.to(), nodes, self.slope);
             stages.push(Stage::new(At::To, basis).with_commit(again));
         }
         Ok(stages)

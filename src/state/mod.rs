@@ -183,3 +183,17 @@ pub trait ErrorNorm: State {
         relative: f64,
     ) -> Result<Vec<f64>, Error>;
 }
+
+/// Ones in the shape of a state.
+pub(crate) fn ones_like<V: State>(x: &V) -> Result<V, Error> {
+    let mut ones = x.clone();
+    ones.combine(0.0, &[])?;
+    ones.exp_affine(0.0, 0.0)?;
+    Ok(ones)
+}
+
+/// The number of elements of every item.
+pub(crate) fn item_sizes<V: State>(x: &V) -> Result<Vec<f64>, Error> {
+    let ones = ones_like(x)?;
+    ones.dot_items(&ones)
+}

@@ -278,7 +278,7 @@ pub fn pseudo_huber_error<'a, V: Losses>(
 /// If the shapes differ, a `c` is not positive and finite, or there are not as many as items.
 ///
 /// [Source](crate::docs::papers#arxiv-2310.14189): Improved Techniques for Training Consistency Models, Song, Dhariwal, 2024
-/// (`c = 0.00054 sqrt(elements)`).
+/// (`c` is [`huber_constant`](crate::training::consistency::huber_constant)).
 ///
 /// ```
 /// use gaussian_diffusion::training::pseudo_huber_norm;

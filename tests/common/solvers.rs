@@ -2,11 +2,12 @@
 #![allow(dead_code)] // Each test takes what it needs.
 
 use gaussian_diffusion::{
-    ReverseStep,
+    ReverseStep, Variance,
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver, ErSde,
-        EulerMaruyama, ExponentialAdams, HeunPlusPlus, Langevin, LinearMultistep, NodeBlocks, Pndm,
-        RungeKutta, SaSolver, SingleStep, UniPc,
+        Ancestral, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde, DpmSolver,
+        DpmSolverV3, ErSde, EulerMaruyama, ExponentialAdams, HeunPlusPlus, Langevin,
+        LinearMultistep, ModelStatistics, NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep,
+        UniPc,
     },
 };
 
@@ -120,6 +121,22 @@ pub fn stochastic_multi_steps() -> Vec<Solver> {
     ]
 }
 
+/// Those of the probability flow that are exact for other data than points: these follow points with their order.
+pub fn exact_for_other_data() -> Vec<Solver> {
+    let v = Variance::new(0.25).unwrap();
+    let statistics = || ModelStatistics::rosenbrock(v).unwrap();
+    let v3 = |order| DpmSolverV3::new(order, statistics()).unwrap();
+    vec![
+        Box::new(DpmSolverV3::reab(1).unwrap()),
+        Box::new(DpmSolverV3::reab(3).unwrap()),
+        Box::new(v3(2)),
+        Box::new(v3(2).with_corrector()),
+        Box::new(v3(3).with_corrector().with_lower_final_orders()),
+        Box::new(v3(2).with_pseudo_corrector()),
+        Box::new(v3(3).with_pseudo_slopes()),
+    ]
+}
+
 /// The probability flow.
 pub fn deterministic() -> Vec<Solver> {
     single_steps().into_iter().chain(multi_steps()).collect()
@@ -130,5 +147,6 @@ pub fn every() -> Vec<Solver> {
     let noisy = stochastic_single_steps()
         .into_iter()
         .chain(stochastic_multi_steps());
-    deterministic().into_iter().chain(noisy).collect()
+    let flow = deterministic().into_iter().chain(exact_for_other_data());
+    flow.chain(noisy).collect()
 }

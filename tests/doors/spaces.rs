@@ -225,11 +225,11 @@ fn densities_have_the_dimension_of_the_subspace() {
     };
     let mean = &c * update.state + &c0 * update.model[0];
     let off = space.embed(&(&next - &mean)).unwrap();
-    for i in 0..2 {
+    for (i, found) in found.iter().enumerate() {
         let square: f64 = off.row(i).iter().map(|x| x * x).sum();
         let expected =
             -0.5 * square / (std * std) - 1.5 * (2.0 * std::f64::consts::PI * std * std).ln();
-        close(found[i].nats().get(), expected, 1e-12, i);
+        close(found.nats().get(), expected, 1e-12, i);
     }
 }
 
@@ -247,7 +247,7 @@ fn what_is_differentiated_is_seen_from_the_coordinates() {
         });
         WithVjp::new(said, |x: &Array2<f64>, _: Point<Step>, v: &Array2<f64>| {
             let mut g = x.mapv(|x| 1.3 * (1.3 * x).cos()) * v;
-            let more = 2.0 * &x.column(1) * &v.column(0);
+            let more = 2.0 * &x.column(1) * v.column(0);
             g.column_mut(1).zip_mut_with(&more, |g, m| *g += m);
             Ok(g)
         })

@@ -7,8 +7,8 @@ use gaussian_diffusion::{
     denoiser::{Correction, DynamicThreshold},
     noise::{NoiseSource, Scale},
     schedule::{
-        ContinuousSchedule, Cosine, Discrete, Edm, LogSnrLinear, NoiseSchedule, RectifiedFlow, Sde,
-        SubVp, VeGeometric, VpLinear,
+        ContinuousSchedule, Cosine, Discrete, Edm, Interpolant, LogSnrLinear, NoiseSchedule,
+        RectifiedFlow, Sde, SubVp, VeGeometric, VpLinear,
     },
     training::{
         Distance, InputPerturbation, Weight, element_error, huber_error, mask_weights,
@@ -462,6 +462,16 @@ fn velocities_of_paths_are_derivatives_of_the_levels() {
     );
     check(&LogSnrLinear::new(snr(-8.0), snr(9.0)).unwrap());
     check(&Ot(0.1));
+    // The same path by two functions, and one with latent noise.
+    let path = || Interpolant::new(|t| (1.0 - t, -1.0), |t| (0.1 + 0.9 * t, 0.9)).unwrap();
+    check(&path());
+    check(
+        &path()
+            .with_latent_variance(|t| (t * (1.0 - t), 1.0 - 2.0 * t))
+            .unwrap(),
+    );
+    let clean = path().path_rates(time(0.0)).unwrap();
+    assert_eq!((clean.alpha, clean.sigma), (-1.0, 0.9));
     let sigma = gaussian_diffusion::Sigma::new(3.0).unwrap();
     assert_eq!(
         Edm::default().path_rates(sigma).unwrap(),

@@ -158,7 +158,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     if options.bound {
         let some: Vec<usize> = (0..held_out.len().min(LIKELIHOOD_OF)).collect();
         let some = held_out.select(&some);
-        bound::report(&mut gallery, &network, &schedule, &some, &noise)?;
+        bound::report(&mut gallery, &network, &schedule, &train, &some, &noise)?;
         flow::report(&network, &schedule, &some, &noise)?;
     }
     if options.guidance_sweep {
