@@ -1,6 +1,6 @@
 //! DPM-Solver with steps as long as the error allows.
 
-mod attempt;
+mod both_orders;
 
 use std::fmt::Debug;
 
