@@ -2,7 +2,7 @@
 
 mod message;
 
-use std::{borrow::Cow, error, sync::Arc};
+use std::{borrow::Cow, error, mem, sync::Arc};
 
 pub(crate) use message::Number;
 
@@ -67,6 +67,17 @@ pub enum Error {
         expected: Vec<usize>,
         /// The shape that came.
         found: Vec<usize>,
+    },
+    /// A tensor of another type of numbers, or on another device.
+    Unlike {
+        /// Which tensor.
+        what: &'static str,
+        /// In what it differs: "numbers of type", or "device".
+        property: &'static str,
+        /// What was needed.
+        expected: String,
+        /// What came.
+        found: String,
     },
     /// A list with one entry per batch item that has another length than the batch.
     BatchLength {
@@ -196,34 +207,26 @@ impl Error {
         }
     }
 
-    /// The same error of a shape, by the name its caller knows the array by.
-    pub(crate) fn naming(self, name: &'static str) -> Self {
-        match self {
-            Self::Shape {
-                expected, found, ..
-            } => Self::Shape {
-                what: name,
-                expected,
-                found,
-            },
-            other => other,
+    /// The same error of a shape or a type, by the name its caller knows the array by.
+    pub(crate) fn naming(mut self, name: &'static str) -> Self {
+        if let Self::Shape { what, .. } | Self::Unlike { what, .. } = &mut self {
+            *what = name;
         }
+        self
     }
 
-    /// The same error of a shape, where the array that was found is the one that is right.
-    pub(crate) fn turned(self) -> Self {
-        match self {
+    /// The same error of a shape or a type, where the array that was found is the one that is right.
+    pub(crate) fn turned(mut self) -> Self {
+        match &mut self {
             Self::Shape {
-                what,
-                expected,
-                found,
-            } => Self::Shape {
-                what,
-                expected: found,
-                found: expected,
-            },
-            other => other,
+                expected, found, ..
+            } => mem::swap(expected, found),
+            Self::Unlike {
+                expected, found, ..
+            } => mem::swap(expected, found),
+            _ => {}
         }
+        self
     }
 
     #[cold]

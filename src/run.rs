@@ -146,8 +146,14 @@ impl<'p, V: State, T: Copy + Debug> Run<'p, V, T> {
 
     /// An answer as it is kept, and what is free then.
     fn keep(&mut self, answer: Prediction<V>) -> (Prediction<Kept<V>>, Option<V>) {
-        let (value, free) = V::Keeping::keep(answer.value, self.spare.take());
-        let keep = |x| V::Keeping::keep(x, None).0;
+        let (mut value, free) = V::Keeping::keep(answer.value, self.spare.take());
+        let state = &self.progress.state;
+        V::Keeping::answer(&mut value, state);
+        let keep = |x| {
+            let mut kept = V::Keeping::keep(x, None).0;
+            V::Keeping::answer(&mut kept, state);
+            kept
+        };
         let kept = Prediction {
             value,
             parameterization: answer.parameterization,

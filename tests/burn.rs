@@ -382,7 +382,7 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             |x| x.cast(DType::F64),
-            "a tensor operation failed: a tensor of F32 beside one of F64, allowed: one type",
+            "the prediction of the network has numbers of type F64, expected F32",
         ),
     ];
     for (net, message) in cases {

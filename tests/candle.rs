@@ -451,7 +451,7 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             |x| x.to_dtype(DType::F64),
-            "a tensor operation failed: a tensor of F32 beside one of F64, allowed: one type",
+            "the prediction of the network has numbers of type F64, expected F32",
         ),
         (|x| x.narrow(0, 0, 5), "the network failed: "),
     ];
@@ -474,7 +474,7 @@ fn what_does_not_fit_is_refused() {
     let error = plan.start_from(whole, &mut noise).map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the start of the run holds a NaN or an infinity at step 0"
+        "the start of the run has numbers of type U8, expected F32, F64, F16, BF16"
     );
 }
 
@@ -625,6 +625,23 @@ fn errors_of_candle_become_those_of_networks() {
     );
     let x = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
     assert!(matches!(net.predict(&x, at), Err(Error::Network(_))));
+}
+
+/// A bound between two numbers of the type does not become one of them.
+#[test]
+fn a_bound_stays_between_numbers() {
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+        let x = Tensor::new(&[0.3_f64], &Device::Cpu).unwrap();
+        let x = x.to_dtype(dtype).unwrap();
+        let number = values(&x)[0];
+        for bound in [number.next_down(), number, number.next_up(), f64::MAX] {
+            for or_at in [false, true] {
+                let expected = number > bound || or_at && number == bound;
+                let found = values(&x.above(bound, or_at).unwrap())[0];
+                assert_eq!(found == 1.0, expected, "{dtype:?}, {bound}, {or_at}");
+            }
+        }
+    }
 }
 
 /// Rules and subspaces that read numbers, against arrays.

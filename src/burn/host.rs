@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Error,
-    state::{Assignment, NoiseBlocks, Real, Slices, is_watched, sweep_slices},
+    state::{Assignment, NoiseBlocks, Real, Slices, is_watched, not_numbers, sweep_slices},
 };
 
 /// Runs what is generic over the element type with that of a tensor.
@@ -122,8 +122,9 @@ pub(super) fn sweep_on_host<const D: usize>(
     swept.ok_or_else(|| unsupported(dtype))?
 }
 
+/// The types of numbers that a state may have.
+pub(super) const NUMBERS: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::BF16];
+
 pub(super) fn unsupported(dtype: DType) -> Error {
-    Error::tensor(format!(
-        "numbers of type {dtype:?} are no state, allowed: F32, F64, F16, BF16"
-    ))
+    not_numbers(&NUMBERS, dtype)
 }

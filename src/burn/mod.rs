@@ -46,8 +46,8 @@
 //!
 //! - Tensors share their memory with their clones. One that somebody else holds is copied before it is written to, so
 //!   that what you kept, be it the start, an answer or a preview, does not change under a run.
-//! - Halves (`f16`, `bf16`) are [kept](crate::state::Wider) as `f32` in a run, and an answer in half precision is
-//!   widened. A network in half precision on a state in `f32` casts what it is shown.
+//! - Halves (`f16`, `bf16`) are [kept](crate::state::Wider) as `f32` in a run, and an answer of less precision than the
+//!   state is widened; of more it is refused. A network in half precision on a state in `f32` casts what it is shown.
 //! - A run keeps no graph: what it keeps is without autodiff. The [forward process](crate::ForwardProcess), targets,
 //!   conversions of predictions and [losses](crate::training::squared_error) keep it.
 //! - The feature brings in burn's backend Flex, without its threads and SIMD: your own dependency on burn turns those on.

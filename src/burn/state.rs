@@ -5,14 +5,14 @@ use burn_tensor::{DType, Tensor};
 use smallvec::SmallVec;
 
 use super::{
-    host::{all_flex, sweep_on_host, unsupported, with_type},
+    host::{NUMBERS, all_flex, sweep_on_host, unsupported, with_type},
     operations,
 };
 use crate::{
     Error,
     state::{
         Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, by_item, check_assignments,
-        exp::exp_affine, items, one_by_one,
+        exp::exp_affine, items, one_by_one, unlike,
     },
 };
 
@@ -140,7 +140,15 @@ impl<const D: usize> State for Tensor<D> {
         with_type!(self.dtype(), A => {
             <A as Real>::all_finite(FlexTensor::as_slice::<A>(&x[0]).unwrap_or_default())
         })
-        .unwrap_or(false)
+        .unwrap_or(true)
+    }
+
+    fn widened_for(self, x: &Self) -> Self {
+        let types = [&self, x].map(|x| x.dtype());
+        match types.iter().all(|of| NUMBERS.contains(of)) && types[0].size() < types[1].size() {
+            true => self.cast(types[1]),
+            false => self,
+        }
     }
 }
 
@@ -157,15 +165,16 @@ fn check<const D: usize>(this: &Tensor<D>, other: &Tensor<D>) -> Result<(), Erro
             found: other.dims().to_vec(),
         });
     }
-    if this.dtype() != other.dtype() {
-        let (own, other) = (this.dtype(), other.dtype());
-        let message = format!("a tensor of {other:?} beside one of {own:?}, allowed: one type");
-        return Err(Error::tensor(message));
+    let types = [this, other].map(|x| x.dtype());
+    if !NUMBERS.contains(&types[0]) {
+        return Err(unsupported(types[0]));
     }
-    if this.device() != other.device() {
-        let (own, other) = (this.device(), other.device());
-        let message = format!("a tensor on {other:?} beside one on {own:?}, allowed: one device");
-        return Err(Error::tensor(message));
+    if types[0] != types[1] {
+        return Err(unlike("numbers of type", types));
+    }
+    let devices = [this, other].map(|x| x.device());
+    if devices[0] != devices[1] {
+        return Err(unlike("device", devices));
     }
     Ok(())
 }

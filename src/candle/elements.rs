@@ -96,6 +96,9 @@ impl Elements for Tensor {
 
     fn items_at(&self, places: Range<usize>) -> Result<Self, Error> {
         check_places(&places, self.dims().first().copied().unwrap_or(0))?;
+        if self.rank() == 0 {
+            return Ok(self.clone());
+        }
         let (start, length) = (places.start, places.len());
         self.narrow(0, start, length).map_err(Error::tensor)
     }

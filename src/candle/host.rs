@@ -3,7 +3,10 @@
 use candle_core::{DType, Device, Storage, StorageRef, Tensor, WithDType};
 use smallvec::SmallVec;
 
-use crate::{Error, state::Real};
+use crate::{
+    Error,
+    state::{Real, not_numbers},
+};
 
 /// The element types that the kernel takes.
 pub(super) trait Number: Real + WithDType {}
@@ -98,8 +101,9 @@ pub(super) fn tensor<A: Number>(elements: Vec<A>, like: &Tensor) -> Result<Tenso
     Tensor::from_vec(elements, like.shape(), &Device::Cpu).map_err(Error::tensor)
 }
 
+/// The types of numbers that a state may have.
+pub(super) const NUMBERS: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::BF16];
+
 pub(super) fn unsupported(dtype: DType) -> Error {
-    Error::tensor(format!(
-        "numbers of type {dtype:?} are no state, allowed: F32, F64, F16, BF16"
-    ))
+    not_numbers(&NUMBERS, dtype)
 }

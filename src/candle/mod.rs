@@ -48,8 +48,8 @@
 //! - Tensors share their memory with their clones, so none is ever written to: a tensor that you kept, be it the
 //!   start, an answer or a preview, does not change under a run. Every update makes a new one, which takes the memory
 //!   of one that nobody holds any more.
-//! - Halves (`f16`, `bf16`) are [kept](crate::state::Wider) as `f32` in a run, and an answer in half precision is
-//!   widened. A network in half precision on a state in `f32` is `net.forward(&x.to_dtype(DType::BF16)?)`.
+//! - Halves (`f16`, `bf16`) are [kept](crate::state::Wider) as `f32` in a run, and an answer of less precision than the
+//!   state is widened; of more it is refused. A network in half precision on a state in `f32` is `net.forward(&x.to_dtype(DType::BF16)?)`.
 //! - A run keeps no graph: no gradient flows through it. The [forward process](crate::ForwardProcess), targets,
 //!   conversions of predictions and [losses](crate::training::squared_error) keep it.
 //! - Where every item has coefficients of its own on another device than the CPU, they are copied there.

@@ -4,14 +4,14 @@ use candle_core::{DType, Tensor};
 use smallvec::SmallVec;
 
 use super::{
-    host::{Host, in_order, is_on_host, tensor, unsupported, with_elements, with_type},
+    host::{Host, NUMBERS, in_order, is_on_host, tensor, unsupported, with_elements, with_type},
     operations,
 };
 use crate::{
     Error,
     state::{
         Assignment, ErrorNorm, NoiseBlocks, Real, Recast, Recasting, Silent, State, anew, by_item,
-        check_assignments, exp::exp_affine, is_watched, items, one_by_one,
+        check_assignments, exp::exp_affine, is_watched, items, one_by_one, unlike,
     },
 };
 
@@ -142,9 +142,19 @@ impl State for Tensor {
         let Ok(x) = self.contiguous() else {
             return false;
         };
-        with_type!(self.dtype(), A => with_elements(&x, <A as Real>::all_finite))
-            .and_then(Result::ok)
-            .unwrap_or(false)
+        let finite = with_type!(self.dtype(), A => with_elements(&x, <A as Real>::all_finite));
+        // Whole numbers are; what takes a state refuses them for their type.
+        finite.is_none_or(|finite| finite.unwrap_or(false))
+    }
+
+    fn widened_for(self, x: &Self) -> Self {
+        let types = [&self, x].map(Tensor::dtype);
+        let wider = types.iter().all(|of| NUMBERS.contains(of))
+            && types[0].size_in_bytes() < types[1].size_in_bytes();
+        match wider {
+            true => self.to_dtype(types[1]).unwrap_or(self),
+            false => self,
+        }
     }
 }
 
@@ -205,15 +215,18 @@ fn check(this: &Tensor, other: &Tensor) -> Result<(), Error> {
             found: other.dims().to_vec(),
         });
     }
-    if this.dtype() != other.dtype() {
-        let (own, other) = (this.dtype(), other.dtype());
-        let message = format!("a tensor of {other:?} beside one of {own:?}, allowed: one type");
-        return Err(Error::tensor(message));
+    let types = [this, other].map(Tensor::dtype);
+    if !NUMBERS.contains(&types[0]) {
+        return Err(unsupported(types[0]));
+    }
+    if types[0] != types[1] {
+        return Err(unlike("numbers of type", types));
     }
     if !this.device().same_device(other.device()) {
-        let (own, other) = (this.device().location(), other.device().location());
-        let message = format!("a tensor on {other:?} beside one on {own:?}, allowed: one device");
-        return Err(Error::tensor(message));
+        return Err(unlike(
+            "device",
+            [this, other].map(|x| x.device().location()),
+        ));
     }
     Ok(())
 }

@@ -211,8 +211,8 @@ where
         let mut shown = x.clone();
         shown.combine(self.network.input(at.level)?, &[])?;
         let (value, variance) = (self.raw)(&shown, at.time.0)?;
-        let mut answer = Prediction::new(value, self.network.parameterization());
-        answer.variance = variance;
+        let mut answer = Prediction::new(value.widened_for(x), self.network.parameterization());
+        answer.variance = variance.map(|variance| variance.widened_for(x));
         if let Some(map) = self.network.to_data(at.level)? {
             answer.value.combine(map.prediction, &[(map.state, x)])?;
             answer.parameterization = Parameterization::X0;

@@ -142,6 +142,7 @@ impl<V: State> Prediction<V> {
     /// If the conversion has no value at this level, or `x` has another shape.
     pub fn to(mut self, other: Parameterization, x: &V, level: NoiseLevel) -> Result<Self, Error> {
         let map = self.parameterization.to(other, level)?;
+        self.value = self.value.widened_for(x);
         if self.parameterization != other {
             self.value
                 .combine(map.prediction, &[(map.state, x)])

@@ -54,7 +54,7 @@ where
         let c = self.preconditioning.coefficients(at.level)?;
         let mut shown = x.clone();
         shown.combine(c.input, &[])?;
-        let mut answer = (self.network)(&shown, c.conditioning)?;
+        let mut answer = (self.network)(&shown, c.conditioning)?.widened_for(x);
         answer.combine(c.out, &[(c.skip, x)])?;
         Ok(Prediction::x0(answer))
     }

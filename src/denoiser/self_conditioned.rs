@@ -62,7 +62,7 @@ where
         self.last = match map {
             None => None,
             Some(map) => {
-                let mut x0 = answer.value.clone();
+                let mut x0 = answer.value.clone().widened_for(x);
                 x0.combine(map.prediction, &[(map.state, x)])?;
                 Some(x0)
             }

@@ -60,6 +60,14 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{what} has shape {found:?}, expected {expected:?}")
             }
+            Self::Unlike {
+                what,
+                property,
+                expected,
+                found,
+            } => {
+                write!(f, "{what} has {property} {found}, expected {expected}")
+            }
             Self::BatchLength {
                 what,
                 expected,

@@ -255,7 +255,8 @@ pub(super) fn data<V: State>(
     x: &Kept<V>,
     level: NoiseLevel,
 ) -> Result<Kept<V>, Error> {
-    let value = V::Keeping::keep(answer.value, None).0;
+    let mut value = V::Keeping::keep(answer.value, None).0;
+    V::Keeping::answer(&mut value, x);
     let kept = Prediction::new(value, answer.parameterization);
     Ok(kept.to(Parameterization::X0, x, level)?.value)
 }

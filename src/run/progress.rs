@@ -66,11 +66,11 @@ impl<V: State> Progress<V> {
 
     /// Before any noise.
     pub(super) fn at_start<T: Copy + Debug>(plan: &Plan<T>, state: V) -> Result<Self, Error> {
+        let what = "the start of the run";
+        // A tensor of numbers that no state has does not fit itself.
+        state.fits(&state).map_err(|error| error.naming(what))?;
         if !state.is_finite() {
-            return Err(Error::NotFinite {
-                what: "the start of the run",
-                step: 0,
-            });
+            return Err(Error::NotFinite { what, step: 0 });
         }
         Ok(Self {
             state,

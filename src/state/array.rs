@@ -149,8 +149,8 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     Ok(finite.unwrap_or(true))
 }
 
-/// The sweep over slices, where all arrays have the same contiguous layout; noise, which comes in
-/// logical order, needs the standard one.
+/// The sweep over slices, where all arrays have the same contiguous layout; noise and coefficients of items, which
+/// come in logical order, need the standard one.
 fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     states: &mut [&mut Array<A, D>],
     fixed: &[&Array<A, D>],
@@ -164,7 +164,8 @@ fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     let standard = |array: &Array<A, D>| array.is_standard_layout();
     let ordered =
         states.iter().all(|array| standard(array)) && fixed.iter().all(|array| standard(array));
-    if !(ordered || alike && N::SILENT) {
+    let by_items = assignments.iter().any(|a| a.items.is_some());
+    if !(ordered || alike && N::SILENT && !by_items) {
         return None;
     }
     let all = first.len();

@@ -19,6 +19,12 @@ pub trait Keeping<V> {
     /// free then.
     fn keep(x: V, spare: Option<Self::Kept>) -> (Self::Kept, Option<V>);
 
+    /// Makes of what is kept of an answer something that can become this state, where types are known only when it
+    /// runs: no less precise, and shown in the same type.
+    fn answer(kept: &mut Self::Kept, state: &Self::Kept) {
+        let _ = (kept, state);
+    }
+
     /// What is kept as it is shown, where that is the same type.
     fn as_shown(kept: &Self::Kept) -> Option<&V>;
 

@@ -38,6 +38,8 @@ pub use keeping::{InItself, Keeping, Kept, Summed, Widened};
 pub use real::{Real, Wide};
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub use recast::{Recast, Recasting, Wider};
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use recast::{not_numbers, unlike};
 pub(crate) use shape::check_size;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use slices::Silent;
@@ -164,6 +166,14 @@ pub trait State: Clone {
 
     /// Whether there is no NaN and no infinity.
     fn is_finite(&self) -> bool;
+
+    /// An answer to a question about `x`, no less precise than that: as it is, but where types of numbers are known
+    /// only when it runs, as those of candle and burn, whose networks may be of half precision.
+    #[must_use]
+    fn widened_for(self, x: &Self) -> Self {
+        let _ = x;
+        self
+    }
 }
 
 /// A state whose distance from another can be measured, as adaptive step sizes need.

@@ -98,6 +98,11 @@ impl<V: Recast> Keeping<V> for Recasting {
         (Wider::of(&x, V::kept_type(x.number_type())), None)
     }
 
+    fn answer(kept: &mut Wider<V>, state: &Wider<V>) {
+        kept.tensor = kept.tensor.clone().widened_for(&state.tensor);
+        kept.shown = state.shown;
+    }
+
     fn as_shown(kept: &Wider<V>) -> Option<&V> {
         (kept.tensor.number_type() == kept.shown).then_some(&kept.tensor)
     }
@@ -205,6 +210,27 @@ impl<V: Recast + ErrorNorm> ErrorNorm for Wider<V> {
     ) -> Result<Vec<f64>, Error> {
         let (other, before) = (&other.tensor, &before.tensor);
         self.tensor.error_norms(other, before, absolute, relative)
+    }
+}
+
+/// Two tensors of which the second should be as the first.
+pub(crate) fn unlike<T: Debug>(property: &'static str, [expected, found]: [T; 2]) -> Error {
+    Error::Unlike {
+        what: "tensor",
+        property,
+        expected: format!("{expected:?}"),
+        found: format!("{found:?}"),
+    }
+}
+
+/// Numbers of a type that no state has.
+pub(crate) fn not_numbers<T: Debug>(allowed: &[T], found: T) -> Error {
+    let allowed: Vec<_> = allowed.iter().map(|of| format!("{of:?}")).collect();
+    Error::Unlike {
+        what: "tensor",
+        property: "numbers of type",
+        expected: allowed.join(", "),
+        found: format!("{found:?}"),
     }
 }
 

@@ -328,7 +328,7 @@ fn thresholds_may_be_one_for_each_item() {
         rule.correct(&mut one, at()).unwrap();
         one
     };
-    let (ratios, most) = ([0.5, 0.9, 0.5], [4.0, 2.0, 7.0]);
+    let (ratios, most) = ([0.9, 0.5, 0.9], [4.0, 2.0, 7.0]);
     let mut found = x.clone();
     let mut rule = DynamicThreshold::new(&ratios)
         .unwrap()
