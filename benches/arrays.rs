@@ -8,8 +8,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gaussian_diffusion::{ForwardProcess, SeededNoise, State, Step, schedule::Discrete};
-use ndarray::{Array1, Array4};
+use gaussian_diffusion::{
+    ForwardProcess, SeededNoise, State, Step, schedule::Discrete, state::ErrorNorm,
+};
+use ndarray::{Array1, Array2, Array4};
 
 const LENGTHS: [usize; 3] = [1 << 14, 1 << 18, 3 << 20];
 
@@ -45,6 +47,29 @@ fn updates(c: &mut Criterion) {
     }
 }
 
+/// Sums over the elements of each item: inner products, and the distance of two solutions.
+fn sums(c: &mut Criterion) {
+    for length in LENGTHS {
+        let mut group = c.benchmark_group(format!("sums, {length} elements"));
+        group.throughput(Throughput::Elements(length as u64));
+        let (x, y) = (
+            Array2::<f32>::ones((1, length)),
+            Array2::from_elem((1, length), 0.5),
+        );
+        group.bench_function("inner product", |b| {
+            b.iter(|| black_box(&x).dot_items(black_box(&y)).unwrap());
+        });
+        group.bench_function("error norm", |b| {
+            b.iter(|| {
+                black_box(&x)
+                    .error_norms(black_box(&y), &x, 1e-3, 1e-2)
+                    .unwrap()
+            });
+        });
+        group.finish();
+    }
+}
+
 fn jumps(c: &mut Criterion) {
     let schedule = Discrete::cosine(1000).unwrap();
     let shape = (128, 3, 32, 32);
@@ -66,5 +91,5 @@ fn jumps(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, updates, jumps);
+criterion_group!(benches, updates, sums, jumps);
 criterion_main!(benches);

@@ -9,8 +9,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gaussian_diffusion::{
-    SeededNoise,
-    noise::NoiseSource,
+    NoiseLevel, SeededNoise,
+    noise::{BrownianPath, Interval, NoiseSource, Scale},
     rand::{Rng, SeedableRng, rngs::StdRng},
     rand_distr::{Distribution, StandardNormal},
     state::Real,
@@ -41,6 +41,32 @@ fn noise(c: &mut Criterion) {
     lengths::<_, f64>(c, "noise from StdRng, f64", &mut StdRng::seed_from_u64(1));
 }
 
+/// Increments of Brownian paths, over a step of a run of 20 and of 1000.
+fn brownian(c: &mut Criterion) {
+    let length = 1 << 14;
+    let mut group = c.benchmark_group("Brownian paths, f32");
+    group.throughput(Throughput::Elements(length as u64));
+    for steps in [20, 1000] {
+        let at = |k: usize| {
+            let angle = k as f64 / steps as f64 * std::f64::consts::FRAC_PI_2;
+            NoiseLevel::new(angle.cos(), angle.sin()).unwrap()
+        };
+        let over = Interval {
+            from: at(steps / 3 + 1),
+            to: at(steps / 3),
+        };
+        let mut path = BrownianPath::new(SeededNoise::new(1));
+        let mut x = Array2::<f32>::zeros((1, length));
+        group.bench_function(BenchmarkId::from_parameter(steps), |b| {
+            b.iter(|| {
+                path.add(black_box(&mut x), Scale::Same(1.0), Some(over))
+                    .unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
 /// What rand_distr takes alone.
 fn ziggurat<A: Real>(c: &mut Criterion, name: &str)
 where
@@ -66,5 +92,5 @@ fn rand_distr(c: &mut Criterion) {
     ziggurat::<f64>(c, "rand_distr from StdRng, f64");
 }
 
-criterion_group!(benches, noise, rand_distr);
+criterion_group!(benches, noise, brownian, rand_distr);
 criterion_main!(benches);

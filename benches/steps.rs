@@ -9,7 +9,7 @@ mod runs;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gaussian_diffusion::{
-    Grid, Plan, ReverseStep,
+    Grid, ModelVariance, Plan, ReverseStep,
     schedule::Discrete,
     solver::{Ddim, Ddpm, DpmSolver, ExponentialAdams, LinearMultistep, UniPc},
 };
@@ -46,6 +46,21 @@ fn samplers(c: &mut Criterion) {
         }
         group.finish();
     }
+}
+
+/// Steps whose network says the variance of every element.
+fn learned_variance(c: &mut Criterion) {
+    let plan = plan(&Ddpm::new(ModelVariance::LearnedRange));
+    let mut group = c.benchmark_group("learned variance");
+    for shape in SIZES {
+        let x = Array4::ones(shape);
+        group.throughput(Throughput::Elements(x.len() as u64));
+        let mut runs = Runs::new(&plan, x.clone(), x.clone()).with_variance(x * 0.25);
+        group.bench_function(format!("{shape:?}"), |b| {
+            b.iter_custom(|count| runs.steps(count).unwrap());
+        });
+    }
+    group.finish();
 }
 
 /// Steps with noise and without, from 16 elements to 200 MiB.
@@ -89,5 +104,5 @@ fn histories(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, samplers, lengths, histories);
+criterion_group!(benches, samplers, learned_variance, lengths, histories);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
 //! The Gaussians of the process, on states: the forward transitions and the posterior.
 
+mod posterior;
 mod transition;
 
 pub use crate::per_item::PerItem;
@@ -7,7 +8,7 @@ pub(crate) use crate::per_item::per_item;
 pub use transition::Transition;
 
 use crate::{
-    Error, Markov, NoiseLevel, Parameterization, Posterior, PosteriorCoefficients, Step,
+    Error, Markov, NoiseLevel, Parameterization, Posterior, Step,
     noise::{Interval, NoiseSource, Scale},
     schedule::{ContinuousSchedule, NoiseSchedule},
     state::{Assignment, State},
@@ -152,8 +153,12 @@ pub trait ForwardProcess: NoiseSchedule {
         let none = vec![0.0; alphas.len()];
         x0.fits(x_t).map_err(|error| error.naming("x_t"))?;
         x0.fits(eps).map_err(|error| error.naming("eps"))?;
-        noise.fill(eps)?;
-        x_t.combine_items(&none, &[(&alphas, x0), (&sigmas, &*eps)])
+        let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
+        let lists = [&none[..], &alphas, &sigmas];
+        let jump = Assignment::new(1, 0.0, &[(1.0, 2), (1.0, 0)]).with_items(&lists);
+        let both = [fresh, jump].map(|assignment| assignment.watched(false));
+        noise.sweep(&mut [eps, x_t], &[x0], &both, Scale::Same(1.0), None)?;
+        Ok(())
     }
 
     /// `x_t` from `x_s`, the same data at the cleaner time `s`: `(alpha_t / alpha_s) x_s + std eps`.
@@ -399,45 +404,4 @@ where
     let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
     noise.sweep(&mut [&mut eps], &[], &[fresh], Scale::Same(1.0), over)?;
     Ok(eps)
-}
-
-impl PosteriorCoefficients {
-    /// The mean of the posterior for these two: `state * x_t + clean * x_0`.
-    ///
-    /// # Errors
-    ///
-    /// If the shapes differ.
-    ///
-    /// ```
-    /// use gaussian_diffusion::{Markov, NoiseLevel, Posterior};
-    /// use ndarray::array;
-    /// let q = Markov.coefficients(NoiseLevel::new(0.6, 0.8)?, NoiseLevel::CLEAN)?;
-    /// assert_eq!(q.mean(&array![5.0], &array![1.0])?, array![1.0]);
-    /// # Ok::<(), gaussian_diffusion::Error>(())
-    /// ```
-    #[doc(alias("q_posterior_mean"))]
-    pub fn mean<V: State>(self, x_t: &V, x_0: &V) -> Result<V, Error> {
-        let mut mean = x_t.clone();
-        mean.combine(self.state, &[(self.clean, x_0)])
-            .map_err(|error| error.naming("x_0"))?;
-        Ok(mean)
-    }
-
-    /// A sample of the posterior for these two; draws nothing where the standard deviation is 0.
-    ///
-    /// # Errors
-    ///
-    /// If the shapes differ.
-    #[doc(alias("q_posterior_sample"))]
-    pub fn sample<V, N>(self, x_t: &V, x_0: &V, noise: &mut N) -> Result<V, Error>
-    where
-        V: State,
-        N: NoiseSource<V> + ?Sized,
-    {
-        let mut x = self.mean(x_t, x_0)?;
-        if self.std != 0.0 {
-            noise.add(&mut x, Scale::Same(self.std), None)?;
-        }
-        Ok(x)
-    }
 }

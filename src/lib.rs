@@ -22,12 +22,14 @@
 
 // The layers, each resting on those above it.
 
-// Plain numbers: times, noise levels, errors, and loops over many.
+// Plain numbers: times, noise levels, errors, quantiles, small systems, and loops over many.
+mod dense;
 mod error;
 mod level;
 mod monomial;
 mod per_item;
 mod point;
+mod quantile;
 #[cfg(feature = "serde")]
 mod serialized;
 mod simd;

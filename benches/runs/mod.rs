@@ -24,6 +24,8 @@ pub struct Runs<'p, D: Dimension, T> {
     /// An array to answer with.
     free: Option<Array<f32, D>>,
     pause: Duration,
+    /// What every answer says of the variance.
+    variance: Option<Array<f32, D>>,
 }
 
 impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
@@ -37,7 +39,15 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
             run: None,
             free: None,
             pause: Duration::ZERO,
+            variance: None,
         }
+    }
+
+    /// With this said of the variance in every answer.
+    #[allow(dead_code, reason = "not every bench has a variance")]
+    pub fn with_variance(mut self, variance: Array<f32, D>) -> Self {
+        self.variance = Some(variance);
+        self
     }
 
     /// With a rest before each step, in which threads fall asleep.
@@ -61,15 +71,21 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
                 Some(run) if run.evaluations_done() < last => run,
                 ended => self.begin(ended)?,
             };
-            let stretch = if self.pause.is_zero() {
+            let stretch = if self.pause.is_zero() && self.variance.is_none() {
                 left.min((last - run.evaluations_done()) as u64)
             } else {
                 thread::sleep(self.pause);
                 1
             };
+            // The network's own array, which the step takes.
+            let variance = self.variance.clone();
             let start = Instant::now();
-            for _ in 0..stretch {
-                self.step(&mut run)?;
+            if variance.is_some() {
+                self.step(&mut run, variance)?;
+            } else {
+                for _ in 0..stretch {
+                    self.step(&mut run, None)?;
+                }
             }
             took += start.elapsed();
             left -= stretch;
@@ -91,15 +107,25 @@ impl<'p, D: Dimension, T: Copy + Debug> Runs<'p, D, T> {
         }
         let mut run = self.plan.start_from(x, &mut self.noise)?;
         for _ in 0..WARM {
-            self.step(&mut run)?;
+            let variance = self.variance.clone();
+            self.step(&mut run, variance)?;
         }
         Ok(run)
     }
 
     /// One step. What the array that became free holds is a good answer too: the numbers stay finite.
-    fn step(&mut self, run: &mut RunOf<'p, D, T>) -> Result<(), Error> {
+    fn step(
+        &mut self,
+        run: &mut RunOf<'p, D, T>,
+        variance: Option<Array<f32, D>>,
+    ) -> Result<(), Error> {
         let answer = self.free.take().unwrap_or_else(|| self.answer.clone());
-        self.free = run.advance(Prediction::noise(answer), &mut self.noise)?;
+        let answer = Prediction::noise(answer);
+        let answer = match variance {
+            Some(variance) => answer.with_variance(variance),
+            None => answer,
+        };
+        self.free = run.advance(answer, &mut self.noise)?;
         Ok(())
     }
 }

@@ -104,8 +104,11 @@ pub(super) fn sweep_on_host<const D: usize>(
         let slice = |x| FlexTensor::as_slice::<A>(x).unwrap_or_default();
         let slices: SmallVec<[&[A]; 8]> = fixed.iter().map(slice).collect();
         noise.of::<A>(&slices).map(|mut noise| {
+            let changing: SmallVec<[&mut [A]; 3]> =
+                taken.iter_mut().map(|x| x.storage_mut::<A>()).collect();
             let slices = Slices {
-                changing: taken.iter_mut().map(|x| x.storage_mut::<A>()).collect(),
+                all: changing.first().map_or(0, |slice| slice.len()),
+                changing,
                 fixed: slices.iter().map(|slice| &slice[..]).collect(),
                 first: 0,
             };

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     Error,
     state::{
-        Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, by_item, exp::exp_affine,
-        items, one_by_one, unlike,
+        Assignment, ErrorNorm, Real, Recast, Recasting, Silent, State, by_item, check_assignments,
+        exp::exp_affine, items, one_by_one, unlike,
     },
 };
 
@@ -184,10 +184,7 @@ pub(super) fn check_all<const D: usize>(
     fixed: &[&Tensor<D>],
     assignments: &[Assignment<'_>],
 ) -> Result<(), Error> {
-    let (changing, all) = (states.len(), states.len() + fixed.len());
-    assignments
-        .iter()
-        .try_for_each(|assignment| assignment.check(changing, all))?;
+    check_assignments(states, fixed, assignments)?;
     // The tensor that the first assignment replaces is the one that the others have to fit.
     let target = assignments.first().and_then(|c| states.get(c.target));
     let Some(target) = target else {

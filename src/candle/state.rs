@@ -11,7 +11,7 @@ use crate::{
     Error,
     state::{
         Assignment, ErrorNorm, NoiseBlocks, Real, Recast, Recasting, Silent, State, anew, by_item,
-        exp::exp_affine, is_watched, items, one_by_one, unlike,
+        check_assignments, exp::exp_affine, is_watched, items, one_by_one, unlike,
     },
 };
 
@@ -236,10 +236,7 @@ pub(super) fn check_all(
     fixed: &[&Tensor],
     assignments: &[Assignment<'_>],
 ) -> Result<(), Error> {
-    let (changing, all) = (states.len(), states.len() + fixed.len());
-    assignments
-        .iter()
-        .try_for_each(|assignment| assignment.check(changing, all))?;
+    check_assignments(states, fixed, assignments)?;
     // The tensor that the first assignment replaces is the one that the others have to fit.
     let target = assignments.first().and_then(|c| states.get(c.target));
     let Some(target) = target else {

@@ -33,7 +33,6 @@
 //! A fitted table belongs to its grid, its schedule, its network, the scale of its guidance and its clipping:
 //! take no part of it, and start from noise.
 
-mod dense;
 mod gaussians;
 mod kl_bound;
 mod lesson;

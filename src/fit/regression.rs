@@ -1,10 +1,13 @@
 //! Least squares whose columns are states.
 
-use super::dense::Triangle;
-use crate::{Error, state::State};
+use ndarray::Array2;
+
+use crate::{Error, dense::Svd, state::State};
 
 /// The part of a column of length 1 outside the others that is only rounding.
 const ROUNDING: f64 = 1e-14;
+/// Singular values that are less of the largest than this are rounding.
+const RANK: f64 = 1e-13;
 
 /// The inner product of two states, each item counted by its weight.
 pub(super) fn product<V: State>(a: &V, b: &V, weights: &[f64]) -> Result<f64, Error> {
@@ -22,7 +25,10 @@ pub(super) fn product<V: State>(a: &V, b: &V, weights: &[f64]) -> Result<f64, Er
 /// would square the condition.
 pub(super) struct Regression {
     lengths: Vec<f64>,
-    triangle: Option<Triangle>,
+    /// Of the columns in their basis.
+    svd: Option<Svd>,
+    /// The right side in the basis.
+    right: Vec<f64>,
 }
 
 impl Regression {
@@ -56,18 +62,27 @@ impl Regression {
             .iter()
             .map(|direction| product(direction, right, weights));
         let right: Vec<_> = right.collect::<Result<_, _>>()?;
+        let element = |(i, j): (usize, usize)| {
+            let column: Option<&Vec<f64>> = triangle.get(j);
+            column.and_then(|column| column.get(i)).copied()
+        };
+        let matrix =
+            Array2::from_shape_fn((right.len(), right.len()), |at| element(at).unwrap_or(0.0));
+        let known = right.iter().all(|number| number.is_finite());
         Ok(Self {
             lengths,
-            triangle: Triangle::new(&triangle, &right),
+            svd: known.then(|| Svd::new(&matrix)).flatten(),
+            right,
         })
     }
 
     /// The `d`; zeros where there is nothing to be known of it.
     pub(super) fn solve(&self, ridge: f64) -> Vec<f64> {
-        let Some(triangle) = &self.triangle else {
+        let Some(svd) = &self.svd else {
             return vec![0.0; self.lengths.len()];
         };
-        let scaled = triangle.solve(ridge).into_iter().zip(&self.lengths);
+        let solution = svd.solve(&self.right, ridge, RANK * svd.largest());
+        let scaled = solution.into_iter().zip(&self.lengths);
         let solution: Vec<_> = scaled.map(|(d, length)| d * inverse(*length)).collect();
         match solution.iter().all(|d| d.is_finite()) {
             true => solution,
@@ -77,7 +92,7 @@ impl Regression {
 
     /// Of the columns, each of length 1.
     pub(super) fn condition(&self) -> f64 {
-        self.triangle.as_ref().map_or(1.0, Triangle::condition)
+        self.svd.as_ref().map_or(1.0, |svd| svd.condition(RANK))
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::fmt::Debug;
 
-use statrs::function::beta::inv_beta_reg;
-
 use super::{
     Grid, SigmaCurve, at_distinct,
     curve::{Ends, ends_of},
     strided::total_for,
 };
-use crate::{Error, Sigma, Step, schedule::NoiseSchedule, time::check_steps};
+use crate::{Error, Sigma, Step, quantile, schedule::NoiseSchedule, time::check_steps};
 
 /// `sigma_i = min + Q(1 - i / (n - 1)) (max - min)`, `Q` the quantile of the distribution
 /// Beta(a, b).
@@ -52,9 +50,9 @@ impl SigmaCurve for Beta {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
         check_steps(n)?;
         let Ends { max, min } = self.ends;
-        Ok(self
-            .ends
-            .fill(n, |f| min + quantile(self.a, self.b, 1.0 - f) * (max - min)))
+        Ok(self.ends.fill(n, |f| {
+            min + quantile::beta(self.a, self.b, 1.0 - f) * (max - min)
+        }))
     }
 }
 
@@ -95,17 +93,9 @@ impl Grid<Step> {
         let last = (total_for(schedule, n)? - 1) as f64;
         let step = |i: usize| {
             let p = 1.0 - i as f64 * (1.0 / n as f64);
-            Step::new((quantile(a, b, p) * last).round_ties_even() as usize)
+            Step::new((quantile::beta(a, b, p) * last).round_ties_even() as usize)
         };
         at_distinct(schedule, (0..n).map(step).collect())
-    }
-}
-
-/// The median of a symmetric distribution exactly, on which a tie may rest.
-fn quantile(a: f64, b: f64, p: f64) -> f64 {
-    match a == b && p == 0.5 {
-        true => 0.5,
-        false => inv_beta_reg(a, b, p),
     }
 }
 

@@ -1,9 +1,7 @@
 //! Quantiles of the logit-normal distribution.
 
-use statrs::function::erf::erfc_inv;
-
 use super::SigmaCurve;
-use crate::{Error, LogSnr, error::Number, time::check_steps};
+use crate::{Error, LogSnr, error::Number, quantile, time::check_steps};
 
 /// `ln(sigma / alpha) = mean - std Q(i / n)`, `Q` the quantile of the standard normal distribution,
 /// kept between two log-SNRs.
@@ -82,10 +80,7 @@ impl SigmaCurve for LogitNormalCurve {
     fn sigmas(&self, n: usize) -> Result<Vec<f64>, Error> {
         check_steps(n)?;
         let sigma = |i: usize| {
-            let quantile = match i {
-                0 => f64::NEG_INFINITY,
-                i => -std::f64::consts::SQRT_2 * erfc_inv(2.0 * i as f64 / n as f64),
-            };
+            let quantile = quantile::normal(i as f64 / n as f64);
             let snr = -2.0 * (self.mean - self.std * quantile);
             (-0.5 * snr.clamp(self.low, self.high)).exp()
         };

@@ -1,15 +1,14 @@
 //! Linear systems behind an operator, one for every batch item.
 
-use nalgebra::{DMatrix, DVector};
+use ndarray::{Array1, Array2};
 
-use crate::{Error, state::State};
+use crate::{Error, dense::Svd, state::State};
 
 /// The `x` in the span of `b, A b, A^2 b, ...` with the least `|A x - b|`, for every item: GMRES with
 /// at most `iterations` applications of the operator.
 ///
 /// An operator that acts on a whole batch is applied once for all items, while each item has
-/// coefficients of its own: its solution does not depend on the others. No library solves such
-/// batches; the least-squares problems of the items, small and dense, are nalgebra's.
+/// coefficients of its own: its solution does not depend on the others. No library solves such batches.
 ///
 /// [Source](crate::docs::papers#gmres-a-generalized-minimal-residual-algorithm): GMRES: A Generalized Minimal Residual Algorithm for Solving Nonsymmetric
 /// Linear Systems, Saad, Schultz, 1986.
@@ -50,7 +49,7 @@ pub(super) fn solve<V: State>(
     let mut x = b.clone();
     x.combine(0.0, &[])?;
     for (j, direction) in basis.iter().enumerate() {
-        let of_item = |solution: &DVector<f64>| solution.get(j).copied().unwrap_or(0.0);
+        let of_item = |solution: &Array1<f64>| solution.get(j).copied().unwrap_or(0.0);
         let along: Vec<_> = solutions.iter().map(of_item).collect();
         x.combine_items(&vec![1.0; items], &[(&along, direction)])?;
     }
@@ -102,23 +101,17 @@ impl System {
         self.add(k, k + 1, *rest);
     }
 
-    fn solution(&self) -> DVector<f64> {
+    fn solution(&self) -> Array1<f64> {
         let k = self.used;
         let element = |i: usize, j: usize| self.columns.get(j).and_then(|column| column.get(i));
-        let matrix = DMatrix::from_fn(k + 1, k, |i, j| element(i, j).copied().unwrap_or(0.0));
-        // What is no number stays none: a decomposition would look for it for ever.
-        if !(self.norm.is_finite() && matrix.iter().all(|element| element.is_finite())) {
-            return DVector::from_element(k.max(1), f64::NAN);
+        let matrix =
+            Array2::from_shape_fn((k + 1, k), |(i, j)| element(i, j).copied().unwrap_or(0.0));
+        // What is no number stays none.
+        match Svd::new(&matrix).filter(|_| self.norm.is_finite()) {
+            Some(svd) => svd.solve(&[self.norm], 0.0, 1e-14 * svd.largest()),
+            None if k == 0 && self.norm.is_finite() => Array1::zeros(0),
+            None => Array1::from_elem(k.max(1), f64::NAN),
         }
-        let mut right = DVector::zeros(k + 1);
-        right[0] = self.norm;
-        if k == 0 {
-            return DVector::zeros(0);
-        }
-        let svd = matrix.svd(true, true);
-        let most = svd.singular_values.max();
-        svd.solve(&right, 1e-14 * most)
-            .unwrap_or_else(|_| DVector::zeros(k))
     }
 }
 

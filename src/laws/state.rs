@@ -67,6 +67,15 @@ pub fn state<V: State>(
         (a + b, a.abs() + b.abs())
     })?;
 
+    let mut v = x.clone();
+    let lists = [&owns[..], &scales];
+    let by_items = Assignment::new(0, 1.0, &[(1.0, 1)]).with_items(&lists);
+    V::sweep(&mut [&mut v], &[y], &[by_items])?;
+    compare("a sweep takes coefficients item by item", &v, &|i| {
+        let (a, b) = (of(i, 0.5) * xs[i], of(i, -0.125) * ys[i]);
+        (a + b, a.abs() + b.abs())
+    })?;
+
     // Not a product with a NaN: an own coefficient of 0 says that the old values do not matter.
     let mut bad = x.clone();
     bad.combine(f64::NAN, &[])?;

@@ -2,48 +2,10 @@
 //!
 //! Source: A Family of Embedded Runge-Kutta Formulae, Dormand, Prince, 1980.
 
+mod walk;
+
 use crate::Error;
-
-const NODES: [f64; 6] = [0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0];
-
-/// The row of each stage after the first; the last one is the result of order 5.
-const ROWS: [&[f64]; 6] = [
-    &[0.2],
-    &[3.0 / 40.0, 9.0 / 40.0],
-    &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
-    &[
-        19372.0 / 6561.0,
-        -25360.0 / 2187.0,
-        64448.0 / 6561.0,
-        -212.0 / 729.0,
-    ],
-    &[
-        9017.0 / 3168.0,
-        -355.0 / 33.0,
-        46732.0 / 5247.0,
-        49.0 / 176.0,
-        -5103.0 / 18656.0,
-    ],
-    &[
-        35.0 / 384.0,
-        0.0,
-        500.0 / 1113.0,
-        125.0 / 192.0,
-        -2187.0 / 6784.0,
-        11.0 / 84.0,
-    ],
-];
-
-/// Order 5 minus order 4.
-const ERROR: [f64; 7] = [
-    71.0 / 57600.0,
-    0.0,
-    -71.0 / 16695.0,
-    71.0 / 1920.0,
-    -17253.0 / 339200.0,
-    22.0 / 525.0,
-    -1.0 / 40.0,
-];
+use walk::{COST, Walk};
 
 /// How exact an integration is to be, and what it may cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,18 +18,10 @@ pub(super) struct Accuracy {
     pub(super) limit: usize,
 }
 
-/// A step that is this much longer has an error `STRETCH^5` times as large where the network is smooth, and
-/// `STRETCH` times where it jumps from one evaluation to the next.
-const STRETCH: f64 = 8.0;
-/// Between the two.
-const ROUGH: f64 = 128.0;
 /// So many steps of one length may be left to a rough network that is not asked for more.
 const FEW: f64 = 128.0;
 /// So many steps are made before a longer one is tried again.
 const PATIENCE: usize = 16;
-
-/// Evaluations of a step.
-const COST: usize = NODES.len();
 
 const WHAT: &str = "the probability flow";
 
@@ -78,89 +32,6 @@ pub(super) struct Solution {
     /// The sizes of the estimated errors of all steps, added up for each number.
     pub(super) error: Vec<f64>,
     pub(super) evaluations: usize,
-}
-
-/// Where an integration stands.
-struct Walk<F> {
-    f: F,
-    tolerance: f64,
-    end: f64,
-    u: f64,
-    z: Vec<f64>,
-    slope: Vec<f64>,
-    error: Vec<f64>,
-    evaluations: usize,
-}
-
-/// A step that may be taken.
-struct Step {
-    length: f64,
-    to: f64,
-    z: Vec<f64>,
-    slope: Vec<f64>,
-    error: Vec<f64>,
-    /// The largest error, in tolerances.
-    worst: f64,
-}
-
-impl<F: FnMut(f64, &[f64]) -> Result<Vec<f64>, Error>> Walk<F> {
-    /// A step of this length, or of what is left.
-    fn step(&mut self, length: f64) -> Result<Step, Error> {
-        // The last step ends where it should to the last digit.
-        let is_last = (self.end - self.u).abs() <= length.abs() * (1.0 + 1e-9);
-        let h = if is_last { self.end - self.u } else { length };
-        let mut slopes = vec![self.slope.clone()];
-        let mut z = Vec::new();
-        for (node, row) in NODES.iter().zip(ROWS) {
-            z = moved(&self.z, row, &slopes, h);
-            let at = if is_last && *node == 1.0 {
-                self.end
-            } else {
-                self.u + node * h
-            };
-            slopes.push((self.f)(at, &z)?);
-            self.evaluations += 1;
-        }
-        let error = moved(&vec![0.0; z.len()], &ERROR, &slopes, h);
-        let sizes = self.z.iter().zip(&z).map(|(a, b)| a.abs().max(b.abs()));
-        let worst = error.iter().zip(sizes).fold(0.0, |worst, (e, size)| {
-            let ratio = e.abs() / (self.tolerance * (1.0 + size));
-            // A NaN is worse than any number.
-            if ratio > worst || ratio.is_nan() {
-                ratio
-            } else {
-                worst
-            }
-        });
-        Ok(Step {
-            length: h,
-            to: if is_last { self.end } else { self.u + h },
-            z,
-            slope: slopes.pop().unwrap_or_default(),
-            error,
-            worst,
-        })
-    }
-
-    fn take(&mut self, step: Step) {
-        self.u = step.to;
-        self.z = step.z;
-        self.slope = step.slope;
-        let errors = self.error.iter_mut().zip(&step.error);
-        errors.for_each(|(sum, e)| *sum += e.abs());
-    }
-
-    /// A longer step than one that had this error, where its own is not as much larger as that of a smooth
-    /// network: another one was no more exact for being shorter.
-    fn stretched(&mut self, length: f64, worst: f64) -> Result<Option<Step>, Error> {
-        let long = self.step(STRETCH * length)?;
-        Ok((long.worst < ROUGH * worst).then_some(long))
-    }
-
-    /// How many steps of this length are left.
-    fn left(&self, length: f64) -> f64 {
-        (self.end - self.u).abs() / length.abs()
-    }
 }
 
 /// Solves `dz/du = f(u, z)` from `u` to `end`, with an error of each step below
@@ -264,16 +135,6 @@ pub(super) fn integrate(
         error: walk.error,
         evaluations: walk.evaluations,
     })
-}
-
-fn moved(z: &[f64], row: &[f64], slopes: &[Vec<f64>], h: f64) -> Vec<f64> {
-    let mut next = z.to_vec();
-    for (c, slope) in row.iter().zip(slopes) {
-        next.iter_mut()
-            .zip(slope)
-            .for_each(|(z, s)| *z += h * c * s);
-    }
-    next
 }
 
 #[cfg(test)]
@@ -388,14 +249,6 @@ mod tests {
         // A jump lies anywhere in its step.
         let off = found.value[0] - exact;
         assert!(off.abs() < 1e-5, "{off:e}");
-    }
-
-    #[test]
-    fn rows_sum_to_their_nodes_and_errors_to_nothing() {
-        for (node, row) in NODES.iter().zip(ROWS) {
-            assert!((row.iter().sum::<f64>() - node).abs() < 1e-14);
-        }
-        assert!(ERROR.iter().sum::<f64>().abs() < 1e-16);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! One Gaussian of a mixture.
 
-use nalgebra::{DMatrix, DVector, SymmetricEigen};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis, concatenate};
 
-use crate::Error;
+use crate::{Error, dense};
 
 /// One of the Gaussians.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,10 +44,10 @@ impl Component {
     /// The mean and the variances along axes in which nothing is correlated.
     pub(super) fn in_axes(&self) -> (Array1<f64>, Array1<f64>) {
         if let Shape::Factors(_) = self.shape {
-            let (covariance, size) = (self.covariance(), self.mean.len());
-            let matrix = DMatrix::from_fn(size, size, |i, j| covariance[[i, j]]);
-            let (variances, axes) = eigen(matrix, None);
-            return (axes.dot(&self.mean), variances);
+            // Factors are checked to have squares.
+            if let Some((variances, axes)) = eigen(&self.covariance(), None) {
+                return (axes.dot(&self.mean), variances);
+            }
         }
         (self.turned(self.mean.clone()), self.variances.clone())
     }
@@ -90,20 +89,14 @@ impl Component {
     }
 
     /// `L` with `C = L L^T`.
-    pub(super) fn root(&self) -> DMatrix<f64> {
-        let size = self.mean.len();
+    pub(super) fn root(&self) -> Array2<f64> {
         let deviations = self.variances.mapv(f64::sqrt);
         match &self.shape {
-            Shape::Straight => DMatrix::from_diagonal(&DVector::from_iterator(size, deviations)),
-            Shape::Turned(axes) => {
-                DMatrix::from_fn(size, size, |i, j| axes[[j, i]] * deviations[j])
-            }
+            Shape::Straight => Array2::from_diag(&deviations),
+            Shape::Turned(axes) => axes.t().to_owned() * deviations,
             Shape::Factors(factors) => {
-                DMatrix::from_fn(size, size + factors.nrows(), |i, j| match j {
-                    _ if j >= size => factors[[j - size, i]],
-                    _ if j == i => deviations[i],
-                    _ => 0.0,
-                })
+                let own = Array2::from_diag(&deviations);
+                concatenate(Axis(1), &[own.view(), factors.t()]).unwrap_or(own)
             }
         }
     }
@@ -123,18 +116,15 @@ impl Component {
 }
 
 /// Eigenvalues of a covariance and its eigenvectors as rows; what is below 1e-14 of the most, or of the largest, is 0.
-pub(super) fn eigen(covariance: DMatrix<f64>, most: Option<f64>) -> (Array1<f64>, Array2<f64>) {
-    let size = covariance.nrows();
-    let eigen = SymmetricEigen::new(covariance);
-    let largest = eigen
-        .eigenvalues
-        .iter()
-        .fold(0.0_f64, |most, v| most.max(*v));
+/// `None` where it is not finite.
+pub(super) fn eigen(
+    covariance: &Array2<f64>,
+    most: Option<f64>,
+) -> Option<(Array1<f64>, Array2<f64>)> {
+    let (variances, axes) = dense::eigen(covariance)?;
+    let largest = variances.iter().fold(0.0_f64, |most, v| most.max(*v));
     let least = 1e-14 * most.unwrap_or(largest);
-    let kept = |v: &f64| if *v > least { *v } else { 0.0 };
-    let variances = eigen.eigenvalues.iter().map(kept).collect();
-    let axes = Array2::from_shape_fn((size, size), |(i, j)| eigen.eigenvectors[(j, i)]);
-    (variances, axes)
+    Some((variances.mapv(|v| if v > least { v } else { 0.0 }), axes))
 }
 
 /// Refuses axes that are not orthonormal rows.

@@ -3,7 +3,6 @@
 mod factors;
 mod start;
 
-use nalgebra::DMatrix;
 use ndarray::{Array, Array1, Array2, Axis, Dimension};
 
 use super::{Component, GaussianMixture, Noisy, Shape, component::eigen};
@@ -270,14 +269,14 @@ impl MixtureFit {
         let (variances, shape) = match self.covariance {
             MixtureCovariance::Full => {
                 let covariance = off.t().dot(&(&off * &column));
-                let (size, floor) = (mean.len(), self.floor);
-                let matrix = DMatrix::from_fn(size, size, |i, j| {
-                    0.5 * (covariance[[i, j]] + covariance[[j, i]])
-                        + if i == j { floor } else { 0.0 }
-                });
-                let (variances, axes) = eigen(matrix, None);
+                let own = Array2::from_diag_elem(mean.len(), self.floor);
+                let matrix = 0.5 * (&covariance + &covariance.t()) + own;
+                let Some((variances, axes)) = eigen(&matrix, None) else {
+                    let what = "largest covariance of a component";
+                    return Err(Error::range(what, f64::INFINITY, "finite"));
+                };
                 // Rounding may leave less than the floor.
-                (variances.mapv(|v| v.max(floor)), Shape::Turned(axes))
+                (variances.mapv(|v| v.max(self.floor)), Shape::Turned(axes))
             }
             kind => {
                 let variances = off.mapv(|d| d * d).t().dot(shares);

@@ -1,12 +1,12 @@
 //! Mixtures given a linear measurement, and the second moments that go with it.
 
-use nalgebra::{DMatrix, DVector};
-use ndarray::{Array, Array1, Array2, Dimension};
+use ndarray::{Array, Array1, Array2, Axis, Dimension, aview1};
 
 use super::{Component, GaussianMixture, Noisy, Seen, Shape, component::eigen};
 use crate::{
     Error, NoiseLevel, Point,
     denoiser::Differentiable,
+    dense::Cholesky,
     state::{Real, for_each_item, item_view},
 };
 
@@ -39,13 +39,10 @@ impl GaussianMixture {
     #[doc(alias("inverse problem", "conditioned"))]
     pub fn measured(&self, a: &Array2<f64>, noise: &[f64], y: &[f64]) -> Result<Self, Error> {
         self.check_measurement(a, noise, y)?;
-        let (rows, columns) = a.dim();
-        let a = DMatrix::from_fn(rows, columns, |i, j| a[[i, j]]);
-        let noise = DMatrix::from_diagonal(&DVector::from_column_slice(noise));
-        let y = DVector::from_column_slice(y);
+        let noise = Array2::from_diag(&aview1(noise));
         let mut parts = Vec::with_capacity(self.components.len());
         for component in &self.components {
-            parts.push(component.measured(&a, &noise, &y)?);
+            parts.push(component.measured(a, &noise, y)?);
         }
         let most = parts
             .iter()
@@ -190,48 +187,31 @@ struct Measured {
 }
 
 impl Component {
-    fn measured(
-        &self,
-        a: &DMatrix<f64>,
-        noise: &DMatrix<f64>,
-        y: &DVector<f64>,
-    ) -> Result<Measured, Error> {
-        let dimension = self.mean.len();
-        let mean = DVector::from_iterator(dimension, self.mean.iter().copied());
+    fn measured(&self, a: &Array2<f64>, noise: &Array2<f64>, y: &[f64]) -> Result<Measured, Error> {
         // C = L L^T, and with S = G G^T and W = G^-1 A L everything is a product of few matrices.
         let l = self.root();
-        let b = a * &l;
-        let s = &b * b.transpose() + noise;
-        let decomposed = s.clone().cholesky().filter(|g| {
-            // A pivot that is only rounding.
-            let least = |i: usize| g.l_dirty()[(i, i)].powi(2) > 1e-14 * s[(i, i)];
-            (0..y.len()).all(least)
-        });
-        let Some(g) = decomposed else {
+        let b = a.dot(&l);
+        let Some(g) = Cholesky::new(&(b.dot(&b.t()) + noise), 1e-14) else {
             let what = "determinant of the measurement's covariance";
             return Err(Error::range(what, 0.0, "above 0"));
         };
-        let g = g.l();
-        let solve = |right: &DMatrix<f64>| {
-            g.solve_lower_triangular(right)
-                .unwrap_or_else(|| DMatrix::zeros(right.nrows(), right.ncols()))
+        let off = Array1::from(y.to_vec()) - a.dot(&self.mean);
+        let white = g.divide(off.insert_axis(Axis(1))).remove_axis(Axis(1));
+        let w = g.divide(b);
+        let mean = &self.mean + l.dot(&w.t().dot(&white));
+        let left = Array2::eye(l.ncols()) - w.t().dot(&w);
+        let covariance = l.dot(&left).dot(&l.t());
+        let symmetric = 0.5 * (&covariance + &covariance.t());
+        let Some((variances, axes)) = eigen(&symmetric, Some(self.scale())) else {
+            let what = "largest covariance given the measurement";
+            return Err(Error::range(what, f64::INFINITY, "finite"));
         };
-        let off = y - a * &mean;
-        let white = solve(&DMatrix::from_column_slice(off.len(), 1, off.as_slice()));
-        let w = solve(&b);
-        let mean = mean + &l * w.transpose() * &white;
-        let left = DMatrix::identity(l.ncols(), l.ncols()) - w.transpose() * &w;
-        let covariance = &l * left * l.transpose();
-        let most = self.scale();
-        let symmetric = 0.5 * (&covariance + covariance.transpose());
-        let (variances, axes) = eigen(symmetric, Some(most));
-        let log_determinant: f64 = (0..y.len()).map(|i| g[(i, i)].ln()).sum();
         let tau = std::f64::consts::TAU;
         Ok(Measured {
             log_weight: self.weight.ln()
-                - log_determinant
-                - 0.5 * (white.norm_squared() + y.len() as f64 * tau.ln()),
-            mean: mean.iter().copied().collect(),
+                - g.log_determinant()
+                - 0.5 * (white.dot(&white) + y.len() as f64 * tau.ln()),
+            mean: mean.to_vec(),
             variances: variances.to_vec(),
             axes,
         })

@@ -1,10 +1,9 @@
 //! A Gaussian of a mixture at a noise level, and what is seen of it from a point.
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 
 use super::{Component, Shape};
-use crate::{Error, NoiseLevel};
+use crate::{Error, NoiseLevel, dense::Cholesky};
 
 /// A component at a noise level: the Gaussian of its noisy data.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub(super) struct Noisy<'a> {
     /// Variances along the axes.
     variances: Array1<f64>,
     /// `I + alpha^2 F D^-1 F^T` for factors on the noisy variances `D`.
-    inner: Option<Cholesky<f64, Dyn>>,
+    inner: Option<Cholesky>,
 }
 
 /// A component with what depends on the point and the level.
@@ -38,17 +37,11 @@ impl Component {
             Shape::Factors(factors) => {
                 let scaled = factors / &variances;
                 let product = scaled.dot(&factors.t()) * alpha2;
-                let rank = factors.nrows();
-                let inner = DMatrix::from_fn(rank, rank, |i, j| {
-                    product[[i, j]] + if i == j { 1.0 } else { 0.0 }
-                });
+                let inner = product + Array2::<f64>::eye(factors.nrows());
                 let what = "the covariance of a component";
                 let (alpha, sigma) = (level.alpha(), level.sigma());
-                Some(
-                    inner
-                        .cholesky()
-                        .ok_or(Error::Singular { what, alpha, sigma })?,
-                )
+                let singular = Error::Singular { what, alpha, sigma };
+                Some(Cholesky::new(&inner, 0.0).ok_or(singular)?)
             }
             _ => None,
         };
@@ -82,8 +75,7 @@ impl Noisy<'_> {
         let term = |(y, v): (&f64, &f64)| y * y / v + (std::f64::consts::TAU * v).ln();
         let mut log = -0.5 * centered.iter().zip(&self.variances).map(term).sum::<f64>();
         if let Some(inner) = &self.inner {
-            let determinant: f64 = inner.l_dirty().diagonal().iter().map(|l| l.ln()).sum();
-            log -= 0.5 * factors.dot(&factors) + determinant;
+            log -= 0.5 * factors.dot(&factors) + inner.log_determinant();
         }
         Seen {
             log: component.weight.ln() + log,
@@ -100,8 +92,7 @@ impl Noisy<'_> {
         };
         let alpha = self.level.alpha();
         let right = factors.dot(&(&off / &self.variances)) * alpha;
-        let solved = inner.solve(&DVector::from_iterator(right.len(), right));
-        let expected = Array1::from_iter(solved.iter().copied());
+        let expected = inner.solve(right.insert_axis(Axis(1))).remove_axis(Axis(1));
         (off - factors.t().dot(&expected) * alpha, expected)
     }
 
@@ -142,7 +133,7 @@ impl Noisy<'_> {
             return trace;
         };
         let sigma2 = self.level.sigma().powi(2);
-        let each = (factors * left).sum_axis(ndarray::Axis(0));
+        let each = (factors * left).sum_axis(Axis(0));
         let terms = each
             .iter()
             .zip(&self.variances)
@@ -171,10 +162,7 @@ impl Noisy<'_> {
     pub(super) fn of_factors(&self) -> Array2<f64> {
         match &self.inner {
             None => Array2::zeros((0, 0)),
-            Some(inner) => {
-                let (inverse, rank) = (inner.inverse(), inner.l_dirty().nrows());
-                Array2::from_shape_fn((rank, rank), |(i, j)| inverse[(i, j)])
-            }
+            Some(inner) => inner.inverse(),
         }
     }
 
@@ -183,10 +171,7 @@ impl Noisy<'_> {
         let (Shape::Factors(factors), Some(inner)) = (&self.component.shape, &self.inner) else {
             return None;
         };
-        let (rank, size) = factors.dim();
-        let solved = inner.solve(&DMatrix::from_fn(rank, size, |i, j| factors[[i, j]]));
-        let left = Array2::from_shape_fn((rank, size), |(i, j)| solved[(i, j)]);
-        Some((factors, left))
+        Some((factors, inner.solve(factors.clone())))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Mixtures with the moments of data.
 
-use nalgebra::DMatrix;
-use ndarray::{Array, Dimension};
+use ndarray::{Array, Array2, Axis, Dimension};
 
 use super::{GaussianMixture, component::eigen};
 use crate::{
@@ -44,17 +43,39 @@ impl GaussianMixture {
             let all = samples.view().into_dyn();
             let items: Vec<_> = (0..count).map(|i| item_view(&all, i)).collect();
             let numbers = items.iter().flat_map(|item| item.iter().map(|x| x.get()));
-            let rows = DMatrix::from_row_iterator(count, size, numbers);
-            if let Some((i, &bad)) = rows.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            let numbers: Vec<f64> = numbers.collect();
+            if let Some((i, &bad)) = numbers.iter().enumerate().find(|(_, x)| !x.is_finite()) {
                 return Err(Error::element("samples", i, bad, "a finite number"));
             }
-            let mean = rows.row_mean();
-            let off = DMatrix::from_fn(count, size, |i, j| rows[(i, j)] - mean[j]);
-            let covariance = off.tr_mul(&off) / (count.max(2) - 1) as f64;
-            let (variances, axes) = eigen(covariance, None);
-            let mean: Vec<f64> = mean.iter().copied().collect();
-            parts.push((count as f64, mean, variances.to_vec(), axes));
+            let rows = Array2::from_shape_fn((count, size), |(i, j)| numbers[i * size + j]);
+            let mean = rows.mean_axis(Axis(0)).unwrap_or_default();
+            let off = rows - &mean;
+            let covariance = off.t().dot(&off) / (count.max(2) - 1) as f64;
+            let Some((variances, axes)) = eigen(&covariance, None) else {
+                let most = numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+                let allowed = "so small that their covariance is finite";
+                return Err(Error::range("largest of the samples", most, allowed));
+            };
+            parts.push((count as f64, mean.to_vec(), variances.to_vec(), axes));
         }
         Self::rotated(&parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::GaussianMixture;
+
+    /// A decomposition of what is not finite would have no end.
+    #[test]
+    fn samples_whose_covariance_is_infinite_are_refused() {
+        let error =
+            GaussianMixture::of_samples(&[array![[1e200, 0.0], [-1e200, 1.0]]]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "largest of the samples is 1e200, allowed: so small that their covariance is finite"
+        );
     }
 }

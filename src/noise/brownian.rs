@@ -108,8 +108,8 @@ fn angle(level: NoiseLevel) -> f64 {
     level.sigma().atan2(level.alpha()) / FRAC_PI_2
 }
 
-/// How often the path is halved.
-const DEPTH: u32 = 32;
+/// The width of the intervals that are halved no more: 2^-32.
+const FINEST: f64 = 1.0 / 4_294_967_296.0;
 /// Sets the counters of the path apart from those of independent draws.
 const PATH: u64 = 1 << 63;
 
@@ -133,33 +133,67 @@ impl Increments<'_> {
         z
     }
 
-    /// Where the paths are at a time.
-    fn paths(&self, at: f64, places: &Range<usize>) -> Block {
-        let (mut low, mut high) = ([0.0; NOISE_BLOCK], self.node(0, places.clone()));
-        let (mut place, mut width) = (at, 1.0_f64);
-        let mut node = 1;
-        for _ in 0..DEPTH {
-            let spread = 0.5 * width.sqrt();
-            let mut middle = self.node(node, places.clone());
-            for (z, (low, high)) in middle.iter_mut().zip(low.iter().zip(&high)) {
-                *z = 0.5 * (low + high) + spread * *z;
-            }
-            // `place` is where `at` lies between the ends, from 0 to 1; doubling it is exact.
-            place *= 2.0;
-            width *= 0.5;
-            if place < 1.0 {
-                high = middle;
-                node *= 2;
-            } else {
-                low = middle;
-                place -= 1.0;
-                node = 2 * node + 1;
-            }
+    /// Where the paths are at the two ends, which are halved together until they part.
+    fn paths(&self, places: &Range<usize>) -> [Block; 2] {
+        let mut walk = Walk {
+            low: [0.0; NOISE_BLOCK],
+            high: self.node(0, places.clone()),
+            node: 1,
+            width: 1.0,
+        };
+        let mut at = [self.ends.0, self.ends.1];
+        while walk.width > FINEST && (at[0] < 0.5) == (at[1] < 0.5) {
+            at = walk.halve(self, places, at);
         }
-        for (low, high) in low.iter_mut().zip(&high) {
-            *low += (high - *low) * place;
+        let other = walk.clone();
+        [
+            walk.end(self, places, at[0]),
+            other.end(self, places, at[1]),
+        ]
+    }
+}
+
+/// An interval of the tree, and where the paths are at its ends.
+#[derive(Clone)]
+struct Walk {
+    low: Block,
+    high: Block,
+    node: u64,
+    width: f64,
+}
+
+impl Walk {
+    /// The half that holds these places, which count from 0 to 1 between the ends, and the places in it: doubling
+    /// is exact.
+    fn halve<const N: usize>(
+        &mut self,
+        paths: &Increments<'_>,
+        places: &Range<usize>,
+        at: [f64; N],
+    ) -> [f64; N] {
+        let spread = 0.5 * self.width.sqrt();
+        let mut middle = paths.node(self.node, places.clone());
+        for (z, (low, high)) in middle.iter_mut().zip(self.low.iter().zip(&self.high)) {
+            *z = 0.5 * (low + high) + spread * *z;
         }
-        low
+        let above = at.iter().all(|at| *at >= 0.5);
+        let end = if above { &mut self.low } else { &mut self.high };
+        *end = middle;
+        self.node = 2 * self.node + u64::from(above);
+        self.width *= 0.5;
+        at.map(|at| if above { 2.0 * at - 1.0 } else { 2.0 * at })
+    }
+
+    /// Where the paths are at this place.
+    fn end(mut self, paths: &Increments<'_>, places: &Range<usize>, at: f64) -> Block {
+        let mut at = [at];
+        while self.width > FINEST {
+            at = self.halve(paths, places, at);
+        }
+        for (low, high) in self.low.iter_mut().zip(&self.high) {
+            *low += (high - *low) * at[0];
+        }
+        self.low
     }
 }
 
@@ -175,8 +209,7 @@ impl<W: Wide> Stream<W> for Increments<'_> {
     }
 
     fn fill(&mut self, places: Range<usize>, z: &mut [W; NOISE_BLOCK]) {
-        let low = self.paths(self.ends.0, &places);
-        let high = self.paths(self.ends.1, &places);
+        let [low, high] = self.paths(&places);
         for (z, (low, high)) in z.iter_mut().zip(low.iter().zip(&high)) {
             *z = W::of((high - low) * self.recip);
         }

@@ -80,6 +80,7 @@ pub(crate) fn sweep_anew<A: Real, N: NoiseBlocks<A::Wide>>(
             changing: new.iter_mut().map(Vec::as_mut_slice).collect(),
             fixed: fixed.iter().map(|array| &array[..]).collect(),
             first: 0,
+            all: length,
         };
         finite &= threads::sweep(slices, &moved, watched && first, noise);
         let arrays = targets.into_iter().zip(new).collect();
@@ -93,7 +94,7 @@ pub(crate) fn sweep_anew<A: Real, N: NoiseBlocks<A::Wide>>(
             before.any(|a| a.terms.iter().any(|(_, i)| *i == target))
         };
         let watches = watched && target == 0;
-        of_target.is_some_and(|at| assignments[at].own == 0.0 && !read_before(at)) && !watches
+        of_target.is_some_and(|at| assignments[at].forgets() && !read_before(at)) && !watches
     };
     let forgotten: SmallVec<[bool; 3]> = targets.iter().map(|target| forgets(*target)).collect();
     let mut start = 0;
@@ -112,6 +113,7 @@ pub(crate) fn sweep_anew<A: Real, N: NoiseBlocks<A::Wide>>(
             changing: new.iter_mut().map(|new| &mut new[part.clone()]).collect(),
             fixed: fixed.iter().map(|array| &array[part.clone()]).collect(),
             first: start,
+            all: length,
         };
         finite &= run(slices, &moved, watched && first, noise);
         start = part.end;

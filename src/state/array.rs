@@ -1,14 +1,15 @@
 //! [`State`] for arrays of ndarray.
 
-use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension, Zip};
+use ndarray::{Array, ArrayViewD, ArrayViewMutD, Axis, Dimension};
 use smallvec::SmallVec;
 
 use super::{
-    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened,
+    Assignment, ErrorNorm, NoiseBlocks, Real, State, Widened, by_item,
     exp::{exp, exp_affine},
     is_watched,
     shape::check_shape,
     slices::{Silent, Slices},
+    sweep::check,
     threads::sweep,
 };
 use crate::Error;
@@ -33,38 +34,12 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
     }
 
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
-        let items = self.items();
         let lists = std::iter::once(own).chain(terms.iter().map(|(list, _)| *list));
-        for list in lists {
-            if list.len() != items {
-                return Err(Error::BatchLength {
-                    what: "coefficients",
-                    expected: items,
-                    found: list.len(),
-                });
-            }
-        }
-        for (_, term) in terms {
-            check_shape(self, term)?;
-        }
-        let length = item_len(self).max(1);
-        let arrays: SmallVec<[_; 6]> = terms
-            .iter()
-            .map(|(list, term)| (*list, term.as_standard_layout()))
-            .collect();
-        in_order(self, |y| {
-            for (i, (y, own)) in y.chunks_mut(length).zip(own).enumerate() {
-                let places = i * length..i * length + y.len();
-                let terms: SmallVec<[_; 6]> = arrays
-                    .iter()
-                    .filter_map(|(list, array)| {
-                        Some((*list.get(i)?, array.as_slice()?.get(places.clone())?))
-                    })
-                    .collect();
-                A::combine(y, *own, &terms, None, false);
-            }
-        });
-        Ok(())
+        let lists: SmallVec<[_; 6]> = lists.collect();
+        let numbered: SmallVec<[_; 6]> = (1..=terms.len()).map(|i| (1.0, i)).collect();
+        let fixed: SmallVec<[_; 6]> = terms.iter().map(|(_, term)| *term).collect();
+        let assignment = [Assignment::new(0, 1.0, &numbered).with_items(&lists)];
+        sweep_with(&mut [self], &fixed, &assignment, false, &mut Silent).map(|_| ())
     }
 
     fn sweep(
@@ -83,14 +58,9 @@ impl<A: Real, D: Dimension> State for Array<A, D> {
 
     fn dot_items(&self, other: &Self) -> Result<Vec<f64>, Error> {
         check_shape(self, other)?;
-        let (a, b) = (self.view().into_dyn(), other.view().into_dyn());
-        let dot = |i| {
-            let (a, b) = (item_view(&a, i), item_view(&b, i));
-            Zip::from(&a)
-                .and(&b)
-                .fold(0.0, |sum, a, b| sum + a.get() * b.get())
-        };
-        Ok((0..self.items()).map(dot).collect())
+        let arrays = [self, other].map(|array| array.as_standard_layout());
+        let [x, y] = [&arrays[0], &arrays[1]].map(|array| array.as_slice().unwrap_or_default());
+        Ok(by_item::dot_items(x, y, self.items()))
     }
 
     fn clamp(&mut self, low: f64, high: f64) -> Result<(), Error> {
@@ -124,21 +94,16 @@ impl<A: Real, D: Dimension> ErrorNorm for Array<A, D> {
     ) -> Result<Vec<f64>, Error> {
         check_shape(self, other)?;
         check_shape(self, before)?;
-        let [this, other, before] = [self, other, before].map(|array| array.view().into_dyn());
-        let norm = |i: usize| {
-            let mut sum = 0.0;
-            let (other, before) = (item_view(&other, i), item_view(&before, i));
-            Zip::from(&item_view(&this, i))
-                .and(&other)
-                .and(&before)
-                .for_each(|&x, &other, &before| {
-                    let size = x.get().abs().max(before.get().abs());
-                    let off = (x.get() - other.get()) / absolute.max(relative * size);
-                    sum += off * off;
-                });
-            (sum / item_len(self).max(1) as f64).sqrt()
-        };
-        Ok((0..self.items()).map(norm).collect())
+        let arrays = [self, other, before].map(|array| array.as_standard_layout());
+        let [x, other, before] =
+            [&arrays[0], &arrays[1], &arrays[2]].map(|array| array.as_slice().unwrap_or_default());
+        let slices = [x, other, before];
+        Ok(by_item::error_norms(
+            slices,
+            self.items(),
+            absolute,
+            relative,
+        ))
     }
 }
 
@@ -152,10 +117,7 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     watched: bool,
     noise: &mut N,
 ) -> Result<bool, Error> {
-    let (changing, all) = (states.len(), states.len() + fixed.len());
-    for assignment in assignments {
-        assignment.check(changing, all)?;
-    }
+    check(states, fixed, assignments)?;
     // The array that the first assignment replaces is the one that the others have to fit.
     let target = assignments.first().and_then(|c| states.get(c.target));
     if let Some(target) = target {
@@ -187,8 +149,8 @@ pub(crate) fn sweep_with<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     Ok(finite.unwrap_or(true))
 }
 
-/// The sweep over slices, where all arrays have the same contiguous layout; noise, which comes in
-/// logical order, needs the standard one.
+/// The sweep over slices, where all arrays have the same contiguous layout; noise and coefficients of items, which
+/// come in logical order, need the standard one.
 fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     states: &mut [&mut Array<A, D>],
     fixed: &[&Array<A, D>],
@@ -202,10 +164,13 @@ fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
     let standard = |array: &Array<A, D>| array.is_standard_layout();
     let ordered =
         states.iter().all(|array| standard(array)) && fixed.iter().all(|array| standard(array));
-    if !(ordered || alike && N::SILENT) {
+    let by_items = assignments.iter().any(|a| a.items.is_some());
+    if !(ordered || alike && N::SILENT && !by_items) {
         return None;
     }
+    let all = first.len();
     let slices = Slices {
+        all,
         changing: states
             .iter_mut()
             .map(|array| array.as_slice_memory_order_mut())
@@ -217,18 +182,6 @@ fn contiguous<A: Real, D: Dimension, N: NoiseBlocks<A::Wide>>(
         first: 0,
     };
     Some(sweep(slices, assignments, watched, noise))
-}
-
-/// Changes the elements of an array as one slice in logical order.
-pub(crate) fn in_order<A: Copy, D: Dimension>(array: &mut Array<A, D>, f: impl FnOnce(&mut [A])) {
-    if let Some(slice) = array.as_slice_mut() {
-        return f(slice);
-    }
-    let mut copy = array.as_standard_layout().into_owned();
-    if let Some(slice) = copy.as_slice_mut() {
-        f(slice);
-    }
-    array.assign(&copy);
 }
 
 /// Calls `f` with each batch item; an array without axes is one item.

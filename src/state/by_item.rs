@@ -1,16 +1,17 @@
 //! What is done item by item, on the slices of tensors.
 
-use std::ops::Range;
-
+#[cfg(any(feature = "candle", feature = "burn"))]
 use smallvec::SmallVec;
 
 use super::Real;
+use crate::simd::sum;
 
 /// `y <- own * y + sum of c * t` with a coefficient for each item.
+#[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) fn combine_items<A: Real>(y: &mut [A], own: &[f64], terms: &[(&[f64], &[A])]) {
     let length = (y.len() / own.len().max(1)).max(1);
     for (i, (y, own)) in y.chunks_mut(length).zip(own).enumerate() {
-        let places: Range<usize> = i * length..i * length + y.len();
+        let places = i * length..i * length + y.len();
         let terms: SmallVec<[_; 6]> = terms
             .iter()
             .filter_map(|(list, array)| Some((*list.get(i)?, array.get(places.clone())?)))
@@ -21,39 +22,48 @@ pub(crate) fn combine_items<A: Real>(y: &mut [A], own: &[f64], terms: &[(&[f64],
 
 /// The inner product of every item.
 pub(crate) fn dot_items<A: Real>(x: &[A], y: &[A], items: usize) -> Vec<f64> {
-    let length = (x.len() / items.max(1)).max(1);
-    let mut dots: Vec<f64> = x
-        .chunks(length)
-        .zip(y.chunks(length))
-        .map(|(x, y)| x.iter().zip(y).map(|(x, y)| x.get() * y.get()).sum())
-        .collect();
-    dots.resize(items, 0.0);
-    dots
+    each_item([x, y], items, |item| {
+        sum(
+            item,
+            #[inline(always)]
+            |[x, y]| x.get() * y.get(),
+        )
+    })
 }
 
 /// As [`ErrorNorm::error_norms`](super::ErrorNorm::error_norms).
 pub(crate) fn error_norms<A: Real>(
-    [x, other, before]: [&[A]; 3],
+    slices: [&[A]; 3],
     items: usize,
     absolute: f64,
     relative: f64,
 ) -> Vec<f64> {
-    let length = (x.len() / items.max(1)).max(1);
-    let each = x
-        .chunks(length)
-        .zip(other.chunks(length))
-        .zip(before.chunks(length));
-    let mut norms: Vec<f64> = each
-        .map(|((x, other), before)| {
-            let off = |((x, other), before): ((&A, &A), &A)| {
-                let size = x.get().abs().max(before.get().abs());
-                (x.get() - other.get()) / absolute.max(relative * size)
-            };
-            let each = x.iter().zip(other).zip(before);
-            let sum: f64 = each.map(off).map(|off| off * off).sum();
-            (sum / x.len().max(1) as f64).sqrt()
-        })
-        .collect();
-    norms.resize(items, 0.0);
-    norms
+    each_item(slices, items, |item| {
+        let squares = sum(
+            item,
+            #[inline(always)]
+            |values| {
+                let [x, other, before] = values.map(A::get);
+                let size = x.abs().max(before.abs());
+                let off = (x - other) / absolute.max(relative * size);
+                off * off
+            },
+        );
+        (squares / item[0].len().max(1) as f64).sqrt()
+    })
+}
+
+/// A number for the elements of each item; 0 for an item without elements.
+fn each_item<A, const N: usize>(
+    slices: [&[A]; N],
+    items: usize,
+    f: impl Fn([&[A]; N]) -> f64,
+) -> Vec<f64> {
+    let all = slices.first().map_or(0, |slice| slice.len());
+    let length = all / items.max(1);
+    let item = |i: usize| slices.map(|slice| &slice[i * length..(i + 1) * length]);
+    let count = if length > 0 { items } else { 0 };
+    let mut found: Vec<_> = (0..count).map(|i| f(item(i))).collect();
+    found.resize(items, 0.0);
+    found
 }

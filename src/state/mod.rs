@@ -5,7 +5,6 @@ pub(crate) mod anew;
 mod array;
 mod array_elements;
 mod box_muller;
-#[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) mod by_item;
 mod drawn;
 mod elements;
@@ -49,6 +48,8 @@ pub(crate) use slices::Slices;
 pub(crate) use slices::{NOISE_BLOCK, NoiseBlocks};
 pub use subspace::{Subspace, ZeroMean};
 pub use sweep::Assignment;
+#[cfg(any(feature = "candle", feature = "burn"))]
+pub(crate) use sweep::check as check_assignments;
 pub(crate) use sweep::{is_watched, one_by_one};
 #[cfg(feature = "burn")]
 pub(crate) use threads::sweep as sweep_slices;

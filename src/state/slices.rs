@@ -75,6 +75,8 @@ pub(crate) struct Slices<'a, A> {
     pub(crate) fixed: SmallVec<[&'a [A]; 8]>,
     /// The place of the first of them.
     pub(crate) first: usize,
+    /// How many elements the whole array has.
+    pub(crate) all: usize,
 }
 
 /// Runs the assignments, and tells whether the first array held only finite numbers, if asked: the loop over
@@ -141,17 +143,19 @@ impl<'a, A: Real> Slices<'a, A> {
             .into_iter()
             .map(|slice| slice.split_at(at.min(slice.len())));
         let (fixed, rest): (_, SmallVec<_>) = halves.unzip();
-        let first = self.first;
+        let (first, all) = (self.first, self.all);
         (
             Self {
                 changing,
                 fixed,
                 first,
+                all,
             },
             Self {
                 changing: others,
                 fixed: rest,
                 first: first + at,
+                all,
             },
         )
     }
@@ -177,14 +181,29 @@ impl<'a, A: Real> Slices<'a, A> {
             let Some((target, after)) = rest.split_first_mut() else {
                 continue;
             };
-            let mut terms = Terms::<'_, [A]>::new();
-            for &(c, i) in assignment.terms {
-                let slice = state_at(i, before, after, &self.fixed);
-                terms.extend(slice.and_then(|slice| Some((c, slice.get(block.clone())?))));
-            }
             let noise = noise.filter(|_| assignment.noisy);
+            // An item has its own coefficients, where they differ.
+            let length = match assignment.items.and_then(|lists| lists.first()) {
+                Some(list) => (self.all / list.len().max(1)).max(1),
+                None => usize::MAX,
+            };
+            let mut start = block.start;
+            while start < block.end {
+                let item = (self.first + start) / length;
+                let after_item = (item + 1).saturating_mul(length) - self.first;
+                let part = start..after_item.min(block.end);
+                let mut terms = Terms::<'_, [A]>::new();
+                for (c, i) in assignment.terms_of(item) {
+                    let slice = state_at(i, before, after, &self.fixed);
+                    terms.extend(slice.and_then(|slice| Some((c, slice.get(part.clone())?))));
+                }
+                let drawn = part.start - block.start..part.end - block.start;
+                let noise = noise.map(|(scale, z)| (scale, &z[drawn]));
+                start = part.end;
+                let target = &mut target[part];
+                finite &= A::combine(target, assignment.own_of(item), &terms, noise, watched);
+            }
             let target = &mut target[block.clone()];
-            finite &= A::combine(target, assignment.own, &terms, noise, watched);
             // The array is as it was only before the first assignment.
             watched = false;
             if let Some((low, high)) = assignment.bounds {

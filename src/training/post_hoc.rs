@@ -1,10 +1,11 @@
 //! Averages of parameters made after training, from snapshots of others.
 
-use nalgebra::{DMatrix, DVector};
+use ndarray::Array2;
 
 use super::PowerProfile;
 use crate::{
     Error,
+    dense::Svd,
     state::{Keeping, State, Summed},
 };
 
@@ -99,13 +100,12 @@ impl<V> PostHoc<V> {
         };
         let at: Vec<_> = self.snapshots.iter().map(|s| (s.0, s.1)).collect();
         let n = at.len();
-        let matrix = DMatrix::from_fn(n, n, |i, j| cosine(at[i], at[j]));
-        let right = DVector::from_fn(n, |i, _| cosine(at[i], (profile, t)));
+        let matrix = Array2::from_shape_fn((n, n), |(i, j)| cosine(at[i], at[j]));
+        let right: Vec<_> = at.iter().map(|&at| cosine(at, (profile, t))).collect();
         // Directions that rounding has made of nothing are left out.
-        let found = matrix
-            .svd(true, true)
-            .solve(&right, 1e-14 * n as f64)
-            .map_err(|_| NO_SNAPSHOT)?;
+        let found = Svd::new(&matrix)
+            .ok_or(NO_SNAPSHOT)?
+            .solve(&right, 0.0, 1e-14 * n as f64);
         let weights = found.iter().zip(&at).map(|(x, &(p, t))| x / norm(p, t));
         let weights: Vec<_> = weights.collect();
         let sum: f64 = weights.iter().sum();

@@ -1,11 +1,11 @@
 //! The factors that explain samples best.
 
-use nalgebra::DMatrix;
 use ndarray::{Array1, Array2, Axis, concatenate};
 
 use super::MixtureFit;
 use crate::{
     Error,
+    dense::Cholesky,
     mixture::{Component, Noisy, Shape},
 };
 
@@ -33,12 +33,10 @@ impl MixtureFit {
             moments[[i, j]] += left;
         }
         let cross = weighted.t().dot(&off);
-        let matrix = DMatrix::from_fn(rank + 1, rank + 1, |i, j| moments[[i, j]]);
-        let right = DMatrix::from_fn(rank + 1, off.ncols(), |i, j| cross[[i, j]]);
         let what = "moments of the factors";
-        let solved = matrix.cholesky().map(|moments| moments.solve(&right));
-        let solved = solved.ok_or_else(|| Error::range(what, f64::NAN, "a positive matrix"))?;
-        let solved = Array2::from_shape_fn(cross.dim(), |(i, j)| solved[(i, j)]);
+        let solved = Cholesky::new(&moments, 0.0)
+            .ok_or_else(|| Error::range(what, f64::NAN, "a positive matrix"))?
+            .solve(cross.clone());
         let squares = off.mapv(|d| d * d).t().dot(shares);
         let explained = (&solved * &cross).sum_axis(Axis(0));
         Ok(Component {

@@ -1,8 +1,8 @@
 //! The normal distribution as samplers need it.
 
-use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2, TAU};
+use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
-use crate::Error;
+use crate::{Error, quantile};
 
 /// The mean and standard deviation of a normal variable.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +33,7 @@ impl Normal {
     }
 
     pub(super) fn quantile(self, u: f64) -> f64 {
-        self.mean - self.std * SQRT_2 * statrs::function::erf::erfc_inv(2.0 * u)
+        self.mean + self.std * quantile::normal(u)
     }
 
     pub(super) fn cdf(self, x: f64) -> f64 {
