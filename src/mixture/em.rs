@@ -1,13 +1,18 @@
 //! Mixtures fitted to data.
 
 mod factors;
+mod rows;
 mod start;
 
 use ndarray::{Array, Array1, Array2, Axis, Dimension};
 
-use super::{Component, GaussianMixture, Noisy, Shape, component::eigen};
+use super::{
+    GaussianMixture,
+    component::{Component, Shape, eigen},
+    noisy::Noisy,
+};
 use crate::{Error, NoiseLevel, rand::RngCore, state::Real, time::check_count};
-use start::rows;
+use rows::rows;
 
 /// What the covariance of a fitted component may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::{Component, Shape};
+use super::component::{Component, Shape};
 use crate::{Error, NoiseLevel, dense::Cholesky};
 
 /// A component at a noise level: the Gaussian of its noisy data.

@@ -1,14 +1,15 @@
 //! Where a fit begins.
 
-use ndarray::{Array, Array1, Array2, Axis, Dimension};
+use ndarray::{Array1, Array2, Axis};
 
 use super::{MixtureCovariance, MixtureFit};
 use crate::{
-    Error,
-    mixture::{Component, GaussianMixture, Shape},
+    mixture::{
+        GaussianMixture,
+        component::{Component, Shape},
+    },
     rand::{Rng, RngCore},
     rand_distr::StandardNormal,
-    state::{Real, State, item_len, item_view},
 };
 
 impl MixtureFit {
@@ -71,24 +72,4 @@ fn spread<R: RngCore + ?Sized>(rows: &Array2<f64>, count: usize, rng: &mut R) ->
         places.push(drawn.unwrap_or(places.len()));
     }
     places
-}
-
-/// Samples as rows.
-pub(super) fn rows<A: Real, D: Dimension>(samples: &Array<A, D>) -> Result<Array2<f64>, Error> {
-    let (count, size) = (samples.items(), item_len(samples));
-    if size == 0 {
-        return Err(Error::range("dimension", 0.0, "1 or more"));
-    }
-    let within = |x: f64| (-1e100..=1e100).contains(&x);
-    if let Some((i, bad)) = samples.iter().enumerate().find(|(_, x)| !within(x.get())) {
-        return Err(Error::element("samples", i, bad.get(), "-1e100 to 1e100"));
-    }
-    let all = samples.view().into_dyn();
-    let mut rows = Array2::zeros((count, size));
-    for (i, mut row) in rows.rows_mut().into_iter().enumerate() {
-        row.iter_mut()
-            .zip(item_view(&all, i).iter())
-            .for_each(|(row, x)| *row = x.get());
-    }
-    Ok(rows)
 }
