@@ -6,7 +6,11 @@ mod start;
 
 use ndarray::{Array, Array1, Array2, Axis, Dimension};
 
-use super::{Component, GaussianMixture, Noisy, Shape, component::eigen};
+use super::{
+    GaussianMixture,
+    component::{Component, Shape, eigen},
+    noisy::Noisy,
+};
 use crate::{Error, NoiseLevel, rand::RngCore, state::Real, time::check_count};
 use rows::rows;
 

@@ -6,7 +6,10 @@ use super::MixtureFit;
 use crate::{
     Error,
     dense::Cholesky,
-    mixture::{Component, Noisy, Shape},
+    mixture::{
+        component::{Component, Shape},
+        noisy::Noisy,
+    },
 };
 
 impl MixtureFit {

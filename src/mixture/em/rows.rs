@@ -1,4 +1,4 @@
-//! Samples as rows of numbers.
+//! Samples as rows.
 
 use ndarray::{Array, Array2, Dimension};
 

@@ -4,7 +4,10 @@ use ndarray::{Array1, Array2, Axis};
 
 use super::{MixtureCovariance, MixtureFit};
 use crate::{
-    mixture::{Component, GaussianMixture, Shape},
+    mixture::{
+        GaussianMixture,
+        component::{Component, Shape},
+    },
     rand::{Rng, RngCore},
     rand_distr::StandardNormal,
 };
