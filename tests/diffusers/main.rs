@@ -449,8 +449,8 @@ fn grids_are_even_on_the_clock_of_a_file() {
     use gaussian_diffusion::Clock;
     let (from, to) = (Timestep(1.0), Timestep(-1.5));
     assert_eq!((from.reading(), to.reading()), (1.0, -1.5));
-    let way = [-1.0, 0.0, 0.4, 1.0, 2.0].map(|fraction| from.toward(to, fraction).0);
-    assert_eq!(way, [1.0, 1.0, 0.0, -1.5, -1.5]);
+    let way = [-1.0, 0.0, 0.5, 1.0, 2.0].map(|fraction| from.toward(to, fraction).0);
+    assert_eq!(way, [1.0, 1.0, -0.25, -1.5, -1.5]);
 }
 
 /// What the network is given is said in words, and comes in the plan.
