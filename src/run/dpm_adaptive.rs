@@ -30,7 +30,7 @@ use crate::{
 /// `e`. It is accepted where the factor is at least `safety`. With `eta` above 0 every step goes below its
 /// target and noise takes it back up, as in [`Ancestral`](crate::solver::Ancestral).
 ///
-/// Each step is a [`Plan`] of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
+/// Each step is a [`Plan`](crate::Plan) of one step and a [`Run`](crate::Run) of it; there is no plan of the whole.
 ///
 /// [Sources](crate::docs::papers#arxiv-2206.00927): DPM-Solver, Lu, Zhou, Bao, Chen, Li, Zhu, 2022, appendix C; the code of
 /// k-diffusion, Crowson, 2022.
@@ -192,7 +192,7 @@ impl DpmAdaptive {
     /// # Errors
     ///
     /// If a log-SNR is infinite or outside the schedule, or the second not above the first; as
-    /// [`Plan::sample`]; or if the limit of steps is reached.
+    /// [`Plan::sample`](crate::Plan::sample); or if the limit of steps is reached.
     pub fn sample<V, S, D, N>(
         &self,
         schedule: &S,

@@ -44,7 +44,6 @@ fn a_lesson_says_what_it_took() {
         x * 0.5
     });
     let lesson = Lesson::new(&fine, starts(&fine, (5, 2), 1), &mut counted).unwrap();
-    drop(counted);
     assert_eq!((lesson.starts(), lesson.weights().len()), (5, 5));
     assert_eq!(lesson.evaluations(), asked);
     assert!(asked > 9 && asked < 18, "{asked}");
