@@ -43,17 +43,8 @@ impl<const D: usize> State for Tensor<D> {
     }
 
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
-        let items = self.items();
         let lists = std::iter::once(own).chain(terms.iter().map(|(list, _)| *list));
-        for list in lists {
-            if list.len() != items {
-                return Err(Error::BatchLength {
-                    what: "coefficients",
-                    expected: items,
-                    found: list.len(),
-                });
-            }
-        }
+        by_item::check_lists(lists, self.items())?;
         let all = || terms.iter().map(|(_, term)| *term);
         all().try_for_each(|term| check(self, term))?;
         if is_empty(self) {

@@ -4,7 +4,28 @@
 use smallvec::SmallVec;
 
 use super::Real;
-use crate::simd::sum;
+use crate::{Error, simd::sum};
+
+/// Each list has a coefficient for every item.
+///
+/// # Errors
+///
+/// If one has more or fewer.
+pub(crate) fn check_lists<'a>(
+    lists: impl IntoIterator<Item = &'a [f64]>,
+    items: usize,
+) -> Result<(), Error> {
+    for list in lists {
+        if list.len() != items {
+            return Err(Error::BatchLength {
+                what: "coefficients",
+                expected: items,
+                found: list.len(),
+            });
+        }
+    }
+    Ok(())
+}
 
 /// `y <- own * y + sum of c * t` with a coefficient for each item.
 #[cfg(any(feature = "candle", feature = "burn"))]

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::State;
+use super::{State, by_item::check_lists};
 use crate::Error;
 
 /// `target <- own * target + sum of coefficient * state`: one of the assignments of a
@@ -115,15 +115,7 @@ impl<'a> Assignment<'a> {
 
     /// Refuses numbers of states that there are not, and lists of another length than the batch.
     fn check(&self, changing: usize, all: usize, batch: usize) -> Result<(), Error> {
-        for list in self.items.unwrap_or_default() {
-            if list.len() != batch {
-                return Err(Error::BatchLength {
-                    what: "coefficients",
-                    expected: batch,
-                    found: list.len(),
-                });
-            }
-        }
+        check_lists(self.items.unwrap_or_default().iter().copied(), batch)?;
         if let Some(lists) = self
             .items
             .filter(|lists| lists.len() != self.terms.len() + 1)
