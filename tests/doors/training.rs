@@ -263,11 +263,17 @@ fn bad_losses_are_refused() {
         message(pseudo_huber_norm(&x, &x, -1.0).unwrap_err()),
         "c is -1, allowed: a finite number above 0"
     );
-    let negative = array![[1.0, 2.0], [3.0, -4.0]];
-    for bad in [negative, array![[f64::NAN, 1.0], [1.0, 1.0]]] {
-        assert!(masked_error(&x, &x, &bad, Distance::Squared).is_err());
+    for (place, bad) in [(3, -4.0), (0, f64::NAN), (2, f64::INFINITY)] {
+        let mut weights = x.clone();
+        weights[[place / 2, place % 2]] = bad;
+        assert_eq!(
+            message(masked_error(&x, &x, &weights, Distance::Squared).unwrap_err()),
+            format!("weights[{place}] is {bad}, allowed: 0 or more, finite")
+        );
     }
-    assert!(mask_weights(&array![[1.0, -2.0]]).is_err());
+    for bad in [-2.0, f64::NAN, f64::INFINITY] {
+        assert!(mask_weights(&array![[1.0, bad]]).is_err());
+    }
     let short = array![[1.0, 2.0]];
     assert!(masked_error(&x, &x, &short, Distance::Squared).is_err());
     assert!(masked_error(&x, &short, &x, Distance::Squared).is_err());
