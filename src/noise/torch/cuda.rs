@@ -47,7 +47,7 @@ use crate::{
 ///
 /// The words are those of the GPU, to the bit; the numbers are not, for its fast sine and cosine are its own. Of an
 /// H200, the greatest difference in 134 million numbers of f32 was 3.2e-6, in 77 million of f64 8.9e-16
-/// ([what was verified](crate::docs::precision#seeds-that-travel)). In halves torch draws f32 and rounds, as it is done here.
+/// ([what was verified](crate::docs::precision#seeds-that-travel)). Halves are f32 rounded, there and here.
 ///
 /// A negative seed of Python is its two's complement: `-1` is [`u64::MAX`].
 ///
