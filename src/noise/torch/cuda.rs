@@ -196,7 +196,7 @@ fn normals_f64([a, b, c, d]: [u32; 4]) -> [f64; 2] {
     [radius * sin, radius * cos]
 }
 
-/// Sine and cosine of pi times this, of what is left of the nearest quarter of a turn: as precise near their zeros.
+/// Sine and cosine of pi times this, by way of the nearest quarter of a turn, so that they are precise near their zeros too.
 fn sin_cos_pi(half_turns: f64) -> (f64, f64) {
     let quarter = (2.0 * half_turns).round();
     let (sin, cos) = libm::sincos(PI * (half_turns - 0.5 * quarter));
