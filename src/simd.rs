@@ -1,6 +1,7 @@
 //! Loops compiled for several instruction sets, chosen from when they run.
 
 pub(crate) use fearless_simd::Level as Arch;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use fearless_simd::Simd;
 
 /// Runs `f` compiled for the widest instruction set of this machine.
