@@ -122,6 +122,37 @@ fn touching_increments_add_up() {
     assert!(worst < 1e-10, "{worst:e}");
 }
 
+/// Numbers of a seed are part of the interface: at places inside the finest cells, whose ends are drawn.
+#[test]
+fn paths_of_a_seed_stay_what_they_are() {
+    for (from, to, wanted) in [
+        (
+            0.9,
+            0.123_4,
+            [
+                0.048_869_442_496_258_575,
+                0.643_736_317_605_838_4,
+                -0.303_949_771_688_148_7,
+            ],
+        ),
+        (
+            0.500_001,
+            0.333_3,
+            [
+                0.189_596_144_111_305_57,
+                1.318_767_888_024_435,
+                -0.449_952_753_033_784_1,
+            ],
+        ),
+    ] {
+        let found = draws(11, from, to);
+        for (found, wanted) in found.iter().zip(wanted) {
+            // The places themselves are rounded: 1e-16 of them is the root of that in a path.
+            assert!((found - wanted).abs() < 1e-9, "{from}..{to}: {found:?}");
+        }
+    }
+}
+
 /// An item has the same path alone and in any batch, whatever was drawn before, and up as down.
 #[test]
 fn paths_belong_to_items() {

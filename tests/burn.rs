@@ -71,6 +71,11 @@ fn tensors_keep_the_laws_of_states() {
             let check = laws::elements(&x, &y, &other, tolerance);
             check.unwrap_or_else(|broken| panic!("{dtype:?}: {broken}"));
         }
+        // What a run keeps of it.
+        let kept = |x: &Tensor<3>| Wider::new(x.clone(), DType::BF16);
+        let read = |x: &Wider<Tensor<3>>| values(x.tensor());
+        laws::state(&kept(&x), &kept(&y), &kept(&other), read, tolerance).unwrap();
+        laws::elements(&kept(&x), &kept(&y), &kept(&other), tolerance).unwrap();
         let line = |which| tensor::<1, _>(&line_of(4, which), dtype);
         let short = tensor::<1, _>(&line_of(5, 3), dtype);
         laws::state(&line(1), &line(2), &short, values, tolerance).unwrap();

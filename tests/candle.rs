@@ -68,6 +68,14 @@ fn tensors_keep_the_laws_of_states() {
             let check = laws::elements(&form(&x), &form(&y), &form(&other), tolerance);
             check.unwrap_or_else(|broken| panic!("{dtype:?}: {broken}"));
         }
+        // What a run keeps of it.
+        let kept = |x: &Tensor| Wider::new(x.clone(), DType::BF16);
+        let read = |x: &Wider<Tensor>| values(x.tensor());
+        laws::state(&kept(&x), &kept(&y), &kept(&other), read, tolerance).unwrap();
+        laws::elements(&kept(&x), &kept(&y), &kept(&other), tolerance).unwrap();
+        let mut changed = kept(&x);
+        *changed.tensor_mut() = y.clone();
+        assert_eq!((read(&changed), changed.shown()), (values(&y), DType::BF16));
         // Without axes, one item; without items, none.
         for shape in [&[][..], &[4]] {
             let [x, y] = [1, 2].map(|which| tensor(&numbers(shape, which), dtype));

@@ -2,6 +2,7 @@
 
 use gaussian_diffusion::{
     SeededNoise, Time,
+    noise::NoiseSource,
     rand::{SeedableRng, rngs::StdRng},
     training::{
         BrownianBridge,
@@ -41,7 +42,7 @@ fn most(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
 #[cfg(feature = "assignment")]
 mod assigned {
     use gaussian_diffusion::{
-        noise::{NoiseSource, Scale},
+        noise::Scale,
         training::coupling::{immiscible, optimal_transport},
     };
 
@@ -370,6 +371,15 @@ fn a_bridge_has_its_slope_and_its_score() {
             "{t}"
         );
     }
+    let mut noise = SeededNoise::new(3);
+    let (drawn, z) = bridge.draw_jump(&x, &z, time(0.3), &mut noise).unwrap();
+    let mut eps = x.clone();
+    SeededNoise::new(3).fill(&mut eps).unwrap();
+    assert_eq!(z, eps);
+    // (1 - t) x_0 + t x_1 + 0.7 sqrt(t (1 - t)) eps
+    let expected = &x * 0.7 + &points(2).1 * 0.3 + eps * (0.7 * 0.21_f64.sqrt());
+    assert!(most(&drawn, &expected) < 1e-14);
+    let (x, z) = points(2);
     // Ends are the ends, and have no slope.
     assert_eq!(bridge.jump(&x, &z, time(0.0), &e).unwrap(), x);
     assert_eq!(bridge.jump(&x, &z, time(1.0), &e).unwrap(), z);

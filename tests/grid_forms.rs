@@ -952,3 +952,19 @@ proptest! {
         sound(&Grid::along_time(&RectifiedFlow, n, &tangent).unwrap(), n, NoiseLevel::CLEAN)?;
     }
 }
+
+/// How many steps the flows of diffusers keep: `init_timestep = min(n s, n)` as a number, `t_start = int(n - init_timestep)`,
+/// by whole numbers of thousandths.
+#[test]
+fn strengths_of_flows_round_up() {
+    for n in [1_usize, 2, 7, 10, 50] {
+        let grid = Grid::uniform_time(&RectifiedFlow, n).unwrap();
+        for thousandths in [1, 125, 250, 500, 625, 750, 875, 999, 1000] {
+            let kept = (n * thousandths).div_ceil(1000);
+            let found = grid.strength_up(thousandths as f64 / 1000.0).unwrap();
+            assert_eq!(found.len(), kept, "{n} {thousandths}");
+            assert_eq!(found.nodes(), &grid.nodes()[n - kept..]);
+        }
+        assert!(grid.strength_up(0.0).is_err() && grid.strength_up(1.1).is_err());
+    }
+}

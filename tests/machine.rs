@@ -6,11 +6,14 @@ use gaussian_diffusion::{
     Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
     NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, SeededNoise, State,
     Step, Time, UpdateNoise,
+    guidance::Strength,
+    likelihood::ProbabilityFlow,
     noise::{Interval, NoiseSource, Scale},
     predicts,
-    schedule::{Cosine, Discrete, Edm},
+    schedule::{Cosine, Discrete, Edm, Interpolant},
     solver::{At, Ddim, Ddpm, Path, Stage, Update},
     state::{Elements, InItself},
+    training::{Ema, EmaRule, InputPerturbation},
 };
 use ndarray::{Array1, Array2, array};
 
@@ -971,5 +974,83 @@ fn steps_compose_to_the_jump() {
     assert_eq!(
         Cosine.level(Time::new(0.0).unwrap()).unwrap(),
         NoiseLevel::CLEAN
+    );
+}
+
+/// A tensor kept in itself has the running averages of an array, rounded as it is.
+#[test]
+fn another_tensor_is_averaged_as_an_array_is() {
+    let rule = EmaRule::warm_up(2.0, 0.75, 0.99).unwrap();
+    let values = |k: usize| (0..6).map(move |i| ((i + 5 * k) as f64 * 0.37).sin());
+    let tensor = |k| Tensor {
+        items: 3,
+        data: values(k).map(|x| x as f32).collect(),
+    };
+    let array = |k| Array1::from_iter(values(k));
+    let (mut ours, mut wanted) = (Ema::new(rule, tensor(0)), Ema::new(rule, array(0)));
+    for k in 1..40 {
+        ours.update(&tensor(k)).unwrap();
+        wanted.update(&array(k)).unwrap();
+        // Half an ulp of a number up to 1 from every update, and its decay lets 40 of them add up.
+        for (x, y) in ours.average().data.iter().zip(wanted.average()) {
+            assert!((f64::from(*x) - y).abs() < 40.0 * 6e-8, "{k}: {x} {y}");
+        }
+    }
+    let one = Tensor {
+        items: 1,
+        data: vec![1.0],
+    };
+    assert!(ours.update(&one).is_err());
+}
+
+#[test]
+fn predictions_are_in_the_terms_of_their_name() {
+    use Parameterization::{Flow, Noise, Score, Velocity, X0};
+    let of: [(fn(f64) -> Prediction<f64>, _); 5] = [
+        (Prediction::noise, Noise),
+        (Prediction::x0, X0),
+        (Prediction::velocity, Velocity),
+        (Prediction::score, Score),
+        (Prediction::flow, Flow),
+    ];
+    for (make, terms) in of {
+        let prediction = make(0.5);
+        assert_eq!(
+            (prediction.value, prediction.parameterization),
+            (0.5, terms)
+        );
+    }
+}
+
+/// What holds a function or a network says the rest of itself.
+#[test]
+fn debug_forms_leave_functions_out() {
+    let form = |x: &dyn std::fmt::Debug| format!("{x:?}");
+    assert_eq!(form(&Strength::from(2.0)), "Strength(2)");
+    assert_eq!(
+        form(&Strength::from(vec![1.0, 2.5])),
+        "Strength([1.0, 2.5])"
+    );
+    assert_eq!(form(&Strength::of_level(|_| 1.0)), "Strength(of level)");
+    let same = InputPerturbation::new(0.1).unwrap();
+    assert_eq!(form(&same), "InputPerturbation(0.1)");
+    let of_level = InputPerturbation::of_level(|_| 0.1);
+    assert_eq!(form(&of_level), "InputPerturbation(of level)");
+    let path = Interpolant::new(|t| (1.0 - t, -1.0), |t| (t, 1.0)).unwrap();
+    assert_eq!(form(&path), "Interpolant { has_latent_noise: false, .. }");
+    let flow = form(&ProbabilityFlow::new(&Cosine).unwrap());
+    assert!(flow.starts_with("ProbabilityFlow { noisiest: "), "{flow}");
+    let mut noise = SeededNoise::new(0);
+    let grid = Grid::uniform_time(&Cosine, 2).unwrap();
+    let plan = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
+    let run = form(&plan.start_from(array![[0.5]], &mut noise).unwrap());
+    assert!(
+        run.starts_with("Run { plan: Borrowed(Plan { name: \"DDIM\""),
+        "{run}"
+    );
+    let average = form(&Ema::new(EmaRule::constant(0.5).unwrap(), array![0.5]));
+    assert!(
+        average.starts_with("Ema { rule: ") && average.ends_with("updates: 0 }"),
+        "{average}"
     );
 }

@@ -709,6 +709,8 @@ fn learned_noise_gives_the_variance_of_a_mixture() {
     let at = Point::new(Time::new(0.5).unwrap(), from, to);
     checked(without.predict(&array![[0.1]], at), "second output");
     checked(without.within(1.0, 1.0), "low end");
+    let wide = LearnedNoise::new(data(), NoiseOutput::Residual);
+    checked(wide.within(-1e308, 1e308), "low end");
     // A run draws with it.
     let plan = Plan::new(
         &Cosine,

@@ -3,15 +3,16 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Plan, ReverseStep, SeededNoise, Sigma,
-    UpdateNoise, Variance,
+    Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan, ReverseStep,
+    SeededNoise, Sigma, UpdateNoise, Variance,
     noise::BrownianPath,
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
         Ancestral, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde,
         DpmSolver, ErSde, EulerMaruyama, ExponentialAdams, FinalMean, InFlowTime, Langevin,
-        LinearMultistep, NodeBlocks, Pndm, RungeKutta, SaSolver, SingleStep, UniPc,
+        LeastNoise, LinearMultistep, NodeBlocks, Path, Pndm, RungeKutta, SaSolver, SingleStep,
+        Stage, UniPc,
     },
 };
 use ndarray::Array2;
@@ -546,5 +547,86 @@ fn wrappers_say_the_order_of_what_they_wrap() {
         // The variance that is missing at the end is of the size of a step.
         let last = FinalMean::new(inner());
         assert_eq!((last.order(), last.memory()), (1, memory));
+        // What stays however short the steps are has no order.
+        let floor = LeastNoise::new(inner(), 0.1).unwrap();
+        assert_eq!((floor.order(), floor.memory()), (0, memory));
     }
+}
+
+/// DDIM that says that it does not follow a point.
+#[derive(Debug)]
+struct Elsewhere;
+
+impl ReverseStep for Elsewhere {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        Ddim::default().stages(path)
+    }
+
+    fn name(&self) -> &str {
+        "elsewhere"
+    }
+
+    fn follows_points(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn wrappers_follow_points_where_what_they_wrap_does() {
+    fn wrapped<S: ReverseStep + 'static>(inner: fn() -> S) -> Vec<Boxed> {
+        vec![
+            Box::new(InFlowTime::new(inner())),
+            Box::new(CfgPlusPlusStep::new(inner())),
+            Box::new(FinalMean::new(inner())),
+            Box::new(Churn::new(inner(), 0.5).unwrap()),
+            Box::new(Ancestral::new(inner(), 0.5).unwrap()),
+            Box::new(Langevin::new(inner(), 0.1, 1).unwrap()),
+            Box::new(LeastNoise::new(inner(), 0.0).unwrap()),
+            Box::new(&*Box::leak(Box::new(inner()))),
+        ]
+    }
+    for solver in wrapped(|| Ddim::default()) {
+        assert!(solver.follows_points(), "{}", solver.name());
+    }
+    for solver in wrapped(|| Elsewhere) {
+        assert!(!solver.follows_points(), "{}", solver.name());
+    }
+    // Least noise that is some leaves every point.
+    assert!(
+        !LeastNoise::new(Ddim::default(), 0.1)
+            .unwrap()
+            .follows_points()
+    );
+}
+
+/// The time of a flow as sigma has no place for noise, and none for a prediction of other terms.
+#[test]
+fn flow_time_refuses_what_it_cannot_read() {
+    #[derive(Debug)]
+    struct OfVelocity;
+    impl ReverseStep for OfVelocity {
+        fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+            let mut stages = Ddim::default().stages(path)?;
+            stages[0].basis = Parameterization::Velocity;
+            Ok(stages)
+        }
+
+        fn name(&self) -> &str {
+            "of the velocity"
+        }
+    }
+    let grid = Grid::uniform_time(&RectifiedFlow, 4).unwrap();
+    let message = |solver: Boxed| {
+        let solver = InFlowTime::new(solver);
+        let plan = Plan::new(&RectifiedFlow, &grid, &solver);
+        plan.unwrap_err().to_string()
+    };
+    assert_eq!(
+        message(Box::new(Ddpm::default())),
+        "a solver without noise is missing, the time of a flow as sigma needs it"
+    );
+    assert_eq!(
+        message(Box::new(OfVelocity)),
+        "a solver for the data or the noise is missing, the time of a flow as sigma needs it"
+    );
 }

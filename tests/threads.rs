@@ -63,6 +63,27 @@ fn noise_is_the_same_on_any_number_of_threads() {
     }
 }
 
+/// Of a tensor whose sums its library makes, as on a GPU, the numbers are drawn before they are added.
+#[cfg(feature = "candle")]
+#[test]
+fn noise_of_tensors_is_the_same_on_any_number_of_threads() {
+    use candle_core::{DType, Device, Tensor, Var};
+    for shape in SHAPES {
+        let mut array = Array2::<f32>::zeros(shape);
+        SeededNoise::new(3).fill(&mut array).unwrap();
+        let expected = bits(array);
+        let draw = || {
+            let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            let mut x = Var::from_tensor(&x).unwrap().as_tensor().clone();
+            SeededNoise::new(3).fill(&mut x).unwrap();
+            bits(x.flatten_all().unwrap().to_vec1().unwrap())
+        };
+        for threads in [1, 2, 3, 8] {
+            assert!(on(threads, draw) == expected, "{shape:?} on {threads}");
+        }
+    }
+}
+
 /// A sweep over three arrays that change and two that do not, larger than what one thread does alone.
 #[test]
 fn sweeps_are_the_same_on_any_number_of_threads() {

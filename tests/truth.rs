@@ -54,6 +54,8 @@ fn discrete_schedules_meet_60_digits_to_1e_13() {
             let q = Markov
                 .coefficients(level, schedule.level_before(step).unwrap())
                 .unwrap();
+            let alpha = 1.0 - number(&row["beta"]);
+            assert!((schedule.alpha(step).unwrap() - alpha).abs() < 1e-13, "{t}");
             let mut pairs = vec![
                 ("beta", schedule.beta(step).unwrap(), &row["beta"]),
                 (

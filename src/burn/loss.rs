@@ -60,7 +60,7 @@ impl<const D: usize> Losses for Tensor<D> {
         self.fits(target).map_err(|error| error.naming("target"))?;
         self.fits(weights)
             .map_err(|error| error.naming("weights"))?;
-        check_mask(&weights.numbers()?, self.items())?;
+        check_mask(weights.numbers()?)?;
         // What has no weight counts for nothing, also where it is no number, and also in the gradient.
         let none = weights.clone().lower_equal_elem(0.0);
         let target = target.clone().mask_where(none.clone(), self.clone());

@@ -64,7 +64,7 @@ impl Losses for Tensor {
         self.fits(target).map_err(|error| error.naming("target"))?;
         self.fits(weights)
             .map_err(|error| error.naming("weights"))?;
-        check_mask(&weights.numbers()?, self.items())?;
+        check_mask(weights.numbers()?)?;
         // What has no weight counts for nothing, also where it is no number, and also in the gradient.
         let target = weights
             .gt(0.0)

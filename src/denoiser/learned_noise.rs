@@ -31,7 +31,7 @@ pub enum NoiseOutput {
 /// $$\sigma_*^2=\tilde\sigma^2+\texttt{clean}^2\thinspace\frac{\sigma_t^2}{\alpha_t^2}\thinspace r(x_t)$$
 ///
 /// with the coefficients of [`Markov`]. The network answers with `r`, or the second moment, in the place of the
-/// variance ([`Prediction::with_variance`]); solvers and bounds take [`ModelVariance::Learned`](crate::ModelVariance).
+/// variance ([`Prediction::with_variance`]); a question at the level where its step ends gets none. Solvers and bounds take [`ModelVariance::Learned`](crate::ModelVariance).
 /// Train it by the squared error of `(eps - eps_predicted)^2`, or of `eps^2`.
 ///
 /// `r` is held within 1e-6, so that the last step's logarithm is a number, and 1, or what data between two numbers
@@ -106,6 +106,10 @@ where
         })?;
         x.fits(&variance)
             .map_err(|error| error.naming("the second output of a network"))?;
+        if !at.level.is_noisier_than(at.to) {
+            // A further question of the same step, from whose level nothing is drawn.
+            return Ok(answer);
+        }
         let q = Markov.coefficients(at.level, at.to)?;
         let open = at.level.noise_to_signal().powi(2);
         if !open.is_finite() {

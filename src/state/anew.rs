@@ -143,9 +143,9 @@ mod tests {
 
     #[test]
     fn new_arrays_have_the_bits_of_those_in_place() {
-        let numbers = |k: usize, n: usize| {
+        let numbers = |k: u64, n: usize| {
             Array1::from_shape_fn(n, |i| {
-                (((i + 31 * k) * 2_654_435_761) % 1_000_003) as f32 / 3e5
+                (((i as u64 + 31 * k) * 2_654_435_761) % 1_000_003) as f32 / 3e5
             })
         };
         for n in [0, 1, 7, 2047, 2048, 2049, 10_000] {

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{NOISE_BLOCK, NoiseBlocks, Real, Wide};
+use smallvec::SmallVec;
+
+use super::{Assignment, NOISE_BLOCK, NoiseBlocks, Real, Wide, slices::Slices, threads};
 use crate::Error;
 
 /// How strong the noise is.
@@ -111,15 +113,18 @@ impl<'a, A: Real, S: Stream<A::Wide>> NoiseBlocks<A::Wide> for Scaled<'a, A, S> 
 
 /// All numbers of a draw for a tensor of this shape.
 pub(crate) fn whole<W: Wide, D: Draw>(shape: &[usize], draw: &mut D) -> Result<Vec<W>, Error> {
-    let mut stream = draw.stream::<W>(shape)?;
-    let length = shape.iter().product();
-    let mut numbers = Vec::with_capacity(length);
-    while numbers.len() < length {
-        let start = numbers.len();
-        let places = start..stream.end(start).min(length);
-        let mut z = [W::of(0.0); NOISE_BLOCK];
-        stream.fill(places.clone(), &mut z);
-        numbers.extend_from_slice(&z[..places.len()]);
-    }
+    let mut noise = Scaled::<W, _> {
+        stream: draw.stream(shape)?,
+        deviation: Deviation::Same(1.0),
+    };
+    let mut numbers = vec![W::of(0.0); shape.iter().product()];
+    let slices = Slices {
+        all: numbers.len(),
+        changing: SmallVec::from_iter([numbers.as_mut_slice()]),
+        fixed: SmallVec::new(),
+        first: 0,
+    };
+    let drawn = [Assignment::new(0, 0.0, &[]).with_noise(true)];
+    threads::sweep(slices, &drawn, false, &mut noise);
     Ok(numbers)
 }

@@ -189,8 +189,8 @@ mod tests {
     use crate::simd;
 
     fn same_bits<W: Wide>() {
-        let numbers = |k: usize| -> Vec<W> {
-            (0..1003_usize)
+        let numbers = |k: u64| -> Vec<W> {
+            (0..1003_u64)
                 .map(|i| W::of((((i + 7 * k) * 2_654_435_761) % 1_000_003) as f64 / 3e5 - 1.6))
                 .collect()
         };

@@ -35,7 +35,7 @@ pub trait Losses: State {
     ///
     /// # Errors
     ///
-    /// As [`losses`](Self::losses), also for the weights, of which none may be negative or no number.
+    /// As [`losses`](Self::losses), also for the weights, each 0 or more and finite.
     fn masked_losses(
         &self,
         target: &Self,
@@ -80,17 +80,11 @@ pub(crate) fn check_weights(items: usize, weights: &[&[f64]]) -> Result<Vec<f64>
     Ok(product)
 }
 
-/// Refuses weights of elements that are negative or no number.
-#[cfg(any(feature = "candle", feature = "burn"))]
-pub(crate) fn check_mask(weights: &[f64], items: usize) -> Result<(), Error> {
-    let length = (weights.len() / items.max(1)).max(1);
-    match weights.iter().position(|w| !(*w >= 0.0)) {
-        Some(at) => Err(Error::element(
-            "weights",
-            at / length,
-            weights[at],
-            "0 or more",
-        )),
+/// Refuses weights of elements that are negative, infinite or no number.
+pub(crate) fn check_mask(weights: impl IntoIterator<Item = f64>) -> Result<(), Error> {
+    let mut weights = weights.into_iter().enumerate();
+    match weights.find(|(_, w)| !(*w >= 0.0 && w.is_finite())) {
+        Some((i, bad)) => Err(Error::element("weights", i, bad, "0 or more, finite")),
         None => Ok(()),
     }
 }
@@ -300,14 +294,23 @@ pub fn masked_error<V: Losses>(
 ///
 /// # Errors
 ///
-/// If a sum is negative or no number.
+/// If a sum is negative, infinite or no number.
 pub fn mask_weights<V: State>(weights: &V) -> Result<Vec<f64>, Error> {
     let mut ones = weights.clone();
     ones.combine(0.0, &[])?;
     ones.exp_affine(0.0, 0.0)?;
     let sums = weights.dot_items(&ones)?;
-    if let Some((item, bad)) = sums.iter().enumerate().find(|(_, sum)| !(**sum >= 0.0)) {
-        return Err(Error::element("sums of weights", item, *bad, "0 or more"));
+    if let Some((item, bad)) = sums
+        .iter()
+        .enumerate()
+        .find(|(_, sum)| !(**sum >= 0.0 && sum.is_finite()))
+    {
+        return Err(Error::element(
+            "sums of weights",
+            item,
+            *bad,
+            "0 or more, finite",
+        ));
     }
     let total: f64 = sums.iter().sum();
     let share = |sum: &f64| match total == 0.0 {

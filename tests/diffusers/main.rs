@@ -707,3 +707,35 @@ fn what_is_read_back_is_checked() {
     assert!(serde_json::from_str::<Sigma>("-1.0").is_err());
     assert!(serde_json::from_str::<Step>("-1.0").is_err());
 }
+
+/// Two configurations are the same if class and keys are.
+#[test]
+fn configurations_of_two_classes_differ() {
+    let file =
+        |class: &str| read(json!({ "_class_name": class, "num_train_timesteps": 500 })).unwrap();
+    for (a, b) in [
+        ("PNDMScheduler", "DDIMScheduler"),
+        ("EulerDiscreteScheduler", "HeunDiscreteScheduler"),
+    ] {
+        assert_eq!(file(a), file(a));
+        assert_ne!(file(a), file(b));
+    }
+}
+
+/// The clock of every class reads back, strictly between its ends, the time that a level is of.
+#[test]
+fn clocks_read_back_the_time_of_a_level() {
+    for (class, _) in CLASSES {
+        let config = read(json!({ "_class_name": class })).unwrap();
+        let schedule = config.schedule();
+        let (noisy, clean) = schedule.ends();
+        for share in [0.1, 0.35, 0.5, 0.8] {
+            let between = noisy.0 + share * (clean.0 - noisy.0);
+            let level = schedule.level(Timestep(between)).unwrap();
+            let back = schedule.time_at(level.log_snr()).unwrap().0;
+            // Of a clock of up to 1000, through a log-SNR that is rounded.
+            let off = (back - between).abs() / (noisy.0 - clean.0).abs();
+            assert!(off < 1e-9, "{class} at {between}: {back}");
+        }
+    }
+}

@@ -168,6 +168,17 @@ fn runs_in_coordinates_and_on_points_are_the_same() {
             .add(&mut x, Scale::PerElement(&std), None)
             .is_err()
     );
+    // A draw that is passed over is one of the source within; a subspace that is borrowed is the subspace.
+    let mut passed = ProjectedNoise::new(SeededNoise::new(5), &space);
+    let mut inner = SeededNoise::new(5);
+    let mut second = points((2, 4, 3), 9);
+    passed.discard(&second).unwrap();
+    NoiseSource::discard(&mut inner, &second).unwrap();
+    passed.fill(&mut second).unwrap();
+    let mut expected = second.clone();
+    inner.fill(&mut expected).unwrap();
+    assert_eq!(second, space.project(&expected).unwrap());
+    assert_eq!(second, (&space).project(&expected).unwrap());
     let short: Result<(), Error> = projected.add(&mut x, Scale::PerItem(&[0.5]), None);
     assert!(short.is_err());
 }

@@ -1,15 +1,17 @@
 //! Weights, losses, perturbations and paths of the user's own.
 
 use gaussian_diffusion::{
-    Error, ForwardProcess, LogSnr, NoiseLevel, Parameterization,
+    Denoiser, Error, ForwardProcess, Grid, LogSnr, NoiseLevel, Parameterization,
     Parameterization::{Flow, Noise, Velocity, X0},
-    PathRates, SeededNoise, Step, Time,
+    PathRates, Plan, Point, SeededNoise, Step, Time,
     denoiser::{Correction, DynamicThreshold},
-    noise::{NoiseSource, Scale},
+    noise::{NoNoise, NoiseSource, Scale},
+    predicts,
     schedule::{
         ContinuousSchedule, Cosine, Discrete, Edm, Interpolant, LogSnrLinear, NoiseSchedule,
         RectifiedFlow, Sde, SubVp, VeGeometric, VpLinear,
     },
+    solver::Ddim,
     training::{
         Distance, InputPerturbation, Weight, element_error, huber_error, mask_weights,
         masked_error, pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
@@ -263,11 +265,17 @@ fn bad_losses_are_refused() {
         message(pseudo_huber_norm(&x, &x, -1.0).unwrap_err()),
         "c is -1, allowed: a finite number above 0"
     );
-    let negative = array![[1.0, 2.0], [3.0, -4.0]];
-    for bad in [negative, array![[f64::NAN, 1.0], [1.0, 1.0]]] {
-        assert!(masked_error(&x, &x, &bad, Distance::Squared).is_err());
+    for (place, bad) in [(3, -4.0), (0, f64::NAN), (2, f64::INFINITY)] {
+        let mut weights = x.clone();
+        weights[[place / 2, place % 2]] = bad;
+        assert_eq!(
+            message(masked_error(&x, &x, &weights, Distance::Squared).unwrap_err()),
+            format!("weights[{place}] is {bad}, allowed: 0 or more, finite")
+        );
     }
-    assert!(mask_weights(&array![[1.0, -2.0]]).is_err());
+    for bad in [-2.0, f64::NAN, f64::INFINITY] {
+        assert!(mask_weights(&array![[1.0, bad]]).is_err());
+    }
     let short = array![[1.0, 2.0]];
     assert!(masked_error(&x, &x, &short, Distance::Squared).is_err());
     assert!(masked_error(&x, &short, &x, Distance::Squared).is_err());
@@ -413,6 +421,15 @@ fn velocities_of_paths_are_derivatives_of_the_levels() {
                 1e-7 * size,
                 t,
             );
+            // -d ln alpha / d ln(sigma / alpha), off as the differences are.
+            let logs = |level: NoiseLevel| (level.alpha().ln(), level.noise_to_signal().ln());
+            let ((a, r), (a_next, r_next)) = (logs(low), logs(high));
+            close(
+                schedule.fading(at(t)).unwrap(),
+                (a - a_next) / (r_next - r),
+                1e-7 * size,
+                t,
+            );
             let velocity = Parameterization::PathVelocity(rates);
             let (x_0, eps, level) = (0.7, -1.3, at(t));
             let x = level.alpha() * x_0 + level.sigma() * eps;
@@ -480,6 +497,8 @@ fn velocities_of_paths_are_derivatives_of_the_levels() {
             sigma: 1.0
         }
     );
+    let level = Edm::default().level(sigma).unwrap();
+    assert_eq!(Edm::default().fading(level).unwrap(), 0.0);
     // At the ends: the target of torchcfm's target matcher, (1 - s) eps - x_0 in this direction of time, and that of flows.
     let (x0, eps) = (array![[2.0], [2.0]], array![[1.0], [1.0]]);
     let ends = [time(0.0), time(1.0)];
@@ -499,4 +518,38 @@ fn velocities_of_paths_are_derivatives_of_the_levels() {
             .path_rates(time(0.0))
             .is_err()
     );
+}
+
+/// A network of the path's velocity that knows what another one knows of the data makes the same run.
+#[test]
+fn networks_of_the_velocity_make_the_run_of_the_data() {
+    fn check<S: ContinuousSchedule<Time = Time> + Copy>(schedule: S) {
+        let data = |x: f64, t: f64| 0.6 * x.tanh() + 0.1 * t;
+        let grid = Grid::uniform_time(&schedule, 6).unwrap();
+        let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+        let start = array![[0.3, -1.2], [2.0, 0.1]];
+        let run = |mut net: Box<dyn Denoiser<Array2<f64>, Time>>| {
+            let mut noise = NoNoise;
+            plan.sample(start.clone(), &mut net, &mut noise).unwrap()
+        };
+        let of_data = run(Box::new(predicts::x0(
+            move |x: &Array2<f64>, at: Point<Time>| x.mapv(|x| data(x, at.time.get())),
+        )));
+        let of_velocity = run(Box::new(predicts::path_velocity(
+            schedule,
+            move |x: &Array2<f64>, at: Point<Time>| {
+                let rates = schedule.path_rates(at.time).unwrap();
+                x.mapv(|x| {
+                    let x_0 = data(x, at.time.get());
+                    let eps = (x - at.level.alpha() * x_0) / at.level.sigma();
+                    rates.alpha * x_0 + rates.sigma * eps
+                })
+            },
+        )));
+        for (a, b) in of_data.iter().zip(&of_velocity) {
+            close(*a, *b, 1e-10, "velocity");
+        }
+    }
+    check(RectifiedFlow);
+    check(VpLinear::new(0.1, 20.0).unwrap());
 }

@@ -5,7 +5,10 @@ use std::{cell::Cell, ops::ControlFlow, rc::Rc};
 use gaussian_diffusion::{
     Denoiser, Error, Grid, LogSnr, Markov, NonMarkovian, Plan, Point, Prediction, ReverseStep,
     SeededNoise, State, Step,
-    denoiser::{Clip, Corrected, Correction, InSubspace, SelfConditioned, WithVjp},
+    denoiser::{
+        Clip, Corrected, Correction, InSubspace, LearnedNoise, NoiseOutput, SelfConditioned,
+        WithVjp,
+    },
     editing::{Edit, Inpaint, Inversion, Known, StepEnd},
     guidance::{
         Bands, CfgPlusPlus, Classifier, Combination, Dps, EpsilonScaling, GaussianPosterior,
@@ -532,4 +535,28 @@ fn runs_without_a_plan_begin() {
     let mut net = Inversion::new(crate::conditioned::<f64>(0.2));
     let code = |net: &mut Inversion<_>| bits(&flow.encode(&start(2), net).unwrap().value);
     assert_eq!(code(&mut net), code(&mut net));
+}
+
+/// DDIM-like plans do not ask for the variance, but what is wrapped is told that a run begins.
+#[test]
+fn learned_noise() {
+    both(|| {
+        struct Second<N>(N);
+        impl<N: Denoiser<Batch, Step>> Denoiser<Batch, Step> for Second<N> {
+            fn predict(&mut self, x: &Batch, at: Point<Step>) -> Result<Prediction<Batch>, Error> {
+                let answer = self.0.predict(x, at)?;
+                Ok(answer.with_variance(x.mapv(|_| 0.5)))
+            }
+
+            fn begin(&mut self) {
+                self.0.begin();
+            }
+
+            fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Batch>)) {
+                self.0.visit_memory(visit);
+            }
+        }
+        let net = LearnedNoise::new(Second(conditioned(0.2)), NoiseOutput::Residual);
+        check("learned noise", net);
+    });
 }

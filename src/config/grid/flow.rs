@@ -128,11 +128,11 @@ fn at(times: &[f64]) -> Result<Grid<Time>, Error> {
 /// `shift_terminal`, where that is set; 0 is no terminal.
 fn terminal(keys: &Keys) -> Result<Option<f64>, Error> {
     let key = "shift_terminal";
-    match keys.optional(key)?.filter(|terminal| *terminal != 0.0) {
-        Some(terminal) if !(terminal > 0.0 && terminal < 1.0) => {
+    match keys.optional(key)? {
+        Some(terminal) if !(0.0..1.0).contains(&terminal) => {
             Err(keys.refuse(key, "null, or 0 to below 1"))
         }
-        terminal => Ok(terminal),
+        terminal => Ok(terminal.filter(|terminal| *terminal != 0.0)),
     }
 }
 

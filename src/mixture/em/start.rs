@@ -73,3 +73,24 @@ fn spread<R: RngCore + ?Sized>(rows: &Array2<f64>, count: usize, rng: &mut R) ->
     }
     places
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::spread;
+    use crate::rand::{SeedableRng, rngs::StdRng};
+
+    /// Of two groups that lie far apart on both sides of 0, each has one of two places: the chance of a pair within one
+    /// group is below 1e-11.
+    #[test]
+    fn places_lie_far_from_each_other() {
+        let rows = Array2::from_shape_fn((20, 2), |(i, k)| {
+            [1e6, -1e6][i % 2] + (i * i + 3 * k) as f64
+        });
+        for seed in 0..40 {
+            let places = spread(&rows, 2, &mut StdRng::seed_from_u64(seed));
+            assert_ne!(places[0] % 2, places[1] % 2, "{seed}: {places:?}");
+        }
+    }
+}

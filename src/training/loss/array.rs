@@ -2,7 +2,7 @@
 
 use ndarray::{Array, Array1, Dimension};
 
-use super::{Distance, Losses, PerItem, check_weights, thresholds};
+use super::{Distance, Losses, PerItem, check_mask, check_weights, thresholds};
 use crate::{
     Error,
     per_item::PerItem as Thresholds,
@@ -56,6 +56,7 @@ impl<A: Real, D: Dimension> Losses for Array<A, D> {
         self.fits(weights)
             .map_err(|error| error.naming("weights"))?;
         distance.check(self.items())?;
+        check_mask(weights.iter().map(|w| w.get()))?;
         let length = item_len(self);
         let mut elements = self.iter().zip(target).zip(weights);
         let mut losses = Array1::zeros(items(self.shape()));
@@ -63,9 +64,6 @@ impl<A: Real, D: Dimension> Losses for Array<A, D> {
             let (mut sum, mut whole) = (0.0, 0.0);
             for ((p, q), w) in elements.by_ref().take(length) {
                 let w = w.get();
-                if !(w >= 0.0) {
-                    return Err(Error::element("weights", item, w, "0 or more"));
-                }
                 if w != 0.0 {
                     sum += w * distance.of(p.get() - q.get(), item);
                     whole += w;

@@ -1,5 +1,5 @@
 //! `cargo run --release -p with-candle`: a U-Net of candle with random weights, guided towards classes by
-//! "DPM++ 2M Karras", what it predicts with and without a class in one batch.
+//! "DPM++ 2M Karras", what it predicts with and without a class in one batch. On a GPU with `--features candle-nn/cuda`.
 
 #[cfg(test)]
 mod tests;
@@ -59,8 +59,9 @@ impl UNet {
 /// Draws a picture of each class; `none` is the class that stands for no class.
 fn sample(net: &UNet, classes: &[u32], none: u32) -> Result<Array4<f32>, Error> {
     let both = [classes, &vec![none; classes.len()]].concat();
+    let device = net.class.embeddings().device();
     let net = predicts::noise(|x: &Tensor, at: Point<Step>| net.forward(x, at.time.get(), &both));
-    let net = candle::network(net, &Device::Cpu, DType::F32);
+    let net = candle::network(net, device, DType::F32);
     let mut net = Guided::new(Together::new(net, 2)?, Combination::classifier_free(7.5)?);
     let plan = Sampler::from_name("DPM++ 2M Karras")?.plan(&Discrete::stable_diffusion()?, 20)?;
     let mut noise = SeededNoise::new(42);
@@ -69,7 +70,8 @@ fn sample(net: &UNet, classes: &[u32], none: u32) -> Result<Array4<f32>, Error> 
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let weights = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
+    let device = Device::cuda_if_available(0)?;
+    let weights = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &device);
     let pictures = sample(&UNet::new(11, &weights)?, &[3, 1, 4], 10)?;
     println!("{:?}, mean {:?}", pictures.dim(), pictures.mean());
     Ok(())
