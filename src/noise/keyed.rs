@@ -194,13 +194,8 @@ impl<W: Wide> Stream<W> for Keyed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{hint::black_box, time::Instant};
-
     use super::{NOISE_BLOCK, fill};
-    use crate::{
-        simd::{self, Arch},
-        state::Wide,
-    };
+    use crate::{simd, state::Wide};
 
     fn same_bits<W: Wide>() {
         // More than a million numbers.
@@ -226,6 +221,10 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn wider_vectors_take_less_time() {
+        use std::{hint::black_box, time::Instant};
+
+        use simd::Arch;
+
         if Arch::new().as_avx2().is_none() {
             return;
         }
@@ -241,8 +240,8 @@ mod tests {
             });
             seconds.fold(f64::INFINITY, f64::min)
         };
-        // The least of many times, on a busy machine too. Measured: 2.4 with AVX2 and 4.6 with AVX-512.
+        // The least of many times, on a busy machine too: 2.3 with AVX2, 3.9 with AVX-512, and 1.03 without inlining.
         let ratio = least(Arch::baseline()) / least(Arch::new());
-        assert!(ratio > 1.4, "{ratio}");
+        assert!(ratio > 1.15, "{ratio}");
     }
 }
