@@ -125,7 +125,11 @@ fn make_orthogonal(a: &mut [f64], b: &mut [f64], height: usize) -> bool {
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    sum([a, b], |[a, b]| a * b)
+    sum(
+        [a, b],
+        #[inline(always)]
+        |[a, b], k| a[k] * b[k],
+    )
 }
 
 /// Eigenvalues and eigenvectors, as rows, of a symmetric matrix without negative eigenvalues; `None` without

@@ -401,7 +401,7 @@ where
     N: NoiseSource<V> + ?Sized,
 {
     let mut eps = x.clone();
-    let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
+    let fresh = Assignment::new(0, 0.0, &[]).with_noise(true).watched(false);
     noise.sweep(&mut [&mut eps], &[], &[fresh], Scale::Same(1.0), over)?;
     Ok(eps)
 }

@@ -1,6 +1,7 @@
 //! Loops compiled for several instruction sets, chosen from when they run.
 
 pub(crate) use fearless_simd::Level as Arch;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use fearless_simd::Simd;
 
 /// Runs `f` compiled for the widest instruction set of this machine.
@@ -14,14 +15,26 @@ pub(crate) fn vectorized(f: impl FnMut()) {
 
 /// The same for this instruction set: AVX-512, AVX2, or what every processor of the target has.
 #[inline]
-pub(crate) fn on(arch: Arch, mut f: impl FnMut()) {
+pub(crate) fn on(arch: Arch, f: impl FnMut()) {
+    // A closure that can be called only once is inlined itself, where of others it is a function that calls them.
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let Some(simd) = arch.as_avx512() {
-        return simd.vectorize(f);
+        return simd.vectorize(
+            #[inline(always)]
+            || once(f),
+        );
     } else if let Some(simd) = arch.as_avx2() {
-        return simd.vectorize(f);
+        return simd.vectorize(
+            #[inline(always)]
+            || once(f),
+        );
     }
     let _ = arch;
+    once(f);
+}
+
+#[inline(always)]
+fn once(mut f: impl FnMut()) {
     f();
 }
 
@@ -29,22 +42,30 @@ pub(crate) fn on(arch: Arch, mut f: impl FnMut()) {
 const LANES: usize = 16;
 
 /// The sum of a term for every element of slices that are equally long, in an order that no machine changes: sixteen
-/// sums of every sixteenth term, then halves of them.
-pub(crate) fn sum<T: Copy, const N: usize>(slices: [&[T]; N], term: impl Fn([T; N]) -> f64) -> f64 {
+/// sums of every sixteenth term, then halves of them. The term is made of slices and a place in them.
+pub(crate) fn sum<T, const N: usize>(
+    slices: [&[T]; N],
+    term: impl Fn([&[T]; N], usize) -> f64,
+) -> f64 {
     let mut sums = [0.0; LANES];
     vectorized(
         #[inline(always)]
         || {
-            let parts = slices.map(|slice| slice.as_chunks::<LANES>());
-            for i in 0..parts.first().map_or(0, |(whole, _)| whole.len()) {
-                let chunks = parts.map(|(whole, _)| &whole[i]);
-                for (k, sum) in sums.iter_mut().enumerate() {
-                    *sum += term(chunks.map(|chunk| chunk[k]));
+            // Its own, which stay in registers: nothing else can point to them.
+            let mut lanes = [0.0; LANES];
+            let length = slices.first().map_or(0, |slice| slice.len());
+            for i in 0..length / LANES {
+                let parts = parts(slices, i * LANES, LANES);
+                for (k, lane) in lanes.iter_mut().enumerate() {
+                    *lane += term(parts, k);
                 }
             }
-            for k in 0..parts.first().map_or(0, |(_, rest)| rest.len()) {
-                sums[k] += term(parts.map(|(_, rest)| rest[k]));
+            let rest = length % LANES;
+            let parts = parts(slices, length - rest, rest);
+            for (k, lane) in lanes[..rest].iter_mut().enumerate() {
+                *lane += term(parts, k);
             }
+            sums = lanes;
         },
     );
     let mut width = LANES;
@@ -55,6 +76,15 @@ pub(crate) fn sum<T: Copy, const N: usize>(slices: [&[T]; N], term: impl Fn([T; 
         }
     }
     sums[0]
+}
+
+#[inline(always)]
+fn parts<T, const N: usize>(mut slices: [&[T]; N], from: usize, length: usize) -> [&[T]; N] {
+    // `map` of an array is a call where it is not inlined.
+    for slice in &mut slices {
+        *slice = &slice[from..from + length];
+    }
+    slices
 }
 
 /// Every instruction set that this machine has.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::philox::philox;
 use crate::{
     simd::{Arch, on},
-    state::{NOISE_BLOCK, Stream, Wide},
+    state::{NOISE_BLOCK, Stream, Wide, pairs},
 };
 
 /// Of Philox: the fewest that pass every test of BigCrush, as its authors found.
@@ -142,9 +142,13 @@ fn fill<W: Wide>(
             if W::IS_DOUBLE {
                 words(&mut low, lanes, counter, draw | LOW_WORDS, key);
             }
-            pairs(first, [&high[0], &high[1]], [&low[0], &low[1]], lanes);
+            let (cosines, sines) = first.split_at_mut(LANES);
+            let (radii, angles) = ([&high[0][..], &low[0]], [&high[1][..], &low[1]]);
+            pairs(radii, angles, &mut cosines[..lanes], sines);
             if length > 2 * LANES {
-                pairs(second, [&high[2], &high[3]], [&low[2], &low[3]], lanes);
+                let (cosines, sines) = second.split_at_mut(LANES);
+                let (radii, angles) = ([&high[2][..], &low[2]], [&high[3][..], &low[3]]);
+                pairs(radii, angles, cosines, sines);
             }
         },
     );
@@ -165,18 +169,6 @@ fn words(
         let [first, second] = counter(i);
         let counter = [first, second, draw as u32, (draw >> 32) as u32];
         [a[i], b[i], c[i], d[i]] = philox::<ROUNDS>(counter, key);
-    }
-}
-
-#[inline(always)]
-fn pairs<W: Wide>(z: &mut [W], high: [&[u32; LANES]; 2], low: [&[u32; LANES]; 2], lanes: usize) {
-    let (cosines, sines) = z.split_at_mut(LANES);
-    let (cosines, sines) = (&mut cosines[..lanes], &mut sines[..lanes]);
-    let [radii, angles] = high.map(|words| &words[..lanes]);
-    let [low_radii, low_angles] = low.map(|words| &words[..lanes]);
-    for i in 0..lanes {
-        let (radius, angle) = ([radii[i], low_radii[i]], [angles[i], low_angles[i]]);
-        (cosines[i], sines[i]) = W::normal_pair(radius, angle);
     }
 }
 
@@ -223,5 +215,33 @@ mod tests {
     fn every_instruction_set_gives_the_same_bits() {
         same_bits::<f32>();
         same_bits::<f64>();
+    }
+
+    /// A call that is not inlined would leave all of it to the vectors that every processor has.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn wider_vectors_take_less_time() {
+        use std::{hint::black_box, time::Instant};
+
+        use simd::Arch;
+
+        if Arch::new().as_avx2().is_none() {
+            return;
+        }
+        let least = |arch| {
+            let seconds = (0..200).map(|_| {
+                let start = Instant::now();
+                for number in 0..16 {
+                    let mut z = [0.0_f32; NOISE_BLOCK];
+                    let counter = |i: usize| [i as u32, number];
+                    fill(arch, black_box(&mut z), NOISE_BLOCK, counter, 77, [1, 2]);
+                }
+                start.elapsed().as_secs_f64()
+            });
+            seconds.fold(f64::INFINITY, f64::min)
+        };
+        // The least of many times, on a busy machine too: 2.3 with AVX2, 3.9 with AVX-512, and 1.03 without inlining.
+        let ratio = least(Arch::baseline()) / least(Arch::new());
+        assert!(ratio > 1.15, "{ratio}");
     }
 }

@@ -63,7 +63,7 @@ pub trait NoiseSource<V> {
     where
         V: State,
     {
-        let assignment = Assignment::new(0, 0.0, &[]).with_noise(true);
+        let assignment = Assignment::new(0, 0.0, &[]).with_noise(true).watched(false);
         self.sweep(&mut [x], &[], &[assignment], Scale::Same(1.0), None)
             .map(|_| ())
     }
@@ -122,7 +122,7 @@ use add_in_a_sweep;
 
 /// The assignment that only adds noise.
 fn one() -> Assignment<'static> {
-    Assignment::new(0, 1.0, &[]).with_noise(true)
+    Assignment::new(0, 1.0, &[]).with_noise(true).watched(false)
 }
 
 /// The target of the noisy assignment.

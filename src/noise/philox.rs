@@ -11,17 +11,20 @@ const LOW: u64 = 0xFFFF_FFFF;
 ///
 /// Words live in 64 bits, where a product has both its halves: a loop over counters then vectorises.
 #[inline(always)]
-pub(super) fn philox<const ROUNDS: usize>(counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    let mut words = counter.map(u64::from);
+pub(super) fn philox<const ROUNDS: usize>(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    // Word by word: `map` of an array is a call where it is not inlined.
+    let [a, b, c, d] = counter;
+    let (mut a, mut b, mut c, mut d) = (a as u64, b as u64, c as u64, d as u64);
+    let [mut k, mut l] = key;
     for _ in 0..ROUNDS {
-        let [a, b, c, d] = words;
-        let (a, c) = ((a & LOW) * MULTIPLIERS[0], (c & LOW) * MULTIPLIERS[1]);
-        let [k, l] = key.map(u64::from);
-        words = [(c >> 32) ^ b ^ k, c, (a >> 32) ^ d ^ l, a];
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        let (left, right) = ((a & LOW) * MULTIPLIERS[0], (c & LOW) * MULTIPLIERS[1]);
+        (a, b) = ((right >> 32) ^ b ^ k as u64, right);
+        (c, d) = ((left >> 32) ^ d ^ l as u64, left);
+        (k, l) = (k.wrapping_add(WEYL[0]), l.wrapping_add(WEYL[1]));
     }
-    words.map(|word| word as u32)
+    [a as u32, b as u32, c as u32, d as u32]
 }
+
 #[cfg(test)]
 mod tests {
     use super::philox;

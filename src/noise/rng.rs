@@ -8,7 +8,7 @@ use crate::{
     rand::{Rng, RngCore},
     rand_distr::StandardNormal,
     simd::vectorized,
-    state::{Assignment, Draw, Elements, NOISE_BLOCK, Stream, Wide},
+    state::{Assignment, Draw, Elements, NOISE_BLOCK, Stream, Wide, pairs},
 };
 
 impl<V: Elements, R: RngCore> NoiseSource<V> for R {
@@ -26,7 +26,7 @@ impl<V: Elements, R: RngCore> NoiseSource<V> for R {
         if x.add_to_few(FEW, 0.0, 1.0, || self.sample(StandardNormal)) {
             return Ok(());
         }
-        let fresh = Assignment::new(0, 0.0, &[]).with_noise(true);
+        let fresh = Assignment::new(0, 0.0, &[]).with_noise(true).watched(false);
         self.sweep(&mut [x], &[], &[fresh], Scale::Same(1.0), None)
             .map(|_| ())
     }
@@ -80,30 +80,26 @@ impl<W: Wide, R: RngCore> Stream<W> for FromRng<'_, R> {
             }
             return;
         }
-        let pairs = length.div_ceil(2).min(PAIRS);
-        let [mut radii, mut angles] = [[[0; 2]; PAIRS]; 2];
+        let count = length.div_ceil(2).min(PAIRS);
+        // The high words of all, and the low ones.
+        let [mut radii, mut angles] = [[[0; PAIRS]; 2]; 2];
         let words = if W::IS_DOUBLE { 2 } else { 1 };
         for row in [&mut radii, &mut angles] {
             let mut bytes = [0; 8 * PAIRS];
-            let bytes = &mut bytes[..4 * words * pairs];
+            let bytes = &mut bytes[..4 * words * count];
             self.0.fill_bytes(bytes);
             let (chunks, _) = bytes.as_chunks::<4>();
-            for (place, chunk) in row.iter_mut().zip(chunks) {
-                place[0] = u32::from_le_bytes(*chunk);
-            }
-            for (place, chunk) in row.iter_mut().zip(&chunks[pairs..]) {
-                place[1] = u32::from_le_bytes(*chunk);
+            for (row, chunks) in row.iter_mut().zip(chunks.chunks(count)) {
+                for (word, chunk) in row.iter_mut().zip(chunks) {
+                    *word = u32::from_le_bytes(*chunk);
+                }
             }
         }
-        let (cosines, sines) = z.split_at_mut(pairs);
-        let (sines, radii, angles) = (&mut sines[..pairs], &radii[..pairs], &angles[..pairs]);
+        let (cosines, sines) = z.split_at_mut(count);
+        let [radii, angles] = [[&radii[0][..], &radii[1]], [&angles[0][..], &angles[1]]];
         vectorized(
             #[inline(always)]
-            || {
-                for i in 0..pairs {
-                    (cosines[i], sines[i]) = W::normal_pair(radii[i], angles[i]);
-                }
-            },
+            || pairs(radii, angles, cosines, sines),
         );
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn dot_items<A: Real>(x: &[A], y: &[A], items: usize) -> Vec<f64> {
         sum(
             item,
             #[inline(always)]
-            |[x, y]| x.get() * y.get(),
+            |[x, y], k| x[k].get() * y[k].get(),
         )
     })
 }
@@ -63,8 +63,8 @@ pub(crate) fn error_norms<A: Real>(
         let squares = sum(
             item,
             #[inline(always)]
-            |values| {
-                let [x, other, before] = values.map(A::get);
+            move |[x, other, before], k| {
+                let (x, other, before) = (x[k].get(), other[k].get(), before[k].get());
                 let size = x.abs().max(before.abs());
                 let off = (x - other) / absolute.max(relative * size);
                 off * off

@@ -82,8 +82,13 @@ impl Wide for f32 {
     const IS_DOUBLE: bool = false;
 
     #[inline(always)]
-    fn normal_pair(radius: [u32; 2], angle: [u32; 2]) -> (Self, Self) {
-        box_muller::pair_f32(radius[0], angle[0])
+    fn reduced(radius: [u32; 2]) -> (Self, Self) {
+        box_muller::reduced_f32(radius[0])
+    }
+
+    #[inline(always)]
+    fn normal_pair(reduced: (Self, Self), angle: [u32; 2]) -> (Self, Self) {
+        box_muller::pair_f32(reduced, angle[0])
     }
 }
 
@@ -91,8 +96,13 @@ impl Wide for f64 {
     const IS_DOUBLE: bool = true;
 
     #[inline(always)]
-    fn normal_pair(radius: [u32; 2], angle: [u32; 2]) -> (Self, Self) {
-        box_muller::pair_f64(radius, angle)
+    fn reduced(radius: [u32; 2]) -> (Self, Self) {
+        box_muller::reduced_f64(radius)
+    }
+
+    #[inline(always)]
+    fn normal_pair(reduced: (Self, Self), angle: [u32; 2]) -> (Self, Self) {
+        box_muller::pair_f64(reduced, angle)
     }
 }
 

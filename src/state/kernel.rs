@@ -81,13 +81,16 @@ fn pass<'a, W: Wide, const N: usize>(
     term: impl Fn(usize) -> (f64, &'a [W]),
 ) -> bool {
     let own = W::of(first.own);
-    let terms: [_; N] = std::array::from_fn(|k| term(from + k));
-    let coefficients = terms.map(|(coefficient, _)| W::of(coefficient));
     let length = y.len();
-    // Slices of one length, as the compiler can see.
-    let Some(terms) = all(terms.map(|(_, term)| term.get(..length))) else {
-        return true;
-    };
+    let (mut coefficients, mut terms) = ([W::of(0.0); N], [&[][..]; N]);
+    for k in 0..N {
+        let (coefficient, slice) = term(from + k);
+        // Slices of one length, as the compiler can see.
+        let Some(slice) = slice.get(..length) else {
+            return true;
+        };
+        (coefficients[k], terms[k]) = (W::of(coefficient), slice);
+    }
     if own == W::of(0.0) {
         let finite = !first.watched || W::all_finite(y);
         for (i, value) in y.iter_mut().enumerate() {
@@ -117,12 +120,6 @@ fn sum<W: Wide, const N: usize>(first: W, c: &[W; N], terms: &[&[W]; N], i: usiz
         sum = sum + c[k] * terms[k][i];
     }
     sum
-}
-
-#[inline(always)]
-fn all<T: Copy, const N: usize>(options: [Option<&[T]>; N]) -> Option<[&[T]; N]> {
-    let whole = options.iter().all(Option::is_some);
-    whole.then(|| options.map(|slice| slice.unwrap_or_default()))
 }
 
 /// [`combine`] of elements kept in half precision: block by block in f32, rounded once.

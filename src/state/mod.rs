@@ -26,6 +26,7 @@ mod threads;
 use crate::Error;
 
 pub(crate) use array::{for_each_item, item_len, item_view, items};
+pub(crate) use box_muller::pairs;
 pub use drawn::Scale;
 #[cfg(any(feature = "candle", feature = "burn"))]
 pub(crate) use drawn::{Deviation, Scaled, whole};

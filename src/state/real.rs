@@ -93,7 +93,11 @@ pub trait Wide: Real<Wide = Self> {
     #[doc(hidden)]
     const IS_DOUBLE: bool;
 
-    /// Two standard normals from words for a radius and for an angle, the high words first.
+    /// The words of a radius, the high one first, as a mantissa less 1 and an exponent.
     #[doc(hidden)]
-    fn normal_pair(radius: [u32; 2], angle: [u32; 2]) -> (Self, Self);
+    fn reduced(radius: [u32; 2]) -> (Self, Self);
+
+    /// Two standard normals from these and the words of an angle.
+    #[doc(hidden)]
+    fn normal_pair(reduced: (Self, Self), angle: [u32; 2]) -> (Self, Self);
 }
