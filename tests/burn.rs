@@ -3,8 +3,8 @@
 
 use burn_tensor::{DType, Device, FloatDType, Tensor, TensorCreationOptions, TensorData};
 use gaussian_diffusion::{
-    Checks, Error, ForwardProcess, Grid, LogSnr, NoiseLevel, Parameterization, Plan, Point,
-    Prediction, Sampler, SeededNoise, State, Step, Time, burn,
+    Checks, Denoiser, Error, ForwardProcess, Grid, LogSnr, NoiseLevel, Parameterization, Plan,
+    Point, Prediction, Sampler, SeededNoise, State, Step, Time, burn,
     noise::{BrownianPath, Interval, NoiseSource, Scale, TorchCpu, TorchCuda},
     predicts,
     rand::{SeedableRng, rngs::StdRng},
@@ -539,4 +539,38 @@ fn averages_are_those_of_arrays() {
             "{found} {expected}"
         );
     }
+}
+
+/// A network behind an array is told that a run begins.
+#[test]
+fn a_wrapped_network_is_told_that_a_run_begins() {
+    struct Counts(u32);
+    impl Denoiser<Tensor<2>, Step> for Counts {
+        fn predict(
+            &mut self,
+            x: &Tensor<2>,
+            _: Point<Step>,
+        ) -> Result<Prediction<Tensor<2>>, Error> {
+            Ok(Prediction::x0(x.clone().mul_scalar(f64::from(self.0))))
+        }
+
+        fn begin(&mut self) {
+            self.0 += 1;
+        }
+    }
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let grid = Grid::trailing(&schedule, 2).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+    let mut net = burn::network(Counts(0), &Device::flex(), FloatDType::F64);
+    let mut run = || {
+        let start = Array2::<f64>::from_elem((1, 2), 0.5);
+        plan.sample(start, &mut net, &mut SeededNoise::new(0))
+            .unwrap()
+    };
+    // The prediction of the data is the state times how often a run began.
+    let (one, two) = (run()[[0, 0]], run()[[0, 0]]);
+    assert!(
+        one.is_finite() && two.is_finite() && one != two,
+        "{one} {two}"
+    );
 }

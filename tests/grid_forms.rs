@@ -13,6 +13,7 @@ use gaussian_diffusion::{
         AlignYourSteps, Beta, BongTangent, DynamicShift, Karras, KlOptimal, LinearQuadratic,
         LogitNormalCurve, PolyExponential, SigmaCurve, VpCurve, flux2_mu, steps_for_strength,
     },
+    sampler::GridName,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, Respacing, Shifted, VeGeometric, VpLinear},
 };
 use proptest::{
@@ -967,4 +968,27 @@ fn strengths_of_flows_round_up() {
         }
         assert!(grid.strength_up(0.0).is_err() && grid.strength_up(1.1).is_err());
     }
+}
+
+/// `linspace(0, sqrt(0.8 T), n)` squared, whose last number is its end: 0.8 T for every n, where products of the stride end
+/// one below it for some.
+#[test]
+fn quadratic_steps_begin_at_their_end() {
+    for total in [40, 70, 150, 1000] {
+        let schedule = Discrete::linear(total, 1e-4, 0.02).unwrap();
+        for n in 2..=6 {
+            let grid = Grid::ddim_quadratic(&schedule, n, 0).unwrap();
+            assert_eq!(times(&grid)[0], 0.8 * total as f64, "{n} of {total}");
+        }
+    }
+}
+
+/// The name of the line of steps is that grid, which ends at step 0 where the trailing one does not.
+#[test]
+fn the_name_of_linear_steps() {
+    let schedule = latents();
+    let named = GridName::Linspace.grid(&schedule, 5).unwrap();
+    let grid = Grid::linspace(&schedule, 5).unwrap();
+    let levels = |grid: &Grid<Step>| grid.levels().take(5).collect::<Vec<_>>();
+    assert_eq!(levels(&named), levels(&grid));
 }

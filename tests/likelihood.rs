@@ -97,6 +97,21 @@ fn check_density<S: NoiseSchedule>(name: &str, schedule: &S, ends: (S::Time, S::
         );
         assert_eq!(estimate.standard_error.get(), 0.0);
     }
+    // Errors belong to their items: of the same batch turned round they are the same, turned round. Sums of steps
+    // round, by the order in which an error of all items is found.
+    let last = x.nrows() - 1;
+    let turned = Array2::from_shape_fn(x.dim(), |(i, k)| x[[last - i, k]]);
+    let turned = flow.log_density(&turned, &mut data).unwrap();
+    for (a, b) in found
+        .integration_error
+        .iter()
+        .zip(turned.integration_error.iter().rev())
+    {
+        assert!(
+            (a.get() - b.get()).abs() <= 1e-6 * b.get(),
+            "{name}: {a:?} {b:?}"
+        );
+    }
     println!(
         "{name}: off {:e}, reported {:e}, {} evaluations",
         worst.0, worst.1, found.evaluations

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use gaussian_diffusion::{
-    Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance, NoiseLevel,
-    NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, SeededNoise, State,
-    Step, Time, UpdateNoise,
+    Clock, Denoiser, Error, ForwardProcess, GaussianMixture, Grid, LogSnr, ModelVariance,
+    NoiseLevel, NoiseSchedule, Parameterization, Plan, Point, Prediction, ReverseStep, SeededNoise,
+    Sigma, State, Step, Time, UpdateNoise,
     guidance::Strength,
     likelihood::ProbabilityFlow,
     noise::{Interval, NoiseSource, Scale},
@@ -1006,15 +1006,13 @@ fn another_tensor_is_averaged_as_an_array_is() {
 #[test]
 fn predictions_are_in_the_terms_of_their_name() {
     use Parameterization::{Flow, Noise, Score, Velocity, X0};
-    let of: [(fn(f64) -> Prediction<f64>, _); 5] = [
-        (Prediction::noise, Noise),
-        (Prediction::x0, X0),
-        (Prediction::velocity, Velocity),
-        (Prediction::score, Score),
-        (Prediction::flow, Flow),
-    ];
-    for (make, terms) in of {
-        let prediction = make(0.5);
+    for (prediction, terms) in [
+        (Prediction::noise(0.5), Noise),
+        (Prediction::x0(0.5), X0),
+        (Prediction::velocity(0.5), Velocity),
+        (Prediction::score(0.5), Score),
+        (Prediction::flow(0.5), Flow),
+    ] {
         assert_eq!(
             (prediction.value, prediction.parameterization),
             (0.5, terms)
@@ -1053,4 +1051,20 @@ fn debug_forms_leave_functions_out() {
         average.starts_with("Ema { rule: ") && average.ends_with("updates: 0 }"),
         "{average}"
     );
+}
+
+/// What a network of sigmas is told at the end of a step is the end itself, and the geometric mean half-way.
+#[test]
+fn sigmas_are_told_along_their_logarithms() {
+    let sigma = |x: f64| Sigma::new(x).unwrap();
+    for (a, b) in [(0.3, 7.7), (80.0, 0.002), (1e-3, 1.1)] {
+        let (from, to) = (sigma(a), sigma(b));
+        assert_eq!(from.heard_toward(to, 1.0), to);
+        assert_eq!(from.heard_toward(to, 0.0), from);
+        let middle = from.heard_toward(to, 0.5).get();
+        assert!(
+            (middle / (a * b).sqrt() - 1.0).abs() < 1e-15,
+            "{a} {b}: {middle}"
+        );
+    }
 }

@@ -11,9 +11,9 @@ use common::{
 };
 use gaussian_diffusion::{
     Denoiser, DenoisingVariance, Error, GaussianMixture, Grid, ModelVariance, NoiseLevel,
-    NoiseSchedule, Plan, Point, Prediction, ReverseStep, ReverseVariance, SeededNoise, Step, Time,
-    UpdateNoise, Variance,
-    denoiser::{Displaced, LearnedNoise, NoiseOutput},
+    NoiseSchedule, NonMarkovian, Plan, Point, Posterior, Prediction, ReverseStep, ReverseVariance,
+    SeededNoise, Sigma, SigmaData, Step, Time, UpdateNoise, Variance,
+    denoiser::{Displaced, LearnedNoise, NoiseOutput, consistency_model},
     fit,
     likelihood::{Continuous, Discretized, VariationalBound},
     noise::{Interval, NoiseSource, Scale},
@@ -216,6 +216,18 @@ fn dpm_solver_v3_has_others_for_special_cases() {
             |plan: &Plan<Time>| plan.sample(start.clone(), &mut data(), &mut SeededNoise::new(0));
         let off = run(&own).unwrap() - run(&adams).unwrap();
         assert!(off.iter().all(|off| off.abs() < 1e-13), "{off}");
+    }
+}
+
+/// Pseudo slopes hold to the second order, before the step or after it.
+#[test]
+fn pseudo_slopes_have_two_orders() {
+    let statistics = ModelStatistics::gaussian(variance(0.25)).unwrap();
+    for order in 1..=3 {
+        let plain = DpmSolverV3::new(order, statistics.clone()).unwrap();
+        assert_eq!(plain.order() as usize, order);
+        let pseudo = plain.with_pseudo_corrector();
+        assert_eq!(pseudo.order() as usize, order.min(2));
     }
 }
 
@@ -438,6 +450,16 @@ fn extended_variances_are_those_of_their_authors() {
                 assert!((found / expected - 1.0).abs() < 1e-11, "{row}: {found}");
                 let (least, most) = solver.bounds(from, to).unwrap();
                 assert!(least.get() <= found && found <= most.get());
+                // The posterior's own, and what nothing known of the data leaves: (sigma / alpha)^2 through its share.
+                let q = NonMarkovian::new(eta)
+                    .unwrap()
+                    .coefficients(from, to)
+                    .unwrap();
+                let open = (q.clean * from.noise_to_signal()).powi(2);
+                let ends = [q.std * q.std, q.std * q.std + open];
+                for (found, wanted) in [least.get(), most.get()].iter().zip(ends) {
+                    assert!((found - wanted).abs() <= 1e-14 * wanted, "{row}: {found}");
+                }
             }
             output => {
                 let second = output == "eps_eps2";
@@ -723,4 +745,30 @@ fn learned_noise_gives_the_variance_of_a_mixture() {
         .sample(array![0.2], &mut net, &mut SeededNoise::new(0))
         .unwrap();
     assert!(x[0].is_finite());
+}
+
+/// The model of a state that preserves variance is that of the same state over alpha.
+#[test]
+fn consistency_models_are_the_same_in_every_scale() {
+    let (min, data) = (Sigma::new(0.002).unwrap(), SigmaData::new(0.5).unwrap());
+    for alpha in [0.2_f64, 0.6, 0.95] {
+        let level =
+            NoiseLevel::variance_preserving(snr(2.0 * (alpha / (1.0 - alpha * alpha).sqrt()).ln()));
+        let level = level.unwrap();
+        let ratio = level.noise_to_signal();
+        let scaled = consistency_model(level, min, data).unwrap();
+        let plain = NoiseLevel::new(1.0, ratio).unwrap();
+        let plain = consistency_model(plain, min, data).unwrap();
+        for (found, wanted) in [
+            (scaled.skip * level.alpha(), plain.skip),
+            (scaled.input * level.alpha(), plain.input),
+            (scaled.out, plain.out),
+            (scaled.conditioning, plain.conditioning),
+        ] {
+            assert!(
+                (found / wanted - 1.0).abs() < 1e-13,
+                "{alpha}: {found} {wanted}"
+            );
+        }
+    }
 }

@@ -585,7 +585,7 @@ fn wrappers_follow_points_where_what_they_wrap_does() {
             Box::new(&*Box::leak(Box::new(inner()))),
         ]
     }
-    for solver in wrapped(|| Ddim::default()) {
+    for solver in wrapped(Ddim::default) {
         assert!(solver.follows_points(), "{}", solver.name());
     }
     for solver in wrapped(|| Elsewhere) {
@@ -629,4 +629,27 @@ fn flow_time_refuses_what_it_cannot_read() {
         message(Box::new(OfVelocity)),
         "a solver for the data or the noise is missing, the time of a flow as sigma needs it"
     );
+}
+
+#[test]
+fn stochastic_adams_refuses_a_range_that_ends_before_it_begins() {
+    let solver = || SaSolver::new(2, 2).unwrap();
+    let snr = |x| LogSnr::new(x).unwrap();
+    assert!(solver().with_noise_between(snr(-1.0), snr(-1.0)).is_ok());
+    assert!(solver().with_noise_between(snr(-1.0), snr(2.0)).is_ok());
+    let error = solver()
+        .with_noise_between(snr(2.0), snr(-1.0))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "first log-SNR with noise is 2, allowed: up to -1"
+    );
+}
+
+#[test]
+fn names_say_the_order() {
+    for order in 1..=3 {
+        let solver = ErSde::new(order).unwrap();
+        assert_eq!(solver.name(), format!("ER-SDE {order}"));
+    }
 }

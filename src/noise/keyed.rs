@@ -216,32 +216,4 @@ mod tests {
         same_bits::<f32>();
         same_bits::<f64>();
     }
-
-    /// A call that is not inlined would leave all of it to the vectors that every processor has.
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn wider_vectors_take_less_time() {
-        use std::{hint::black_box, time::Instant};
-
-        use simd::Arch;
-
-        if Arch::new().as_avx2().is_none() {
-            return;
-        }
-        let least = |arch| {
-            let seconds = (0..200).map(|_| {
-                let start = Instant::now();
-                for number in 0..16 {
-                    let mut z = [0.0_f32; NOISE_BLOCK];
-                    let counter = |i: usize| [i as u32, number];
-                    fill(arch, black_box(&mut z), NOISE_BLOCK, counter, 77, [1, 2]);
-                }
-                start.elapsed().as_secs_f64()
-            });
-            seconds.fold(f64::INFINITY, f64::min)
-        };
-        // The least of many times, on a busy machine too: 2.3 with AVX2, 3.9 with AVX-512, and 1.03 without inlining.
-        let ratio = least(Arch::baseline()) / least(Arch::new());
-        assert!(ratio > 1.15, "{ratio}");
-    }
 }

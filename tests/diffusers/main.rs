@@ -725,17 +725,52 @@ fn configurations_of_two_classes_differ() {
 /// The clock of every class reads back, strictly between its ends, the time that a level is of.
 #[test]
 fn clocks_read_back_the_time_of_a_level() {
-    for (class, _) in CLASSES {
-        let config = read(json!({ "_class_name": class })).unwrap();
+    let paced = |pace: f64| json!({ "_class_name": "DDPMWuerstchenScheduler", "scaler": pace });
+    let plain = |(class, _): &(&str, &str)| json!({ "_class_name": class });
+    let files = CLASSES.iter().map(plain).chain([0.4, 2.5].map(paced));
+    for file in files {
+        let class = file.to_string();
+        let config = read(file).unwrap();
         let schedule = config.schedule();
         let (noisy, clean) = schedule.ends();
         for share in [0.1, 0.35, 0.5, 0.8] {
             let between = noisy.0 + share * (clean.0 - noisy.0);
             let level = schedule.level(Timestep(between)).unwrap();
-            let back = schedule.time_at(level.log_snr()).unwrap().0;
-            // Of a clock of up to 1000, through a log-SNR that is rounded.
-            let off = (back - between).abs() / (noisy.0 - clean.0).abs();
-            assert!(off < 1e-9, "{class} at {between}: {back}");
+            let back = schedule.time_at(level.log_snr()).unwrap();
+            let found = schedule.level(back).unwrap();
+            // Where an end is cut off several times have one level; a clock of up to 1000 is rounded.
+            let off = (found.log_snr().get() - level.log_snr().get()).abs();
+            assert!(off < 1e-9, "{class} at {between}: {back:?}");
         }
+    }
+}
+
+#[test]
+fn edges_of_step_counts_and_lists() {
+    // As many as the original steps of the strength leave, and one more.
+    let lcm = read(json!({ "_class_name": "LCMScheduler" })).unwrap();
+    let lcm = lcm.with_options(|o| o.strength = Some(0.5));
+    assert_eq!(lcm.plan(25).unwrap().steps(), 25);
+    assert!(lcm.plan(26).is_err());
+    // Equal sigmas are no way down.
+    let flow = read(json!({ "_class_name": "FlowMatchEulerDiscreteScheduler" })).unwrap();
+    let given = |list: [f64; 3]| {
+        let config = flow
+            .clone()
+            .with_options(|o| o.sigmas = Some(list.to_vec()));
+        config.plan(3).map(|plan| plan.steps())
+    };
+    assert_eq!(given([1.0, 0.5, 0.2]).unwrap(), 3);
+    assert!(given([1.0, 0.5, 0.5]).is_err() && given([1.0, 0.2, 0.5]).is_err());
+    // The clock of EDM spans the sigmas of its grids, and that of classes told to be continuous up to 700.
+    let edm = json!({ "_class_name": "EDMEulerScheduler" });
+    let video = json!({ "_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous",
+        "prediction_type": "v_prediction", "sigma_min": 0.002, "sigma_max": 700.0, "use_karras_sigmas": true });
+    for (file, most) in [(edm, 80_f64), (video, 700.0)] {
+        let (noisy, clean) = read(file).unwrap().schedule().ends();
+        assert_eq!(
+            (noisy.0, clean.0),
+            (0.25 * most.ln(), 0.25 * 0.002_f64.ln())
+        );
     }
 }

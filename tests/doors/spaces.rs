@@ -178,7 +178,7 @@ fn runs_in_coordinates_and_on_points_are_the_same() {
     let mut expected = second.clone();
     inner.fill(&mut expected).unwrap();
     assert_eq!(second, space.project(&expected).unwrap());
-    assert_eq!(second, (&space).project(&expected).unwrap());
+    assert_eq!(second, Subspace::project(&&space, &expected).unwrap());
     let short: Result<(), Error> = projected.add(&mut x, Scale::PerItem(&[0.5]), None);
     assert!(short.is_err());
 }

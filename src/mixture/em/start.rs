@@ -76,9 +76,9 @@ fn spread<R: RngCore + ?Sized>(rows: &Array2<f64>, count: usize, rng: &mut R) ->
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
+    use ndarray::{Array2, Axis};
 
-    use super::spread;
+    use super::{MixtureCovariance, MixtureFit, Shape, spread};
     use crate::rand::{SeedableRng, rngs::StdRng};
 
     /// Of two groups that lie far apart on both sides of 0, each has one of two places: the chance of a pair within one
@@ -92,5 +92,25 @@ mod tests {
             let places = spread(&rows, 2, &mut StdRng::seed_from_u64(seed));
             assert_ne!(places[0] % 2, places[1] % 2, "{seed}: {places:?}");
         }
+    }
+
+    /// Half of each variance is the factors', and half what they leave: to six deviations of a sum of 2000 squares.
+    #[test]
+    fn factors_begin_with_half_of_the_variance() {
+        let rows = Array2::from_shape_fn((50, 2000), |(i, k)| ((i * 37 + k * 11) % 17) as f64);
+        let fit = MixtureFit::new(1, MixtureCovariance::LowRank(3)).unwrap();
+        let start = fit.start(&rows, &mut StdRng::seed_from_u64(1));
+        let variances = rows.var_axis(Axis(0), 0.0);
+        let component = &start.components[0];
+        let Shape::Factors(factors) = &component.shape else {
+            panic!("{:?}", component.shape);
+        };
+        let ratios = factors.map_axis(Axis(0), |f| f.dot(&f)) / (&variances * 0.5);
+        assert!((ratios.mean().unwrap() - 1.0).abs() < 6.0 * (2.0_f64 / 6000.0).sqrt());
+        assert!(
+            (&component.variances - variances * 0.5)
+                .iter()
+                .all(|d| d.abs() < 1e-6)
+        );
     }
 }
