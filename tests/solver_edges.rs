@@ -622,7 +622,7 @@ fn flow_time_refuses_what_it_cannot_read() {
         plan.unwrap_err().to_string()
     };
     assert_eq!(
-        message(Box::new(Ddpm::default())),
+        message(Box::<Ddpm>::default()),
         "a solver without noise is missing, the time of a flow as sigma needs it"
     );
     assert_eq!(
