@@ -217,6 +217,14 @@ mod tests {
         Array2::from_shape_fn((rows, columns), |(i, j)| 1.0 / (i + j + 1) as f64)
     }
 
+    #[test]
+    fn conditions_end_at_the_rank() {
+        let svd = Svd::new(&array![[1e6, 0.0], [0.0, 1e-2]]).unwrap();
+        assert!((svd.condition(1e-9) / 1e8 - 1.0).abs() < 1e-15);
+        // 1e-2 is not above 1e-7 of 1e6.
+        assert_eq!(svd.condition(1e-7), f64::INFINITY);
+    }
+
     /// Against the values of 60-digit arithmetic (mpmath, of the matrix as it is rounded to doubles).
     #[test]
     fn singular_values_of_a_hilbert_matrix() {

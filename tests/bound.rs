@@ -742,6 +742,8 @@ fn what_a_continuous_bound_refuses() {
     let backward = ContinuousBound::between(&Cosine, time(0.2), time(0.8), Continuous);
     let text = backward.unwrap_err().to_string();
     assert!(text.starts_with("ends[1] has log-SNR"), "{text}");
+    let nowhere = ContinuousBound::between(&Cosine, time(0.5), time(0.5), Continuous);
+    assert!(nowhere.is_err());
     let bound = ContinuousBound::in_time(&Cosine, time(0.9), time(0.1), Continuous).unwrap();
     let mut rng = StdRng::seed_from_u64(0);
     let none = bound.estimate(

@@ -12,7 +12,7 @@ use gaussian_diffusion::{
     rand::{SeedableRng, rngs::StdRng},
     schedule::{Cosine, Discrete},
     solver::{Ddim, DpmAdaptive},
-    state::{Elements, Kept, Wider},
+    state::{Elements, Keeping, Kept, Recasting, Wider},
     training::{
         Distance, Ema, EmaRule, OffsetNoise, absolute_error, huber_error, masked_error,
         pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
@@ -684,4 +684,31 @@ fn bands_cosines_and_subspaces_of_tensors_are_those_of_arrays() {
     let found = space.coordinates(&tensor(&parts[0], DType::F64)).unwrap();
     let expected = space.coordinates(&parts[0]).unwrap();
     assert_eq!(values(&found), expected.iter().copied().collect::<Vec<_>>());
+}
+
+/// A change of what is kept in f32 is made on what is shown, and what comes out as it was stays as it is kept.
+#[test]
+fn changes_are_made_on_what_is_shown() {
+    let kept = tensor(&ndarray::array![1.000_1, 2.000_1].into_dyn(), DType::F32);
+    let numbers = values(&kept);
+    let mut kept = Wider::new(kept, DType::BF16);
+    <Recasting as Keeping<Tensor>>::change(&mut kept, |shown| {
+        assert_eq!(
+            (shown.dtype(), values(shown)),
+            (DType::BF16, vec![1.0, 2.0])
+        );
+        *shown = tensor(&ndarray::array![1.0, 3.0].into_dyn(), DType::BF16);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(kept.tensor().dtype(), DType::F32);
+    assert_eq!(values(kept.tensor()), [numbers[0], 3.0]);
+    // Where both are one type the change is made in place.
+    let mut same = Wider::new(kept.tensor().clone(), DType::F32);
+    <Recasting as Keeping<Tensor>>::change(&mut same, |shown| {
+        assert_eq!(shown.dtype(), DType::F32);
+        assert_eq!(values(shown)[0], numbers[0]);
+        Ok(())
+    })
+    .unwrap();
 }

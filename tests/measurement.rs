@@ -508,6 +508,7 @@ fn approximate_posteriors_of_a_mixture_come_near_the_exact_one() {
     let mut net = GaussianPosterior::moment_matching(mixture(), seen.clone(), 2).unwrap();
     let matched = distance(sampled(&plan, &mut net));
     let mut net = GaussianPosterior::pseudo_inverse(mixture(), seen.clone(), 0.5, 2).unwrap();
+    assert!(format!("{net:?}").contains("Isotropic(0.5)"), "{net:?}");
     let inverse = distance(sampled(&plan, &mut net));
     let mut net = Dps::new(mixture(), seen.clone(), 0.3).unwrap();
     let dps = distance(sampled(&plan, &mut net));

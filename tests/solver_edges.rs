@@ -652,4 +652,6 @@ fn names_say_the_order() {
         let solver = ErSde::new(order).unwrap();
         assert_eq!(solver.name(), format!("ER-SDE {order}"));
     }
+    assert_eq!(EulerMaruyama::flow_grpo(0.7).unwrap().name(), "Flow-GRPO");
+    assert_eq!(EulerMaruyama::new(1.0).unwrap().name(), "Euler-Maruyama");
 }

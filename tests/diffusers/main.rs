@@ -715,7 +715,7 @@ fn configurations_of_two_classes_differ() {
         |class: &str| read(json!({ "_class_name": class, "num_train_timesteps": 500 })).unwrap();
     for (a, b) in [
         ("PNDMScheduler", "DDIMScheduler"),
-        ("EulerDiscreteScheduler", "HeunDiscreteScheduler"),
+        ("DDIMScheduler", "DDIMParallelScheduler"),
     ] {
         assert_eq!(file(a), file(a));
         assert_ne!(file(a), file(b));
@@ -772,5 +772,20 @@ fn edges_of_step_counts_and_lists() {
             (noisy.0, clean.0),
             (0.25 * most.ln(), 0.25 * 0.002_f64.ln())
         );
+    }
+}
+
+/// The last step falls to the first order below 15 steps: `len(self.timesteps) < 15`.
+#[test]
+fn the_last_of_fifteen_steps_keeps_its_order() {
+    let config = read(
+        json!({ "_class_name": "DPMSolverMultistepScheduler", "final_sigmas_type": "sigma_min" }),
+    );
+    let config = config.unwrap();
+    for (n, predictions) in [(14, 1), (15, 2), (16, 2)] {
+        let plan = config.plan(n).unwrap();
+        let last = plan.stages().last().unwrap().stage.commit.as_ref().unwrap();
+        let used = last.model.iter().filter(|c| **c != 0.0).count();
+        assert_eq!(used, predictions, "{n}");
     }
 }
