@@ -789,3 +789,12 @@ fn the_last_of_fifteen_steps_keeps_its_order() {
         assert_eq!(used, predictions, "{n}");
     }
 }
+
+#[test]
+fn every_class_is_tried_here() {
+    let mut tried: Vec<_> = CLASSES.iter().map(|(class, _)| *class).collect();
+    let mut all: Vec<_> = gaussian_diffusion::config::classes().collect();
+    tried.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(tried, all);
+}
