@@ -31,7 +31,8 @@ pub enum NoiseOutput {
 /// $$\sigma_*^2=\tilde\sigma^2+\texttt{clean}^2\thinspace\frac{\sigma_t^2}{\alpha_t^2}\thinspace r(x_t)$$
 ///
 /// with the coefficients of [`Markov`]. The network answers with `r`, or the second moment, in the place of the
-/// variance ([`Prediction::with_variance`]); a question at the level where its step ends gets none. Solvers and bounds take [`ModelVariance::Learned`](crate::ModelVariance).
+/// variance ([`Prediction::with_variance`]); a question at the level where its step ends gets none. Solvers and bounds take
+/// [`ModelVariance::Learned`](crate::ModelVariance).
 /// Train it by the squared error of `(eps - eps_predicted)^2`, or of `eps^2`.
 ///
 /// `r` is held within 1e-6, so that the last step's logarithm is a number, and 1, or what data between two numbers
