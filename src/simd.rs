@@ -7,7 +7,8 @@ use fearless_simd::Simd;
 /// Runs `f` compiled for the widest instruction set of this machine.
 ///
 /// Mark the closure and what it calls `#[inline(always)]`: only what is inlined is compiled anew, and no test fails where it
-/// is not. `cargo bench --bench noise` then takes three times as long. No instruction set changes a result, since no sum is reordered and no product joined with a sum.
+/// is not: `cargo bench --bench noise` takes more than twice as long then. No instruction set changes a result, since no sum
+/// is reordered and no product joined with a sum.
 #[inline]
 pub(crate) fn vectorized(f: impl FnMut()) {
     on(Arch::new(), f);
