@@ -629,6 +629,14 @@ fn what_a_decoder_refuses() {
         "highest level is 1, allowed: a finite number above 1"
     );
     let pixels = Discretized::images();
+    assert_eq!(
+        (
+            pixels.levels(),
+            Discretized::new(7, 0.0, 3.0).unwrap().levels()
+        ),
+        (256, 7)
+    );
+    assert_eq!(Discretized::new(7, 0.0, 3.0).unwrap().width(), 0.5);
     let one = log_variance(1.0);
     for x_0 in [0.5, 1.0 + 2.0 / 255.0, f64::NAN, f64::INFINITY] {
         assert_eq!(

@@ -682,6 +682,18 @@ fn denoising_variances_are_checked() {
         found.at(NoiseLevel::new(0.1, 0.9).unwrap()),
         "where the variance is known",
     );
+    // A level computed another way may miss an end by a rounding, 1e-9 of 1 + |log-SNR|, and no more.
+    let at = |value: f64| NoiseLevel::variance_preserving(snr(value)).unwrap();
+    let wide = DenoisingVariance::new(&[at(-7.0), at(3.0)], &[0.5, 0.25]).unwrap();
+    for (end, outwards, variance) in [(-7.0_f64, -1.0, 0.5), (3.0, 1.0, 0.25)] {
+        let slack = outwards * 1e-9 * (1.0 + end.abs());
+        let found = wide.at(at(end + 0.95 * slack)).unwrap().get();
+        assert_eq!(found, variance);
+        checked(
+            wide.at(at(end + 1.05 * slack)),
+            "where the variance is known",
+        );
+    }
     // Zero SNR has one when it is given.
     let whole = DenoisingVariance::new(&[NoiseLevel::NOISE, levels[1]], &[0.5, 0.2]).unwrap();
     assert_eq!(whole.at(NoiseLevel::NOISE).unwrap().get(), 0.5);

@@ -64,6 +64,23 @@ where
     M: Denoiser<Array<A, D>, S::Time> + ?Sized,
     N: NoiseSource<Array<A, D>> + ?Sized,
 {
+    ModelStatistics::new(measured(schedule, grid, data, network, noise)?)
+}
+
+fn measured<S, A, D, M, N>(
+    schedule: &S,
+    grid: &Grid<S::Time>,
+    data: &Array<A, D>,
+    network: &mut M,
+    noise: &mut N,
+) -> Result<Vec<StatisticsNode>, Error>
+where
+    S: NoiseSchedule<Time: Copy + Debug> + ?Sized,
+    A: Real,
+    D: Dimension,
+    M: Denoiser<Array<A, D>, S::Time> + ?Sized,
+    N: NoiseSource<Array<A, D>> + ?Sized,
+{
     let (items, length) = (data.items(), item_len(data));
     if items < 2 || length == 0 {
         return Err(Error::range(
@@ -99,7 +116,7 @@ where
             },
         }
     });
-    ModelStatistics::new(made.collect())
+    Ok(made.collect())
 }
 
 /// What is kept of one level: `y = x / alpha`, `p = rho eps` and its derivative `q` along the flow, by their means over
@@ -256,4 +273,112 @@ fn slopes(nodes: &[Moments]) -> Vec<f64> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        GaussianMixture, SeededNoise,
+        noise::Scale,
+        rand::{SeedableRng, rngs::StdRng},
+        schedule::Cosine,
+    };
+
+    fn snr(value: f64) -> LogSnr {
+        LogSnr::new(value).unwrap()
+    }
+
+    fn data() -> GaussianMixture {
+        GaussianMixture::isotropic(&[(0.5, [-0.6], 0.04), (0.5, [0.8], 0.09)]).unwrap()
+    }
+
+    /// At each level of a one-dimensional mixture: `l` by a difference, and `s` and `b` by the normal equations of
+    /// `df/dlambda = s f + b d` over the items, where `f = rho eps - l y` and along the flow `dy = -rho eps dlambda`; by
+    /// the same differences, 0.01 to both sides, and of the same two draws a level, the noise and the probe. What
+    /// divides has 1e-8 of the variance of `rho eps` on top, which counts where next to nothing is left in `f`.
+    #[test]
+    fn statistics_are_the_least_squares_of_their_definition() {
+        let rows = data().sample(40, &mut StdRng::seed_from_u64(5)) + 0.3;
+        let mean = rows.mean().unwrap();
+        let grid = Grid::uniform_log_snr_between(&Cosine, 4, snr(-3.0), snr(4.0)).unwrap();
+        let levels: Vec<_> = grid.nodes().iter().map(|node| node.level).collect();
+        let found = measured(&Cosine, &grid, &rows, &mut data(), &mut SeededNoise::new(4)).unwrap();
+
+        let lambda = |level: &NoiseLevel| 0.5 * level.log_snr().get();
+        let eps = |x: f64, level: NoiseLevel| {
+            let x0 = data().posterior_mean(&[x], level).unwrap()[0];
+            (x - level.alpha() * x0) / level.sigma()
+        };
+        let mut noise = SeededNoise::new(4);
+        let states: Vec<Vec<f64>> = levels
+            .iter()
+            .map(|level| {
+                let mut x = &rows * level.alpha();
+                noise.add(&mut x, Scale::Same(level.sigma()), None).unwrap();
+                noise.fill(&mut rows.clone()).unwrap();
+                x.iter().copied().collect()
+            })
+            .collect();
+        let linear: Vec<f64> = levels
+            .iter()
+            .zip(&states)
+            .map(|(level, states)| {
+                let slope = |x: &f64| {
+                    let h = 0.01 * level.sigma();
+                    (eps(x + h, *level) - eps(x - h, *level)) / 0.02
+                };
+                states.iter().map(slope).sum::<f64>() / 40.0
+            })
+            .collect();
+        // The parabola through three points, and the line through two at the ends.
+        let rise = |i: usize, j: usize| {
+            (linear[j] - linear[i]) / (lambda(&levels[j]) - lambda(&levels[i]))
+        };
+        let last = levels.len() - 1;
+        for (i, (level, states)) in levels.iter().zip(&states).enumerate() {
+            let bend = match i {
+                0 => rise(0, 1),
+                i if i == last => rise(i - 1, i),
+                i => rise(i - 1, i) + rise(i, i + 1) - rise(i - 1, i + 1),
+            };
+            let along = |y: f64, by: f64| {
+                let there =
+                    NoiseLevel::variance_preserving(snr(level.log_snr().get() + 2.0 * by)).unwrap();
+                there.noise_to_signal() * eps(y * there.alpha(), there)
+            };
+            let each: Vec<[f64; 3]> = states
+                .iter()
+                .map(|x| {
+                    let (y, h) = (x / level.alpha(), 0.01);
+                    let p = along(y, 0.0);
+                    let q = (along(y - h * p, h) - along(y + h * p, -h)) / (2.0 * h);
+                    [p, p - linear[i] * y, q - bend * y + linear[i] * p]
+                })
+                .collect();
+            let mean_of = |k: usize| each.iter().map(|of| of[k]).sum::<f64>() / 40.0;
+            let means = [0, 1, 2].map(mean_of);
+            let covariance = |j: usize, k: usize| {
+                let products = each
+                    .iter()
+                    .map(|of| (of[j] - means[j]) * (of[k] - means[k]));
+                products.sum::<f64>() / 40.0
+            };
+            let scaling = covariance(1, 2) / (covariance(1, 1) + 1e-8 * covariance(0, 0));
+            let bias = (means[2] - scaling * means[1]) / mean;
+            let node = found[i];
+            for (found, wanted) in [
+                (node.linear, linear[i]),
+                (node.scaling, scaling),
+                (node.bias, bias),
+            ] {
+                // `f` is a thousandth of what it is the difference of, and divides by its square.
+                assert!(
+                    (found - wanted).abs() < 1e-7 * (1.0 + wanted.abs()),
+                    "{i}: {found} {wanted}"
+                );
+            }
+        }
+        assert_eq!(found.len(), levels.len());
+    }
 }

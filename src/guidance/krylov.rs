@@ -142,6 +142,7 @@ mod tests {
             array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         ];
         let b = array![[1.0, -2.0, 0.5], [3.0, 4.0, 0.0], [0.0, 0.0, 0.0]];
+        assert_eq!(solve(|x| Ok(x.clone()), &b, 0).unwrap(), &b * 0.0);
         let apply = |x: &Array2<f64>| {
             let mut y = x.clone();
             for (i, mut row) in y.rows_mut().into_iter().enumerate() {
@@ -158,6 +159,27 @@ mod tests {
         let expected = [[exact[0], exact[1], exact[2]], [3.0, 2.0, 0.0], [0.0; 3]];
         for (found, expected) in found.iter().zip(expected.as_flattened()) {
             assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+        }
+    }
+
+    /// What has no finite norm has no solution, however few or many iterations, and the others theirs.
+    #[test]
+    fn an_item_that_is_no_number_stays_none() {
+        for bad in [f64::NAN, f64::INFINITY, 1e200] {
+            for iterations in 0..4 {
+                let b = array![[bad, 1.0], [2.0, 4.0]];
+                let found = solve(|x| Ok(x * 2.0), &b, iterations).unwrap();
+                assert!(
+                    found.row(0).iter().all(|x| x.is_nan()),
+                    "{bad} {iterations}: {found}"
+                );
+                let own = if iterations == 0 { 0.0 } else { 1.0 };
+                let off = &found.row(1) - &(array![1.0, 2.0] * own);
+                assert!(
+                    off.iter().all(|d| d.abs() < 1e-15),
+                    "{bad} {iterations}: {found}"
+                );
+            }
         }
     }
 }
