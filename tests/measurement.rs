@@ -650,6 +650,12 @@ fn bad_measurements_are_refused() {
         DiffPir::new(seen(), 1.0, 0).unwrap_err().to_string(),
         "number of iterations is 0, allowed: 1 or more"
     );
+    let shown =
+        |posterior: GaussianPosterior<(), Array2<f64>, Array2<f64>>| format!("{posterior:?}");
+    let isotropic = GaussianPosterior::pseudo_inverse((), seen(), 0.5, 1).unwrap();
+    assert!(shown(isotropic).contains("covariance: Isotropic(0.5)"));
+    let matched = GaussianPosterior::moment_matching((), seen(), 2).unwrap();
+    assert!(shown(matched).contains("covariance: Jacobian"));
     let mut net = Dps::new(mixture(), seen(), 0.1).unwrap();
     assert_eq!(
         net.predict(&points(), at(levels()[0]))

@@ -162,6 +162,32 @@ mod tests {
         }
     }
 
+    /// After too few iterations the residual is the least that the span leaves: against nalgebra's least squares over
+    /// `b, A b, ...`.
+    #[test]
+    fn too_few_iterations_leave_the_least_residual() {
+        let matrix = array![[4.0, 1.0, 0.0], [-2.0, 3.0, 0.5], [0.0, 1.0, 1.0]];
+        let m = nalgebra::Matrix3::from_fn(|i, j| matrix[[i, j]]);
+        let b = nalgebra::Vector3::new(1.0, -2.0, 0.5);
+        for iterations in [1, 2] {
+            let mut span = nalgebra::DMatrix::from_element(3, iterations, 0.0);
+            let mut column = b;
+            for mut into in span.column_iter_mut() {
+                into.copy_from(&column);
+                column = m * column;
+            }
+            let images = nalgebra::DMatrix::from_fn(3, iterations, |i, j| (m * span.column(j))[i]);
+            let right = nalgebra::DVector::from_column_slice(b.as_slice());
+            let along = images.svd(true, true).solve(&right, 0.0).unwrap();
+            let expected = span * along;
+            let apply = |x: &Array2<f64>| Ok(x.dot(&matrix.t()));
+            let found = solve(apply, &array![[1.0, -2.0, 0.5]], iterations).unwrap();
+            for (found, expected) in found.iter().zip(expected.iter()) {
+                assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+            }
+        }
+    }
+
     /// What has no finite norm has no solution, however few or many iterations, and the others theirs.
     #[test]
     fn an_item_that_is_no_number_stays_none() {
