@@ -277,6 +277,8 @@ fn slopes(nodes: &[Moments]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::{Array2, array};
+
     use super::*;
     use crate::{
         GaussianMixture, SeededNoise,
@@ -289,48 +291,55 @@ mod tests {
         LogSnr::new(value).unwrap()
     }
 
+    /// Correlated within a component.
     fn data() -> GaussianMixture {
-        GaussianMixture::isotropic(&[(0.5, [-0.6], 0.04), (0.5, [0.8], 0.09)]).unwrap()
+        let axes = array![[0.8, 0.6], [-0.6, 0.8]];
+        GaussianMixture::rotated(&[
+            (0.5, [-0.6, 0.3], [0.2, 0.01], axes.clone()),
+            (0.5, [0.8, 0.1], [0.02, 0.3], axes),
+        ])
+        .unwrap()
     }
 
-    /// At each level of a one-dimensional mixture: `l` by a difference, and `s` and `b` by the normal equations of
-    /// `df/dlambda = s f + b d` over the items, where `f = rho eps - l y` and along the flow `dy = -rho eps dlambda`; by
-    /// the same differences, 0.01 to both sides, and of the same two draws a level, the noise and the probe. What
-    /// divides has 1e-8 of the variance of `rho eps` on top, which counts where next to nothing is left in `f`.
+    /// At each level of a mixture: `l` by a difference along the probe, and `s` by the normal equations of
+    /// `df/dlambda = s f + c` over the items, with a `c` for each element, of which `b` is the share along the mean of the
+    /// data; where `f = rho eps - l y` and along the flow `dy = -rho eps dlambda`. By the same differences, 0.01 to both
+    /// sides, and of the same two draws a level, the noise and the probe. What divides has 1e-8 of the variance of `rho eps`
+    /// on top, which counts where next to nothing is left in `f`.
     #[test]
     fn statistics_are_the_least_squares_of_their_definition() {
         let rows = data().sample(40, &mut StdRng::seed_from_u64(5)) + 0.3;
-        let mean = rows.mean().unwrap();
+        let mean = rows.mean_axis(ndarray::Axis(0)).unwrap();
         let grid = Grid::uniform_log_snr_between(&Cosine, 4, snr(-3.0), snr(4.0)).unwrap();
         let levels: Vec<_> = grid.nodes().iter().map(|node| node.level).collect();
-        let found = measured(&Cosine, &grid, &rows, &mut data(), &mut SeededNoise::new(4)).unwrap();
+        let found = measured(&Cosine, &grid, &rows, &mut data(), &mut SeededNoise::new(4));
+        let found = found.unwrap();
 
+        let h = 0.01;
         let lambda = |level: &NoiseLevel| 0.5 * level.log_snr().get();
-        let eps = |x: f64, level: NoiseLevel| {
-            let x0 = data().posterior_mean(&[x], level).unwrap()[0];
-            (x - level.alpha() * x0) / level.sigma()
+        let eps = |x: [f64; 2], level: NoiseLevel| {
+            let x0 = data().posterior_mean(&x, level).unwrap();
+            [0, 1].map(|k| (x[k] - level.alpha() * x0[k]) / level.sigma())
+        };
+        let pairs = |x: &Array2<f64>| -> Vec<[f64; 2]> {
+            x.rows().into_iter().map(|row| [row[0], row[1]]).collect()
         };
         let mut noise = SeededNoise::new(4);
-        let states: Vec<Vec<f64>> = levels
-            .iter()
-            .map(|level| {
-                let mut x = &rows * level.alpha();
-                noise.add(&mut x, Scale::Same(level.sigma()), None).unwrap();
-                noise.fill(&mut rows.clone()).unwrap();
-                x.iter().copied().collect()
-            })
-            .collect();
-        let linear: Vec<f64> = levels
-            .iter()
-            .zip(&states)
-            .map(|(level, states)| {
-                let slope = |x: &f64| {
-                    let h = 0.01 * level.sigma();
-                    (eps(x + h, *level) - eps(x - h, *level)) / 0.02
-                };
-                states.iter().map(slope).sum::<f64>() / 40.0
-            })
-            .collect();
+        let (mut states, mut linear) = (Vec::new(), Vec::new());
+        for level in &levels {
+            let (mut x, mut probe) = (&rows * level.alpha(), rows.clone());
+            noise.add(&mut x, Scale::Same(level.sigma()), None).unwrap();
+            noise.fill(&mut probe).unwrap();
+            let along = |(x, z): (&[f64; 2], &[f64; 2])| {
+                let z = z.map(f64::signum);
+                let beside = |side: f64| [0, 1].map(|k| x[k] + side * h * level.sigma() * z[k]);
+                let (above, below) = (eps(beside(1.0), *level), eps(beside(-1.0), *level));
+                (0..2).map(|k| z[k] * (above[k] - below[k])).sum::<f64>()
+            };
+            let (x, probe) = (pairs(&x), pairs(&probe));
+            linear.push(x.iter().zip(&probe).map(along).sum::<f64>() / (2.0 * h * 80.0));
+            states.push(x);
+        }
         // The parabola through three points, and the line through two at the ends.
         let rise = |i: usize, j: usize| {
             (linear[j] - linear[i]) / (lambda(&levels[j]) - lambda(&levels[i]))
@@ -342,43 +351,82 @@ mod tests {
                 i if i == last => rise(i - 1, i),
                 i => rise(i - 1, i) + rise(i, i + 1) - rise(i - 1, i + 1),
             };
-            let along = |y: f64, by: f64| {
-                let there =
-                    NoiseLevel::variance_preserving(snr(level.log_snr().get() + 2.0 * by)).unwrap();
-                there.noise_to_signal() * eps(y * there.alpha(), there)
+            let along = |y: [f64; 2], by: f64| {
+                let there = snr(level.log_snr().get() + 2.0 * by);
+                let there = NoiseLevel::variance_preserving(there).unwrap();
+                let eps = eps(y.map(|y| y * there.alpha()), there);
+                eps.map(|eps| there.noise_to_signal() * eps)
             };
-            let each: Vec<[f64; 3]> = states
-                .iter()
-                .map(|x| {
-                    let (y, h) = (x / level.alpha(), 0.01);
-                    let p = along(y, 0.0);
-                    let q = (along(y - h * p, h) - along(y + h * p, -h)) / (2.0 * h);
-                    [p, p - linear[i] * y, q - bend * y + linear[i] * p]
-                })
-                .collect();
-            let mean_of = |k: usize| each.iter().map(|of| of[k]).sum::<f64>() / 40.0;
-            let means = [0, 1, 2].map(mean_of);
-            let covariance = |j: usize, k: usize| {
-                let products = each
-                    .iter()
-                    .map(|of| (of[j] - means[j]) * (of[k] - means[k]));
-                products.sum::<f64>() / 40.0
+            // For each element and item: p, f and df / d lambda.
+            let mut each = [Vec::new(), Vec::new()];
+            for x in states {
+                let y = x.map(|x| x / level.alpha());
+                let p = along(y, 0.0);
+                let (after, before) = (
+                    along([0, 1].map(|k| y[k] - h * p[k]), h),
+                    along([0, 1].map(|k| y[k] + h * p[k]), -h),
+                );
+                for k in 0..2 {
+                    let q = (after[k] - before[k]) / (2.0 * h);
+                    each[k].push([
+                        p[k],
+                        p[k] - linear[i] * y[k],
+                        q - bend * y[k] + linear[i] * p[k],
+                    ]);
+                }
+            }
+            let mean_of = |k: usize, j: usize| each[k].iter().map(|of| of[j]).sum::<f64>() / 40.0;
+            let covariance = |j: usize, l: usize| -> f64 {
+                let of = |k: usize| {
+                    let (a, b) = (mean_of(k, j), mean_of(k, l));
+                    each[k]
+                        .iter()
+                        .map(|of| (of[j] - a) * (of[l] - b))
+                        .sum::<f64>()
+                };
+                of(0) + of(1)
             };
             let scaling = covariance(1, 2) / (covariance(1, 1) + 1e-8 * covariance(0, 0));
-            let bias = (means[2] - scaling * means[1]) / mean;
-            let node = found[i];
+            let left = |k: usize| (mean_of(k, 2) - scaling * mean_of(k, 1)) * mean[k];
+            let bias = (left(0) + left(1)) / mean.dot(&mean);
             for (found, wanted) in [
-                (node.linear, linear[i]),
-                (node.scaling, scaling),
-                (node.bias, bias),
+                (found[i].linear, linear[i]),
+                (found[i].scaling, scaling),
+                (found[i].bias, bias),
             ] {
-                // `f` is a thousandth of what it is the difference of, and divides by its square.
+                // `f` is a hundredth of what it is the difference of, and divides by its square.
                 assert!(
-                    (found - wanted).abs() < 1e-7 * (1.0 + wanted.abs()),
+                    (found - wanted).abs() < 1e-9 * (1.0 + wanted.abs()),
                     "{i}: {found} {wanted}"
                 );
             }
         }
         assert_eq!(found.len(), levels.len());
+    }
+
+    /// Levels without signal are left out; two items are enough.
+    #[test]
+    fn levels_that_say_nothing_are_left_out() {
+        let grid = Grid::uniform_time(&Cosine, 5).unwrap();
+        assert!(grid.nodes()[0].level.is_noise());
+        let rows = array![[0.4, 0.1], [-0.3, 0.2]];
+        let found = measured(&Cosine, &grid, &rows, &mut data(), &mut SeededNoise::new(1)).unwrap();
+        let snrs: Vec<_> = found.iter().map(|node| node.log_snr).collect();
+        let wanted = grid.nodes().iter().skip(1);
+        assert_eq!(
+            snrs,
+            wanted.map(|node| node.level.log_snr()).collect::<Vec<_>>()
+        );
+        let one = measured(
+            &Cosine,
+            &grid,
+            &array![[0.4, 0.1]],
+            &mut data(),
+            &mut SeededNoise::new(1),
+        );
+        assert_eq!(
+            one.unwrap_err().to_string(),
+            "number of items is 1, allowed: 2 or more, with elements"
+        );
     }
 }

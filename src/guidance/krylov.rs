@@ -162,6 +162,18 @@ mod tests {
         }
     }
 
+    /// The size of the operator does not matter, by powers of two: not to when the basis holds the solution either.
+    #[test]
+    fn operators_of_any_size_are_solved() {
+        let matrix = array![[4.0, 1.0, 0.0], [-2.0, 3.0, 0.5], [0.0, 1.0, 1.0]];
+        let b = array![[1.0, -2.0, 0.5]];
+        let found = |size: f64| solve(|x| Ok(x.dot(&matrix.t()) * size), &b, 5).unwrap() * size;
+        for power in [-100, 100] {
+            let off = found(2.0_f64.powi(power)) - found(1.0);
+            assert!(off.iter().all(|d| d.abs() < 1e-13), "{power}: {off}");
+        }
+    }
+
     /// After too few iterations the residual is the least that the span leaves: against nalgebra's least squares over
     /// `b, A b, ...`.
     #[test]

@@ -207,6 +207,14 @@ mod tests {
             );
         }
         assert_eq!(walk.evaluations, 1 + 3 * COST);
+        // What is left after a step is none where it is less than a billionth of the step.
+        for (share, to) in [
+            (1.0, 3.0),
+            (1.0 + 0.9e-9, 3.0),
+            (1.0 + 1.1e-9, 1.0 + 2.0 / (1.0 + 1.1e-9)),
+        ] {
+            assert_eq!(walk.step(2.0 / share).unwrap().to, to);
+        }
         assert_eq!((walk.left(0.25), walk.left(-0.5)), (8.0, 4.0));
         // Errors add up by their sizes.
         let first = walk.step(0.5).unwrap();
