@@ -104,6 +104,14 @@ fn curricula_are_those_of_the_papers() {
 }
 
 #[test]
+fn the_constant_of_the_loss_grows_with_the_root_of_the_elements() {
+    for (elements, wanted) in [(1, 5.4e-4), (4, 1.08e-3), (10_000, 0.054)] {
+        let found = gaussian_diffusion::training::consistency::huber_constant(elements);
+        assert!((found / wanted - 1.0).abs() < 1e-14, "{elements}: {found}");
+    }
+}
+
+#[test]
 fn intervals_have_the_shares_of_improved_consistency_training() {
     let ict = &reference()["ict"];
     let grid = Grid::karras(&Edm::default(), 11).unwrap();
@@ -373,8 +381,11 @@ fn a_student_of_the_target_takes_the_teachers_two_steps() {
         }
     }
     let x = array![1.0];
-    let refused = |t, s| progressive_target(Parameterization::X0, &x, t, &x, s).is_err();
-    assert!(refused(levels[1], levels[1]) && refused(levels[2], levels[1]));
+    for (t, s) in [(levels[1], levels[1]), (levels[2], levels[1])] {
+        let error = progressive_target(Parameterization::X0, &x, t, &x, s).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("step[1] has log-SNR"), "{text}");
+    }
     // Of these neighbours the two products are one number: there is no step.
     let near = [0.8, 0.8_f64.next_up()].map(|alpha| NoiseLevel::new(alpha, 0.8).unwrap());
     assert_eq!(

@@ -673,6 +673,16 @@ fn denoising_variances_are_checked() {
     for bad in [(1.0, 1.0), (0.0, f64::INFINITY), (f64::NAN, 1.0)] {
         checked(found.clone().within(bad.0, bad.1), "low end of the data");
     }
+    checked(found.clone().within(-1e308, 1.7e308), "low end of the data");
+    assert!(found.clone().within(1e308, 1.7e308).is_ok());
+    // Beside a variance of 0, and from pure noise on, the way is straight: a quarter of it, and all of it.
+    let line = |value: f64| NoiseLevel::variance_preserving(snr(value)).unwrap();
+    for (ends, wanted) in [([0.8, 0.0], 0.6), ([0.0, 0.8], 0.2)] {
+        let straight = DenoisingVariance::new(&[line(-3.0), line(1.0)], &ends).unwrap();
+        assert!((straight.at(line(-2.0)).unwrap().get() - wanted).abs() < 1e-12);
+    }
+    let noise = DenoisingVariance::new(&[NoiseLevel::NOISE, line(1.0)], &[0.8, 0.3]).unwrap();
+    assert!((noise.at(line(-2.0)).unwrap().get() - 0.3).abs() < 1e-12);
     let within = found.clone().within(-1.0, 1.0).unwrap();
     assert_eq!(within.at(levels[0]).unwrap().get(), 1.0);
     // Between the two, at the middle of the log-SNR, the geometric mean.

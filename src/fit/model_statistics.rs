@@ -417,6 +417,11 @@ mod tests {
             snrs,
             wanted.map(|node| node.level.log_snr()).collect::<Vec<_>>()
         );
+        // Of data whose mean is 0 there is no bias.
+        let opposite = array![[0.4, 0.1], [-0.4, -0.1]];
+        let noise = &mut SeededNoise::new(1);
+        let found = measured(&Cosine, &grid, &opposite, &mut data(), noise).unwrap();
+        assert!(found.iter().all(|node| node.bias == 0.0));
         let one = measured(
             &Cosine,
             &grid,

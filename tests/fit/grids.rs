@@ -3,7 +3,7 @@
 use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan,
     Point, ReverseStep, SeededNoise, Sigma, Time,
-    fit::{Lesson, StepErrors},
+    fit::{self, Lesson, StepErrors},
     predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, VpLinear},
     solver::{Coordinates, Ddim, DpmSolver, ExponentialAdams, LinearMultistep},
@@ -208,6 +208,33 @@ fn an_even_grid_does_not_depend_on_the_size_of_the_data() {
     }
     // Where no step costs anything, any grid of so many will do.
     assert_eq!(errors(0.0).even_grid(3).unwrap().len(), 3);
+}
+
+/// A network that is measured is told where it is asked, and where the next level lies.
+#[test]
+fn measurements_say_where_they_ask() {
+    let schedule = VpLinear::new(0.1, 20.0).unwrap();
+    let snr = |value| LogSnr::new(value).unwrap();
+    let grid = Grid::uniform_log_snr_between(&schedule, 5, snr(-3.0), snr(4.0)).unwrap();
+    let data = Array2::from_shape_fn((4, 2), |(i, k)| (1.7 * (2 * i + k) as f64).sin());
+    let check = |ask: &dyn Fn(&mut dyn Denoiser<Array2<f64>, Time>)| {
+        let mut seen = Vec::new();
+        let mut network = predicts::x0(|x: &Array2<f64>, at: Point<Time>| {
+            seen.push((at.step, at.evaluation, at.time, at.level, at.to));
+            x * 0.5
+        });
+        ask(&mut network);
+        drop(network);
+        let ends = grid.levels().skip(1);
+        for (i, ((node, to), seen)) in grid.nodes().iter().zip(ends).zip(&seen).enumerate() {
+            assert_eq!(*seen, (i, i, node.time, node.level, to));
+        }
+        assert_eq!(seen.len(), grid.len());
+    };
+    let noise = || SeededNoise::new(1);
+    check(&|net| drop(StepErrors::kl_bound(&grid, &data, net, &mut noise()).unwrap()));
+    check(&|net| drop(fit::noise_moments(&grid, &data, net, &mut noise()).unwrap()));
+    check(&|net| drop(fit::denoising_errors(&grid, &data, net, &mut noise()).unwrap()));
 }
 
 /// For Gaussian data the expectations of the bound are closed forms.

@@ -229,6 +229,67 @@ fn a_round_that_leads_beyond_the_limit_is_not_begun() {
     assert_eq!([nodes(23), nodes(24)], [8, 24]);
 }
 
+/// The slope of a node is a run with it a thousandth of the way to its nearer neighbour further down, after the run of
+/// the base and that of its fit.
+#[test]
+fn nodes_are_moved_by_a_share_of_their_distance() {
+    let lesson = taught_by_recorded(&[1.0; 6]);
+    let grid = Grid::uniform_time(&Cosine, 4).unwrap();
+    let (mut snrs, solver) = (Vec::new(), DpmSolver::plus_plus(2).unwrap());
+    let mut network = predicts::x0(|x: &Array2<f64>, at: Point<Time>| {
+        snrs.push(at.level.log_snr().get());
+        x.mapv(|x| ((0.3 + at.level.alpha()) * x).tanh())
+    });
+    let refinement = Refinement::default().with_evaluations(24);
+    let moved = refinement.nodes(
+        &Fit::default(),
+        &Cosine,
+        &grid,
+        &solver,
+        &lesson,
+        &mut network,
+    );
+    moved.unwrap();
+    drop(network);
+    let own = snrs[..4].to_vec();
+    assert_eq!(snrs[4..8], own);
+    for node in 1..4 {
+        let run = &snrs[4 + 4 * node..8 + 4 * node];
+        // The first node is pure noise, and the end has none.
+        let gap = match node {
+            1 => own[2] - own[1],
+            2 => (own[2] - own[1]).min(own[3] - own[2]),
+            _ => own[3] - own[2],
+        };
+        for place in 0..4 {
+            let by = if place == node { 1e-3 * gap } else { 0.0 };
+            let off = run[place] - own[place];
+            assert!(
+                place == 0 || (off - by).abs() < 1e-12,
+                "{node} {place}: {off}"
+            );
+        }
+    }
+}
+
+/// A node between pure noise and pure data has no neighbour at a finite distance.
+#[test]
+fn a_node_between_noise_and_data_moves_too() {
+    // Five starts are enough.
+    let lesson = taught_by_recorded(&[1.0; 5]);
+    let grid = Grid::uniform_time(&Cosine, 2).unwrap();
+    let solver = DpmSolver::plus_plus(2).unwrap();
+    let mut seen = Vec::new();
+    let network = &mut recorded(&mut seen);
+    let moved = Refinement::default()
+        .nodes(&Fit::default(), &Cosine, &grid, &solver, &lesson, network)
+        .unwrap();
+    assert!(moved.after < 0.9 * moved.before, "{moved}");
+    let snr = |plan: &Plan<Time>| plan.levels()[1].log_snr().get();
+    let base = Plan::new(&Cosine, &grid, &solver).unwrap();
+    assert!((snr(&moved.plan) - snr(&base)).abs() > 1e-2, "{moved}");
+}
+
 /// What is far off rules squares and not means.
 #[test]
 fn one_start_at_a_border_does_not_rule() {
