@@ -510,7 +510,7 @@ fn offset_noise_takes_every_scale_and_shape() {
         other
             .add(&mut none.clone(), Scale::Same(1.0), None)
             .unwrap();
-        let (mut x, mut y) = (Array3::<f64>::zeros((2, 3, 2)), Array3::zeros((2, 3, 2)));
+        let [mut x, mut y] = [(); 2].map(|()| Array3::<f64>::zeros((2, 3, 2)));
         one.add(&mut x, Scale::Same(1.0), None).unwrap();
         other.add(&mut y, Scale::Same(1.0), None).unwrap();
         assert_eq!(x, y, "{shape:?}");
