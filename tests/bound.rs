@@ -744,6 +744,7 @@ fn the_continuous_bound_does_not_depend_on_the_schedule() {
 fn drawn_times_by_hand() {
     let x_0 = array![[0.7], [-0.2]];
     let (ends, draws) = ([0.9, 0.2], 4);
+    let time = |t: f64| Time::new(t).unwrap();
     let vp = VpLinear::new(0.1, 20.0).unwrap();
     let numbers = || {
         let mut rng = StdRng::seed_from_u64(2);
