@@ -217,14 +217,14 @@ fn measurements_say_where_they_ask() {
     let snr = |value| LogSnr::new(value).unwrap();
     let grid = Grid::uniform_log_snr_between(&schedule, 5, snr(-3.0), snr(4.0)).unwrap();
     let data = Array2::from_shape_fn((4, 2), |(i, k)| (1.7 * (2 * i + k) as f64).sin());
-    let check = |ask: &dyn Fn(&mut dyn Denoiser<Array2<f64>, Time>)| {
+    type Asked<'a> = &'a mut dyn Denoiser<Array2<f64>, Time>;
+    let check = |ask: &dyn Fn(Asked<'_>)| {
         let mut seen = Vec::new();
         let mut network = predicts::x0(|x: &Array2<f64>, at: Point<Time>| {
             seen.push((at.step, at.evaluation, at.time, at.level, at.to));
             x * 0.5
         });
         ask(&mut network);
-        drop(network);
         let ends = grid.levels().skip(1);
         for (i, ((node, to), seen)) in grid.nodes().iter().zip(ends).zip(&seen).enumerate() {
             assert_eq!(*seen, (i, i, node.time, node.level, to));

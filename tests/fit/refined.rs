@@ -250,7 +250,6 @@ fn nodes_are_moved_by_a_share_of_their_distance() {
         &mut network,
     );
     moved.unwrap();
-    drop(network);
     let own = snrs[..4].to_vec();
     assert_eq!(snrs[4..8], own);
     for node in 1..4 {
