@@ -1067,4 +1067,8 @@ fn sigmas_are_told_along_their_logarithms() {
             "{a} {b}: {middle}"
         );
     }
+    // A sigma of 0 has no logarithm: the way there is straight.
+    let (none, two) = (sigma(0.0), sigma(2.0));
+    assert_eq!(none.heard_toward(two, 0.25), sigma(0.5));
+    assert_eq!(two.heard_toward(none, 0.25), sigma(1.5));
 }

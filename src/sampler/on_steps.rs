@@ -232,3 +232,40 @@ where
     }
     Grid::new(nodes, grid.end())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{Edm, RectifiedFlow};
+
+    /// Between two steps, linear in log-SNR; the thousand steps of a flow begin one above the data.
+    #[test]
+    fn log_snrs_have_the_step_between_two() {
+        let flow = OnSteps::new(&RectifiedFlow).unwrap();
+        assert_eq!(flow.ends(), (Step::new(999), Step::new(0)));
+        let of_flow = |step: f64| 2.0 * ((1000.0 - step - 1.0) / (step + 1.0)).ln();
+        let edm = Edm::default();
+        let sigmas = OnSteps::new(&edm).unwrap();
+        // Even in ln sigma, from 0.002 to 80.
+        let of_sigma = |step: f64| -2.0 * (0.002_f64.ln() + step / 999.0 * 40_000_f64.ln());
+        for step in [0.0, 1.0, 333.0, 700.0, 997.0] {
+            for share in [0.0, 0.25, 0.5, 0.9] {
+                let between = |snr: &dyn Fn(f64) -> f64| {
+                    LogSnr::new(snr(step) * (1.0 - share) + snr(step + 1.0) * share).unwrap()
+                };
+                for found in [
+                    flow.time_at(between(&of_flow)).unwrap(),
+                    sigmas.time_at(between(&of_sigma)).unwrap(),
+                ] {
+                    assert!(
+                        (found.get() - step - share).abs() < 1e-9,
+                        "{found:?}, {step}"
+                    );
+                }
+            }
+        }
+        // Beyond the ends there is nothing.
+        let data = LogSnr::new(f64::INFINITY).unwrap();
+        assert_eq!(flow.time_at(data).unwrap(), Step::new(0));
+    }
+}
