@@ -80,6 +80,16 @@ fn tensors_keep_the_laws_of_states() {
         for shape in [&[][..], &[4]] {
             let [x, y] = [1, 2].map(|which| tensor(&numbers(shape, which), dtype));
             laws::state(&x, &y, &other, values, tolerance).unwrap();
+            let losses = values(&squared_error(&x, &y).unwrap());
+            let (x, y) = (values(&x), values(&y));
+            assert_eq!(losses.len(), x.len());
+            for ((x, y), loss) in x.iter().zip(&y).zip(losses) {
+                let expected = (x - y).powi(2);
+                assert!(
+                    (loss - expected).abs() <= 4.0 * tolerance * expected,
+                    "{loss}"
+                );
+            }
         }
     }
     let empty = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();

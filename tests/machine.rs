@@ -1046,6 +1046,12 @@ fn debug_forms_leave_functions_out() {
         run.starts_with("Run { plan: Borrowed(Plan { name: \"DDIM\""),
         "{run}"
     );
+    let parallel = form(&plan.start_parallel(array![[0.5]], noise, 2).unwrap());
+    assert!(
+        parallel.starts_with("ParallelRun { run: Run { plan: ")
+            && parallel.ends_with("batches: 0, evaluations: 0, .. }"),
+        "{parallel}"
+    );
     let average = form(&Ema::new(EmaRule::constant(0.5).unwrap(), array![0.5]));
     assert!(
         average.starts_with("Ema { rule: ") && average.ends_with("updates: 0 }"),

@@ -3,17 +3,17 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Error, Grid, LogSnr, LogVariance, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
-    Plan, ReverseStep, SeededNoise, Sigma, Time, UpdateNoise, Variance,
+    DenoisingVariance, Error, Grid, LogSnr, LogVariance, ModelVariance, NoiseLevel, NoiseSchedule,
+    Parameterization, Plan, ReverseStep, SeededNoise, Sigma, Time, UpdateNoise, Variance,
     grid::Node,
     noise::BrownianPath,
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
-        Ancestral, At, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent,
-        DpmSde, DpmSolver, DpmSolver2MV2, ErSde, EulerMaruyama, ExponentialAdams, FinalMean,
-        HeunPlusPlus, InFlowTime, Langevin, LeastNoise, LinearMultistep, NodeBlocks, Path, Pndm,
-        RungeKutta, SaSolver, SingleStep, Stage, UniPc, Update,
+        AnalyticDpm, Ancestral, At, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm,
+        Descent, DpmSde, DpmSolver, DpmSolver2MV2, ErSde, EulerMaruyama, ExponentialAdams,
+        FinalMean, HeunPlusPlus, InFlowTime, Langevin, LeastNoise, LinearMultistep, NodeBlocks,
+        Path, Pndm, RungeKutta, SaSolver, SingleStep, Stage, UniPc, Update,
     },
 };
 use ndarray::Array2;
@@ -592,6 +592,10 @@ fn wrappers_follow_points_where_what_they_wrap_does() {
     for solver in wrapped(|| Elsewhere) {
         assert!(!solver.follows_points(), "{}", solver.name());
     }
+    // The variance that is missing is added at a point too.
+    let levels = [0.2, 0.8].map(|bar| NoiseLevel::from_alpha_bar(bar).unwrap());
+    let open = DenoisingVariance::new(&levels, &[0.4, 0.1]).unwrap();
+    assert!(!AnalyticDpm::new(open).follows_points());
     // Least noise that is some leaves every point.
     assert!(
         !LeastNoise::new(Ddim::default(), 0.1)

@@ -236,7 +236,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Edm, RectifiedFlow};
+    use crate::schedule::{Discrete, Edm, RectifiedFlow};
 
     /// Between two steps, linear in log-SNR; the thousand steps of a flow begin one above the data.
     #[test]
@@ -264,6 +264,23 @@ mod tests {
                 }
             }
         }
+        // A last step without signal is one of a trace of it, and the levels before it end there.
+        let zero = Discrete::stable_diffusion()
+            .unwrap()
+            .zero_terminal_snr()
+            .unwrap();
+        let table = OnSteps::new(&zero).unwrap();
+        let before = zero.levels()[998].log_snr().get();
+        let end = 2.0 * (1.0_f64 / 4518.76).ln();
+        for share in [0.0, 0.25, 0.5, 0.9, 1.0] {
+            let step = Step::fractional(998.0 + share).unwrap();
+            let found = table.level(step).unwrap().log_snr();
+            let expected = before + share * (end - before);
+            assert!((found.get() - expected).abs() < 1e-5, "{share}: {found:?}");
+            assert!((table.time_at(found).unwrap().get() - step.get()).abs() < 1e-9);
+        }
+        let before = table.level(Step::new(997)).unwrap();
+        assert_eq!(before, zero.levels()[997]);
         // Beyond the ends there is nothing.
         let data = LogSnr::new(f64::INFINITY).unwrap();
         assert_eq!(flow.time_at(data).unwrap(), Step::new(0));

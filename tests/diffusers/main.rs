@@ -882,3 +882,38 @@ fn clocks_have_their_closed_forms() {
         );
     }
 }
+
+/// A last step without signal is one with a trace of it in classes that count in sigma, also where the steps before it
+/// have less; on the way there, log-SNRs are even.
+#[test]
+fn steps_before_a_trace_of_signal() {
+    let latents =
+        json!({ "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012 });
+    let tables = [
+        (latents, Discrete::stable_diffusion()),
+        (json!({}), Discrete::ddpm(1000)),
+    ];
+    for (mut file, table) in tables {
+        file["_class_name"] = json!("EulerDiscreteScheduler");
+        file["rescale_betas_zero_snr"] = json!(true);
+        let config = read(file).unwrap();
+        let snr = |t: f64| {
+            let level = config.schedule().level(Timestep(t)).unwrap();
+            level.log_snr().get()
+        };
+        let table = table.unwrap().zero_terminal_snr().unwrap();
+        let before = table.levels()[998].log_snr().get();
+        // Its alpha_bar is 2^-24.
+        let last = (2.0_f64.powi(-24) / (1.0 - 2.0_f64.powi(-24))).ln();
+        for share in [0.0, 0.25, 0.5, 0.9, 1.0] {
+            let (found, expected) = (snr(998.0 + share), before + share * (last - before));
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{share}: {found} for {expected}"
+            );
+        }
+        let off = snr(997.0) - table.levels()[997].log_snr().get();
+        assert!(off.abs() < 1e-9);
+        assert!(config.schedule().level(Timestep(999.5)).is_err());
+    }
+}
