@@ -575,6 +575,48 @@ fn a_wrapped_network_is_told_that_a_run_begins() {
     );
 }
 
+#[test]
+fn numbers_that_do_not_fill_a_shape_are_refused() {
+    let x: Tensor<2> = tensor(&Array2::<f64>::zeros((2, 3)), DType::F32);
+    assert_eq!(
+        x.of_numbers(&[3, 1], &[1.0, 2.0, 3.0]).unwrap().dims(),
+        [3, 1]
+    );
+    for (shape, count) in [(&[6][..], 6), (&[2, 3], 5), (&[2, 3, 1], 6)] {
+        let refused = x.of_numbers(shape, &vec![0.0; count]).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Error::Shape {
+                    what: "numbers",
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+    }
+}
+
+/// Whole numbers are no state, and an answer is not made less precise than it is.
+#[test]
+fn types_are_changed_to_wider_ones_alone() {
+    use gaussian_diffusion::state::Recast;
+    let x = |dtype| -> Tensor<2> { tensor(&Array2::<f64>::ones((2, 3)), dtype) };
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+        assert!(x(DType::F32).recast(DType::I64).is_err());
+        assert_eq!(x(dtype).recast(DType::F64).unwrap().dtype(), DType::F64);
+        for other in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            let wider = if other.size() > dtype.size() {
+                other
+            } else {
+                dtype
+            };
+            let found = x(dtype).widened_for(&x(other)).dtype();
+            assert_eq!(found, wider, "{dtype:?} for {other:?}");
+        }
+    }
+}
+
 /// Of each item, the root mean square of the differences in units of `max(absolute, relative * size)`.
 #[test]
 fn errors_of_items_are_as_written_out() {

@@ -756,6 +756,19 @@ fn errors_of_items_are_as_written_out() {
     }
 }
 
+/// An answer is not made less precise than it is.
+#[test]
+fn types_are_changed_to_wider_ones_alone() {
+    let x = |dtype| Tensor::ones((2, 3), dtype, &Device::Cpu).unwrap();
+    let all = [DType::F64, DType::F32, DType::F16, DType::BF16];
+    for (dtype, other) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
+        let is_wider = other.size_in_bytes() > dtype.size_in_bytes();
+        let wider = if is_wider { other } else { dtype };
+        let found = x(dtype).widened_for(&x(other)).dtype();
+        assert_eq!(found, wider, "{dtype:?} for {other:?}");
+    }
+}
+
 /// What is kept as it is shown is lent as it is, and the exponential has the bits that it has of arrays.
 #[test]
 fn what_is_shown_as_it_is_kept_is_lent() {

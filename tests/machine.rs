@@ -475,6 +475,18 @@ fn batch(which: usize) -> Array2<f32> {
 #[test]
 fn arrays_and_another_tensor_keep_the_laws_of_elements() {
     use gaussian_diffusion::laws;
+    let one = Tensor {
+        items: 1,
+        data: vec![1.0, 2.0],
+    };
+    assert_eq!(one.spread(&[2, 2]).unwrap().data, [1.0, 2.0, 1.0, 2.0]);
+    for shape in [&[2][..], &[2, 2, 1], &[2, 3]] {
+        let refused = one.spread(shape).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!("shape has shape {shape:?}, expected [1, 2]")
+        );
+    }
     let [x, y] = [1, 2].map(batch);
     let other = batch(3).reversed_axes();
     laws::elements(&x, &y, &other, 1e-6).unwrap();

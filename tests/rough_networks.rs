@@ -1,5 +1,7 @@
 //! Adaptive solvers on networks that jump: what they cost, how near they come, and what errors say.
 
+use std::collections::BTreeSet;
+
 use gaussian_diffusion::{
     Denoiser, Error, LogSnr, NoiseLevel, Point, Prediction, SeededNoise, Sigma, Time,
     likelihood::{Exact, ProbabilityFlow},
@@ -370,9 +372,11 @@ fn adaptive_dpm_solvers_step_as_a_plain_loop_does() {
                 counts: [0; 4],
             };
             let expected = plain.run(&x, (0.5 * from.get(), 0.5 * to.get()), first);
-            let mut calls = 0;
+            let (mut calls, mut steps) = (0, BTreeSet::new());
             let mut net = predicts::x0(|x: &Array2<f64>, at: Point<Sigma>| {
                 assert_eq!(at.evaluation, calls, "{name}");
+                assert!(at.step <= calls / order, "{name}");
+                steps.insert(at.step);
                 calls += 1;
                 let (sigma, (size, pace)) = (at.level.sigma(), rough);
                 let lambda = -sigma.ln();
@@ -389,6 +393,13 @@ fn adaptive_dpm_solvers_step_as_a_plain_loop_does() {
             drop(net);
             assert_eq!(calls, plain.counts[0], "{name}");
             let [evaluations, accepted, rejected, _] = plain.counts;
+            // Each is tried, and the last of them where it is the last.
+            let tried = accepted..=accepted + 1;
+            assert!(tried.contains(&steps.len()), "{name}: {steps:?}");
+            assert!(
+                steps.last().is_none_or(|last| last + 1 == steps.len()),
+                "{name}"
+            );
             match (found, expected) {
                 (Ok((found, report)), Ok(expected)) => {
                     ends[0] += 1;

@@ -763,6 +763,66 @@ fn names() {
     }
 }
 
+/// What is known of how fast each of them converges, which tests of convergence measure.
+#[test]
+fn orders() {
+    let (data, noise) = (Coordinates::Data, Coordinates::Noise);
+    let boxed = |solver: Boxed| (solver.order(), solver.name().to_owned());
+    for k in 1..=3_usize {
+        let (one, two) = (k as u32, k.min(2) as u32);
+        let multi = DpmSolver::new(k, data).unwrap();
+        let single = SingleStep::new(k, noise).unwrap();
+        let noisy = SingleStep::plus_plus(k).unwrap().with_tau(1.0).unwrap();
+        let blocks = NodeBlocks::new(k, data).unwrap();
+        let adams = SaSolver::new(k, 1).unwrap();
+        for (solver, order) in [
+            (Box::new(multi) as Boxed, two),
+            (Box::new(single), one),
+            (Box::new(noisy), two),
+            (Box::new(blocks.clone()), one),
+            (Box::new(blocks.with_tau(0.5).unwrap()), 1),
+            (Box::new(adams.clone().with_tau(0.0).unwrap()), one),
+            (Box::new(adams), two),
+            (
+                Box::new(SaSolver::new(1, k).unwrap().with_tau(0.0).unwrap()),
+                one,
+            ),
+            (Box::new(ErSde::new(k).unwrap()), two),
+            (Box::new(ExponentialAdams::new(k, data).unwrap()), one),
+            (Box::new(LinearMultistep::lms(k).unwrap()), one),
+            (Box::new(LinearMultistep::deis_in_time(k).unwrap()), one),
+            (Box::new(LinearMultistep::ipndm(k).unwrap()), two),
+            (Box::new(UniPc::new(k).unwrap()), one + 1),
+        ] {
+            let (found, name) = boxed(solver);
+            assert_eq!(found, order, "{name}, {k}");
+        }
+    }
+    let gradient = LinearMultistep::gradient_estimation(2.0).unwrap();
+    for (solver, order) in [
+        (Box::new(Ddim::default()) as Boxed, 1),
+        (Box::<Ddpm>::default(), 1),
+        (Box::new(gradient), 1),
+        (Box::new(SingleStep::fast(7).unwrap()), 1),
+        (Box::new(RungeKutta::heun()), 2),
+        (Box::new(RungeKutta::dpm2()), 2),
+        (Box::new(Pndm::plms()), 2),
+        (Box::new(Consistency::default()), 0),
+        (Box::new(FinalMean::new(Consistency::default())), 0),
+        (
+            Box::new(Langevin::new(RungeKutta::heun(), 0.1, 1).unwrap()),
+            0,
+        ),
+        (
+            Box::new(Ancestral::new(RungeKutta::heun(), 0.5).unwrap()),
+            2,
+        ),
+    ] {
+        let (found, name) = boxed(solver);
+        assert_eq!(found, order, "{name}");
+    }
+}
+
 /// Asked before the noise of churn is added, a solver is of order 1; where none is added it is what it was.
 #[test]
 fn churn_without_noise_has_the_order_of_what_it_wraps() {

@@ -510,6 +510,19 @@ fn stored_generators_go_on() {
     noise.fill_f32(&mut a).unwrap();
     again.fill_f32(&mut b).unwrap();
     assert_eq!(a, b);
+    // Rounds are counted beyond 2^32, and do not come again.
+    let at = |round: u64| {
+        let mut stored = stored.clone();
+        stored["round"] = round.into();
+        let mut noise: TorchCuda = serde_json::from_value(stored).unwrap();
+        let mut z = [0.0_f32; 9];
+        noise.fill_f32(&mut z).unwrap();
+        z
+    };
+    assert_eq!(at(5), at(5));
+    for round in [0, 1 << 32, (1 << 32) + 5, 5 << 32] {
+        assert_ne!(at(5), at(round), "{round}");
+    }
     stored["threads"] = 255.into();
     let refused = serde_json::from_value::<TorchCuda>(stored).unwrap_err();
     assert_eq!(
