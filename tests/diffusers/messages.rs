@@ -746,10 +746,9 @@ fn betas_are_blamed_on_one_end() {
         )
     };
     for (start, end, steps, key) in [
-        (1e-30, 1e-20, 9, "beta_start of DDPMScheduler is 1e-30"),
-        (1e-20, 1e-30, 9, "beta_end of DDPMScheduler is 1e-30"),
-        (0.1, 0.99, 1000, "beta_end of DDPMScheduler is 0.99"),
-        (0.99, 0.1, 1000, "beta_start of DDPMScheduler is 0.99"),
+        (0.4, 1e-30, 2, "beta_end of DDPMScheduler is "),
+        (0.1, 0.99, 1000, "beta_end of DDPMScheduler is "),
+        (0.99, 0.1, 1000, "beta_start of DDPMScheduler is "),
     ] {
         let found = of(start, end, steps);
         assert!(found.starts_with(key), "{found} for {key}");
