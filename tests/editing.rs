@@ -688,7 +688,10 @@ fn known_data_has_the_scale_of_the_level() {
     let grid = Grid::uniform_time(&Cosine, 2).unwrap();
     let plan = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
     let mut place = None;
-    let mut watch = |_: &mut Array2<f64>, at: StepEnd| Ok(place = Some(at));
+    let mut watch = |_: &mut Array2<f64>, at: StepEnd| {
+        place = Some(at);
+        Ok(())
+    };
     let mut noise = SeededNoise::new(0);
     let run = plan.start_from(array![[0.5]], &mut noise);
     run.unwrap().edit(&mut watch).unwrap();

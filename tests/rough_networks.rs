@@ -390,7 +390,6 @@ fn adaptive_dpm_solvers_step_as_a_plain_loop_does() {
             let start = Array2::from_shape_vec((1, 3), x.to_vec()).unwrap();
             let noise = &mut SeededNoise::new(0);
             let found = solver.sample(&Edm::default(), from, to, start, &mut net, noise);
-            drop(net);
             assert_eq!(calls, plain.counts[0], "{name}");
             let [evaluations, accepted, rejected, _] = plain.counts;
             // Each is tried, and the last of them where it is the last.

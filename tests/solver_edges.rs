@@ -757,7 +757,7 @@ fn names() {
             named(LeastNoise::new(eta(0.0), 0.1).unwrap()),
             "DDIM with least noise",
         ),
-        (named(&Box::new(eta(0.0))), "DDIM"),
+        (named(Box::new(eta(0.0))), "DDIM"),
     ] {
         assert_eq!(found, name);
     }
@@ -779,9 +779,9 @@ fn orders() {
             (Box::new(multi) as Boxed, two),
             (Box::new(single), one),
             (Box::new(noisy), two),
-            (Box::new(blocks.clone()), one),
+            (Box::new(blocks), one),
             (Box::new(blocks.with_tau(0.5).unwrap()), 1),
-            (Box::new(adams.clone().with_tau(0.0).unwrap()), one),
+            (Box::new(adams.with_tau(0.0).unwrap()), one),
             (Box::new(adams), two),
             (
                 Box::new(SaSolver::new(1, k).unwrap().with_tau(0.0).unwrap()),
