@@ -794,3 +794,66 @@ fn consistency_models_are_the_same_in_every_scale() {
         }
     }
 }
+
+/// What a network says of a variance that is negative, or next to none, counts as the least there is.
+#[test]
+fn learned_variances_have_a_floor() {
+    let (from, to) = (
+        NoiseLevel::new(0.6, 0.8).unwrap(),
+        NoiseLevel::new(0.9, 0.4).unwrap(),
+    );
+    let q = gaussian_diffusion::Posterior::coefficients(&gaussian_diffusion::Markov, from, to);
+    let (q, at) = (q.unwrap(), Point::new((), from, to));
+    let says = |output, residual: f64| {
+        let net = predicts::with(move |_: &Array1<f64>, _: Point<()>| {
+            Ok(Prediction::noise(array![0.5]).with_variance(array![residual]))
+        });
+        let answer = LearnedNoise::new(net, output).predict(&array![0.1], at);
+        answer.unwrap().variance.unwrap()[0]
+    };
+    let exact = |r: f64| (q.std * q.std + q.clean * q.clean * r * 0.64 / 0.36).ln();
+    for (residual, counted) in [
+        (-3.0, 1e-6),
+        (0.0, 1e-6),
+        (1e-9, 1e-6),
+        (1e-4, 1e-4),
+        (1.0, 1.0),
+        (7.0, 1.0),
+    ] {
+        let found = says(NoiseOutput::Residual, residual);
+        assert!(
+            (found - exact(counted)).abs() < 1e-14,
+            "{residual}: {found}"
+        );
+        // The square of the noise more.
+        let found = says(NoiseOutput::SecondMoment, residual + 0.25);
+        assert!(
+            (found - exact(counted)).abs() < 1e-14,
+            "{residual}: {found}"
+        );
+    }
+}
+
+/// The form of a turn, on levels of any scale: what it makes of a state is the same.
+#[test]
+fn trigflow_is_the_same_in_every_scale() {
+    use gaussian_diffusion::denoiser::trigflow;
+    let data = SigmaData::new(0.4).unwrap();
+    for angle in [0.1_f64, 0.7, 1.4] {
+        for scale in [1.0, 0.3, 2.5] {
+            let (alpha, sigma) = (scale * angle.cos(), scale * 0.4 * angle.sin());
+            let c = trigflow(NoiseLevel::new(alpha, sigma).unwrap(), data);
+            for (found, expected) in [
+                (c.skip * scale, angle.cos()),
+                (c.out, -0.4 * angle.sin()),
+                (c.input * scale, 2.5),
+                (c.conditioning, angle),
+            ] {
+                assert!(
+                    (found - expected).abs() < 1e-15,
+                    "{angle}, {scale}: {found}"
+                );
+            }
+        }
+    }
+}
