@@ -29,7 +29,7 @@ use crate::{
 
 pub use elements::elements;
 pub use run::repeated_run;
-pub use solver::{measured_order, reverse_step};
+pub use solver::{measured_order, measured_order_on_uneven_steps, reverse_step};
 pub use state::state;
 pub use time_sampler::time_sampler;
 
