@@ -194,15 +194,21 @@ pub fn posterior<P: Posterior + ?Sized>(
     })
 }
 
-/// Bayes' rule for the [`Markov`] posterior on one step, as densities in one dimension:
-/// `q(x_s|x_t,x_0) q(x_t|x_0) = q(x_t|x_s) q(x_s|x_0)`.
+/// Bayes' rule for the posterior of the Markov chain, as [`Markov`] is one, on one step, as densities in one
+/// dimension: `q(x_s|x_t,x_0) q(x_t|x_0) = q(x_t|x_s) q(x_s|x_0)`.
 ///
 /// `points` are `x_0`, and how many standard deviations `x_s` and `x_t` are from their means.
 ///
 /// # Errors
 ///
-/// The law, if it is broken by more than 1e-9 in the logarithm for each unit of it.
-pub fn bayes(from: NoiseLevel, to: NoiseLevel, points: (f64, f64, f64)) -> Result<(), Violation> {
+/// The law, if it is broken by more than 1e-12 in the logarithm for each unit of it and 1e-14 for each unit of the
+/// largest squared distance from a mean, in deviations.
+pub fn bayes<P: Posterior + ?Sized>(
+    posterior: &P,
+    from: NoiseLevel,
+    to: NoiseLevel,
+    points: (f64, f64, f64),
+) -> Result<(), Violation> {
     let (x_0, a, b) = points;
     let normal = |x: f64, mean: f64, std: f64| {
         -0.5 * ((x - mean) / std).powi(2) - std.ln() - 0.5 * std::f64::consts::TAU.ln()
@@ -211,7 +217,7 @@ pub fn bayes(from: NoiseLevel, to: NoiseLevel, points: (f64, f64, f64)) -> Resul
     let std = Markov.forward_std(from, to)?;
     let x_s = to.alpha() * x_0 + a * to.sigma();
     let x_t = scale * x_s + b * std;
-    let q = Markov.coefficients(from, to)?;
+    let q = posterior.coefficients(from, to)?;
     let left = normal(x_s, q.state * x_t + q.clean * x_0, q.std)
         + normal(x_t, from.alpha() * x_0, from.sigma());
     let right = normal(x_t, scale * x_s, std) + normal(x_s, to.alpha() * x_0, to.sigma());
@@ -263,19 +269,24 @@ where
     T: Copy + Debug,
     N: Denoiser<Array<A, D>, T> + ?Sized,
 {
-    let answer = denoiser.predict(x, at)?;
-    require(
-        "the answer has the shape of the question",
-        answer.value.shape() == x.shape(),
-        || format!("{:?} for {:?}", answer.value.shape(), x.shape()),
-    )?;
+    let mut ask = |x: &Array<A, D>| {
+        let answer = denoiser.predict(x, at)?;
+        let (found, asked) = (answer.value.shape(), x.shape());
+        require(
+            "the answer has the shape of the question",
+            found == asked,
+            || format!("{found:?} for {asked:?}"),
+        )?;
+        Ok::<_, Violation>(answer)
+    };
+    let answer = ask(x)?;
     let finite = answer.value.iter().all(|y| y.get().is_finite());
     require("the answer is finite", finite, || {
         format!("{:?} at {:?}", answer.value, at.level)
     })?;
     answer.parameterization.to(Parameterization::X0, at.level)?;
     for item in 0..x.len_of(Axis(0)) {
-        let alone = denoiser.predict(&x.select(Axis(0), &[item]), at)?;
+        let alone = ask(&x.select(Axis(0), &[item]))?;
         let together = answer.value.index_axis(Axis(0), item);
         for (a, b) in alone.value.iter().zip(together.iter()) {
             let (a, b) = (a.get(), b.get());

@@ -17,7 +17,8 @@ use crate::{
 /// 1. With exact predictions for data that is a point, mean and standard deviation are right wherever the
 ///    network is asked and at the end: the defect is below 1e-12. A rule that is exact for other data
 ///    ([`ReverseStep::follows_points`]) comes there with its order.
-/// 2. A run to the clean level ends in the x0-prediction, and its last step draws nothing.
+/// 2. A run to the clean level ends in the x0-prediction, of a rule that takes no earlier ones, and its last update
+///    draws nothing.
 /// 3. The order of convergence on Gaussian data is at least the stated one, to 0.2, on a
 ///    variance-preserving, a variance-exploding and a flow schedule: [`ReverseStep::order`] on even steps, and
 ///    [`ReverseStep::order_on_uneven_steps`] on steps that are short and long in turn.
