@@ -119,10 +119,9 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
         require(law, both.numbers()? == joined && both.shape() == of, || {
             format!("{:?}", both.shape())
         })?;
-        let longer = [&[3 * first + 1], rest].concat();
         require(
             "another shape is refused",
-            both.spread(&longer).is_err(),
+            both.spread(&shape).is_err(),
             || "spread took it".to_owned(),
         )?;
         let part = both.items_at(first..2 * first)?;

@@ -88,6 +88,16 @@ fn close(
     })
 }
 
+/// `count + 1` times of a schedule, from its noisiest to its cleanest end.
+fn times<S>(schedule: &S, count: usize) -> impl Iterator<Item = S::Time>
+where
+    S: NoiseSchedule + ?Sized,
+    S::Time: Clock,
+{
+    let (noisiest, cleanest) = schedule.ends();
+    (0..=count).map(move |i| noisiest.toward(cleanest, i as f64 / count.max(1) as f64))
+}
+
 /// The laws of a [`NoiseSchedule`], at `count + 1` times from its noisiest to its cleanest end.
 ///
 /// The log-SNR strictly rises on the way; `time_at(level(t).log_snr())` is `t`, to 1e-9 of the time
@@ -104,8 +114,7 @@ where
     let (noisiest, cleanest) = schedule.ends();
     let range = (noisiest.reading() - cleanest.reading()).abs();
     let mut before: Option<NoiseLevel> = None;
-    for i in 0..=count {
-        let t = noisiest.toward(cleanest, i as f64 / count.max(1) as f64);
+    for t in times(schedule, count) {
         let level = schedule.level(t)?;
         if let Some(before) = before {
             // A schedule of one time has one level.
@@ -117,14 +126,8 @@ where
         }
         before = Some(level);
         let back = schedule.time_at(level.log_snr())?;
-        let tolerance = 1e-9 * range.max(f64::MIN_POSITIVE);
-        close(
-            "time_at inverts level",
-            t,
-            back.reading(),
-            t.reading(),
-            tolerance,
-        )?;
+        let law = "time_at inverts level";
+        close(law, t, back.reading(), t.reading(), 1e-9 * range)?;
         let again = schedule.level_at(level.log_snr())?;
         let law = "level_at inverts log_snr";
         close(law, t, again.alpha(), level.alpha(), 1e-12 * level.alpha())?;
@@ -143,9 +146,7 @@ where
     S: NoiseSchedule + ?Sized,
     S::Time: Clock,
 {
-    let (noisiest, cleanest) = schedule.ends();
-    for i in 0..=count {
-        let t = noisiest.toward(cleanest, i as f64 / count.max(1) as f64);
+    for t in times(schedule, count) {
         let level = schedule.level(t)?;
         let total = level.alpha().powi(2) + level.sigma().powi(2);
         close("alpha^2 + sigma^2 = 1", t, total, 1.0, 1e-15 * 4.0)?;
@@ -201,8 +202,8 @@ pub fn posterior<P: Posterior + ?Sized>(
 ///
 /// # Errors
 ///
-/// The law, if it is broken by more than 1e-12 in the logarithm for each unit of it and 1e-14 for each unit of the
-/// largest squared distance from a mean, in deviations.
+/// The law, if it is broken by more than 1e-12 in the logarithm for each unit of it, and 1e-14 for each unit of the
+/// square of `x_s` in deviations of the posterior.
 pub fn bayes<P: Posterior + ?Sized>(
     posterior: &P,
     from: NoiseLevel,
@@ -221,10 +222,8 @@ pub fn bayes<P: Posterior + ?Sized>(
     let left = normal(x_s, q.state * x_t + q.clean * x_0, q.std)
         + normal(x_t, from.alpha() * x_0, from.sigma());
     let right = normal(x_t, scale * x_s, std) + normal(x_s, to.alpha() * x_0, to.sigma());
-    // Distances from the means are differences of numbers of this size.
-    let size = [x_s / q.std, x_t / std, x_t / from.sigma(), x_s / to.sigma()];
-    let size = size.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-    let tolerance = 1e-14 * size * size + 1e-12 * (1.0 + left.abs());
+    // Distances from the means are differences of such numbers, the largest of which is this one.
+    let tolerance = 1e-14 * (x_s / q.std).powi(2) + 1e-12 * (1.0 + left.abs());
     close("Bayes' rule", (from, to, points), left, right, tolerance)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use gaussian_diffusion::{NoiseLevel, laws::strategies, schedule::Discrete};
+use ndarray::Array2;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -126,6 +127,12 @@ fn batches() {
     let shapes: BTreeSet<_> = batches.iter().map(|batch| batch.dim()).collect();
     let all = (0..6).flat_map(|items| (0..8).map(move |length| (items, length)));
     assert_eq!(shapes, all.collect());
+    let numbers = |batch: &Array2<f64>| batch.iter().map(|x| x.to_bits()).collect::<BTreeSet<_>>();
+    assert!(
+        batches
+            .iter()
+            .all(|batch| numbers(batch).len() == batch.len())
+    );
     let (low, high) = ends(batches.iter().flatten().copied());
     assert!((-3.0..-2.99).contains(&low), "{low}");
     assert!((2.99..3.0).contains(&high), "{high}");

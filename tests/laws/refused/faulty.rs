@@ -15,7 +15,14 @@ use super::error;
 pub enum Op {
     Fits,
     Combine,
+    /// Without terms.
+    Scale,
     CombineItems,
+    /// With a list of another length.
+    OwnLength,
+    TermLength,
+    /// With an own coefficient of 0 for the first item.
+    Forget,
     /// With coefficients of items.
     SweepItems,
     /// Of several assignments: the first state, and the second.
@@ -84,14 +91,18 @@ pub struct Faulty {
     pub fault: Fault,
 }
 
-fn last(x: &mut Array2<f64>) -> Option<&mut f64> {
-    x.iter_mut().last()
+/// The last number, or that of the first item.
+fn last(op: Op, x: &mut Array2<f64>) -> Option<&mut f64> {
+    match op {
+        Op::Forget => x.row_mut(0).into_iter().last(),
+        _ => x.iter_mut().last(),
+    }
 }
 
 fn spoil(fault: Fault, op: Op, x: &mut Array2<f64>) {
     match fault {
         Off(of, share) if of == op => {
-            if let Some(x) = last(x) {
+            if let Some(x) = last(op, x) {
                 *x *= 1.0 + share;
             }
         }
@@ -134,7 +145,7 @@ impl Faulty {
             (Refuses(of), Ok(())) if of == op => return Err(error()),
             (Takes(of), Err(_)) if of == op => return Ok(()),
             (Spoils(of), Err(_)) if of == op => {
-                if let Some(x) = last(&mut self.x) {
+                if let Some(x) = last(op, &mut self.x) {
                     *x = x.next_up();
                 }
             }
@@ -198,12 +209,23 @@ impl State for Faulty {
     }
 
     fn combine(&mut self, own: f64, terms: &[(f64, &Self)]) -> Result<(), Error> {
-        self.change(Op::Combine, |x| x.combine(own, &arrays(terms)))
+        let op = match terms {
+            [] => Op::Scale,
+            _ => Op::Combine,
+        };
+        self.change(op, |x| x.combine(own, &arrays(terms)))
     }
 
     fn combine_items(&mut self, own: &[f64], terms: &[(&[f64], &Self)]) -> Result<(), Error> {
         let terms: Vec<_> = terms.iter().map(|(c, term)| (*c, &term.x)).collect();
-        self.change(Op::CombineItems, |x| x.combine_items(own, &terms))
+        let fits = |list: &[f64]| list.len() == self.items();
+        let op = match (fits(own), terms.iter().all(|(list, _)| fits(list))) {
+            (false, _) => Op::OwnLength,
+            (_, false) => Op::TermLength,
+            _ if own[0] == 0.0 => Op::Forget,
+            _ => Op::CombineItems,
+        };
+        self.change(op, |x| x.combine_items(own, &terms))
     }
 
     fn sweep(

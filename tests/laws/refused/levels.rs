@@ -46,10 +46,10 @@ fn time(snr: f64) -> f64 {
 }
 
 fn exploding(snr: f64) -> Result<NoiseLevel, Error> {
-    NoiseLevel::new(1.0, (-0.5 * snr).exp())
+    NoiseLevel::new(8.0, 8.0 * (-0.5 * snr).exp())
 }
 
-/// Log-SNR -5 to 10, linear in time, where variance explodes.
+/// Log-SNR -5 to 10, linear in time, on data times 8 where variance explodes.
 const GOOD: Schedule = Schedule {
     level: |t| exploding(snr(t)),
     time: |snr| Ok(time(snr)),
@@ -87,7 +87,7 @@ fn schedules() {
         "Time(3.0)",
     );
 
-    // Of a sigma of 0.0067, and of an alpha of 1.
+    // Of a sigma of 0.054, and of an alpha of 8.
     let law = "level_at inverts log_snr";
     fn off(snr: f64, alpha: f64, sigma: f64) -> Result<NoiseLevel, Error> {
         let level = exploding(snr)?;
@@ -101,14 +101,14 @@ fn schedules() {
     refused(
         with_family(|snr| off(snr, 2e-12, 0.0)),
         law,
-        "instead of 1 (",
+        "instead of 8 (",
     );
     refused(
         with_family(|snr| off(snr, -2e-12, 0.0)),
         law,
-        "instead of 1 (",
+        "instead of 8 (",
     );
-    let sigma = "instead of 0.0067";
+    let sigma = "instead of 0.0539";
     refused(with_family(|snr| off(snr, 0.0, 2e-12)), law, sigma);
     refused(with_family(|snr| off(snr, 0.0, -2e-12)), law, sigma);
 
@@ -121,17 +121,18 @@ fn schedules() {
 fn preserved_variances() {
     fn at(t: f64, off: f64) -> Result<NoiseLevel, Error> {
         let level = NoiseLevel::variance_preserving(LogSnr::new(snr(t))?)?;
-        // The larger of the two, at one end.
+        // At both ends and in the middle.
         match t {
             3.0 => NoiseLevel::new(level.alpha() * (1.0 + off), level.sigma()),
-            -1.0 => NoiseLevel::new(level.alpha(), level.sigma() * (1.0 - off)),
+            -1.0 | 1.0 => NoiseLevel::new(level.alpha() * (1.0 - off), level.sigma() * (1.0 - off)),
             _ => Ok(level),
         }
     }
     let check = |level| laws::variance_preserving(&Schedule { level, ..GOOD }, 10);
     check(|t| at(t, 1e-15)).unwrap();
     let law = "alpha^2 + sigma^2 = 1";
-    refused(check(|t| at(t.max(0.0), 4e-15)), law, "Time(3.0)");
+    refused(check(|t| at(t.max(1.1), 4e-15)), law, "Time(3.0)");
+    refused(check(|t| at(t.max(0.0), 4e-15)), law, "Time(1.0)");
     refused(check(|t| at(t, 4e-15)), law, "Time(-1.0)");
     refused(check(|_| Err(error())), VALID, "broken");
 }
@@ -251,6 +252,8 @@ fn posteriors_of_no_chain() {
         };
         laws::bayes(&spoiled, from, to, (x_0, 0.0, 0.0))
     };
+    let certain = laws::bayes(&NonMarkovian::new(0.0).unwrap(), from, to, (x_0, a, b));
+    refused(certain, law, "NaN");
     check(|q| q.std *= 1.0 + 1.5e-12, 0.0).unwrap();
     check(|q| q.std *= 1.0 - 1.5e-12, 0.0).unwrap();
     refused(

@@ -23,4 +23,8 @@ fn refused(outcome: Result<(), Violation>, law: &str, found: &str) {
     let broken = outcome.expect_err(law);
     let named = broken.law == law && broken.found.contains(found);
     assert!(named, "{broken}; not: {law}; {found}");
+    assert_eq!(
+        broken.to_string(),
+        format!("law broken: {law}; {}", broken.found)
+    );
 }

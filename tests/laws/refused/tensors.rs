@@ -47,9 +47,14 @@ fn at_the_tolerance(
 #[test]
 fn states() {
     state(Nothing).unwrap();
+    let length = "another batch length is refused";
+    let unchanged = "what is refused changes nothing";
+    let item_by_item = "an own coefficient of 0 forgets, item by item";
     // Of sizes by hand, for the last numbers.
     for (op, times, law) in [
         (Op::Combine, 1.0, "combine is the linear combination"),
+        (Op::Scale, 1.0, "combine is the linear combination"),
+        (Op::Forget, 1.0, item_by_item),
         (
             Op::CombineItems,
             1.0,
@@ -90,7 +95,6 @@ fn states() {
     ] {
         refused(state(Refuses(op)), VALID, "broken");
     }
-    let item_by_item = "an own coefficient of 0 forgets, item by item";
     for (fault, law, found) in [
         (
             Loses(Op::Combine),
@@ -107,8 +111,8 @@ fn states() {
             "a sweep takes coefficients item by item",
             "at 4",
         ),
-        (KeepsNan(Op::CombineItems), item_by_item, "NaN instead of"),
-        (LosesNan(Op::CombineItems), item_by_item, "of a NaN at 4"),
+        (KeepsNan(Op::Forget), item_by_item, "NaN instead of"),
+        (LosesNan(Op::Forget), item_by_item, "of a NaN at 4"),
         (
             Says(Op::Sweep, false),
             "finite numbers are finite",
@@ -159,17 +163,13 @@ fn states() {
             "another shape is refused",
             "a sweep took it",
         ),
-        (
-            Spoils(Op::Combine),
-            "what is refused changes nothing",
-            "at 7",
-        ),
-        (
-            Spoils(Op::CombineItems),
-            "what is refused changes nothing",
-            "at 7",
-        ),
-        (Spoils(Op::Sweep), "what is refused changes nothing", "at 7"),
+        (Takes(Op::OwnLength), length, "combine_items took it"),
+        (Takes(Op::TermLength), length, "combine_items took it"),
+        (Spoils(Op::Combine), unchanged, "at 7"),
+        (Spoils(Op::CombineItems), unchanged, "at 7"),
+        (Spoils(Op::OwnLength), unchanged, "at 7"),
+        (Spoils(Op::TermLength), unchanged, "at 7"),
+        (Spoils(Op::Sweep), unchanged, "at 7"),
     ] {
         refused(state(fault), law, found);
     }
@@ -280,6 +280,9 @@ fn states_with_numbers() {
     ] {
         refused(elements(fault), law, found);
     }
+    // Four items of two, along the memory.
+    let turned = values(Nothing).map(|v| Faulty::new(&v.x.reversed_axes(), Nothing));
+    laws::elements(&turned[0], &turned[1], &turned[2], TOLERANCE).unwrap();
     // A batch of other items goes with these.
     let [x, y, _] = values(Nothing);
     let longer = Faulty::new(&Array2::ones((3, 4)), Nothing);

@@ -55,6 +55,14 @@ fn continuous() {
     let check = |sampler| laws::time_sampler(&sampler, 100);
     check(good).unwrap();
 
+    // A density that rises by half between two quantiles.
+    let steep = Sampler {
+        quantile: |u| u.sqrt().sqrt(),
+        density: |t| 4.0 * t.powi(3),
+        ..with_cdf(good, |t| t.powi(4), |t| t.powi(4))
+    };
+    check(steep).unwrap();
+
     let shifted: [fn(f64) -> f64; 4] = [
         |t| (t - 2.0) / 4.0 + 0.9e-9,
         |t| (t - 2.0) / 4.0 - 0.9e-9,
