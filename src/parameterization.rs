@@ -285,3 +285,43 @@ impl PosteriorCoefficients {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is the size of the number that turns a prediction into data, of which it keeps the powers apart.
+    #[test]
+    fn jacobians_are_those_of_the_conversions() {
+        let q = PosteriorCoefficients {
+            state: 0.3,
+            clean: 0.6,
+            std: 0.1,
+        };
+        let rates = PathRates {
+            alpha: -1.5,
+            sigma: 0.7,
+        };
+        for one in [
+            Parameterization::Noise,
+            Parameterization::X0,
+            Parameterization::Velocity,
+            Parameterization::Score,
+            Parameterization::Flow,
+            Parameterization::Mean(q),
+            Parameterization::PathVelocity(rates),
+            Parameterization::Edm(SigmaData::new(0.4).unwrap()),
+        ] {
+            for (alpha, sigma) in [(0.6, 0.8), (0.3, 0.7), (1.0, 12.0), (2.0, 0.05)] {
+                let level = NoiseLevel::new(alpha, sigma).unwrap();
+                let map = one.to(Parameterization::X0, level).unwrap();
+                let found = one.x0_jacobian(level).value(level, "").unwrap();
+                let off = (found.abs() / map.prediction.abs() - 1.0).abs();
+                assert!(
+                    off < 1e-14,
+                    "{one:?} at {alpha}, {sigma}: {found} for {map:?}"
+                );
+            }
+        }
+    }
+}

@@ -170,8 +170,9 @@ fn arrays_without_elements_take_neither_time_nor_memory() {
     let schedule = Discrete::constant(10, 0.3).unwrap();
     for x in endless() {
         assert!(x.items() <= 1 << 10);
-        assert_eq!(x.dot_items(&x).unwrap().len(), x.items());
-        assert_eq!(x.error_norms(&x, &x, 0.1, 0.1).unwrap().len(), x.items());
+        let zeros = vec![0.0; x.items()];
+        assert_eq!(x.dot_items(&x).unwrap(), zeros);
+        assert_eq!(x.error_norms(&x, &x, 0.1, 0.1).unwrap(), zeros);
         let times = vec![Step::new(3); x.items()];
         assert_eq!(schedule.jump(&x, &times, &x).unwrap().shape(), x.shape());
         assert_eq!(
@@ -419,6 +420,60 @@ fn long_numbers_have_an_exponent() {
         assert_eq!(
             error.to_string(),
             format!("it is {written}, allowed: no number")
+        );
+    }
+}
+
+/// Axes whose product no array has are refused with it, also beside one of length 0.
+#[test]
+fn shapes_that_no_array_has_name_their_size() {
+    let most = isize::MAX as usize / 8;
+    for (shape, product) in [
+        (&[1 << 40, 1 << 40][..], 2.0_f64.powi(80)),
+        (&[1 << 40, 0, 1 << 40], 2.0_f64.powi(80)),
+        (&[3, most], 3.0 * most as f64),
+    ] {
+        let refused = plan().prior::<f64, _, _>(IxDyn(shape), &mut SeededNoise::new(0));
+        match refused.unwrap_err() {
+            Error::OutOfRange {
+                what,
+                value,
+                allowed,
+            } => {
+                assert_eq!((what, value), ("product of the axes", product), "{shape:?}");
+                assert_eq!(allowed, format!("up to {most}"));
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// A batch of another shape is named, and what has one axis more is no repetition.
+#[test]
+fn batches_that_do_not_fit_are_named() {
+    use gaussian_diffusion::state::Elements;
+    let of = |shape: &[usize]| ArrayD::<f64>::zeros(IxDyn(shape));
+    let joined = |shapes: [&[usize]; 2]| {
+        let [a, b] = shapes.map(of);
+        message(ArrayD::concatenated(&[&a, &b]).map(|whole| whole.len()))
+    };
+    assert_eq!(joined([&[2, 3], &[4, 3]]), "accepted");
+    assert_eq!(
+        joined([&[2, 3], &[2, 4]]),
+        "batch has shape [2, 4], expected [2, 3]"
+    );
+    assert_eq!(
+        joined([&[2, 3], &[2]]),
+        "batch has shape [2], expected [2, 3]"
+    );
+    assert_eq!(joined([&[], &[]]), "batch has shape [], expected []");
+    let x = of(&[1, 3]);
+    assert_eq!(x.spread(&[4, 3]).unwrap().shape(), [4, 3]);
+    for shape in [&[4, 2][..], &[4, 3, 1], &[3]] {
+        let refused = message(x.spread(shape).map(|x| x.len()));
+        assert_eq!(
+            refused,
+            format!("shape has shape {shape:?}, expected [1, 3]")
         );
     }
 }

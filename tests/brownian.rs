@@ -215,3 +215,19 @@ fn a_way_gone_again_draws_anew() {
     };
     assert_eq!(run(), run());
 }
+
+/// Within the finest intervals, of 2^-32, a path is a straight line: the same slope in both halves of one.
+#[test]
+fn paths_are_straight_within_the_finest_intervals() {
+    let place = |part: f64| 0.5 + part / 4_294_967_296.0;
+    let slope = |from: f64, to: f64| {
+        draws(5, place(from), place(to)).mapv(|z| z / (place(from) - place(to)).sqrt())
+    };
+    let (upper, lower) = (slope(0.9, 0.6), slope(0.4, 0.1));
+    let off = (&upper - &lower).mapv(f64::abs) / upper.mapv(f64::abs);
+    // Places are known to 1e-16, of a width of 2e-10 the 2e-6th part.
+    assert!(off.iter().all(|off| *off < 1e-4), "{:?}", off.first());
+    // The interval beside it has another.
+    let other = slope(-0.1, -0.4);
+    assert!((&upper - &other).iter().all(|off| off.abs() > 1e-4));
+}

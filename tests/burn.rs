@@ -10,7 +10,7 @@ use gaussian_diffusion::{
     rand::{SeedableRng, rngs::StdRng},
     schedule::{Cosine, Discrete},
     solver::{Ddim, DpmAdaptive},
-    state::{Elements, Kept, Wider},
+    state::{Elements, ErrorNorm, Kept, Wider},
     training::{
         Distance, Ema, EmaRule, OffsetNoise, absolute_error, huber_error, masked_error,
         pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
@@ -573,4 +573,79 @@ fn a_wrapped_network_is_told_that_a_run_begins() {
         one.is_finite() && two.is_finite() && one != two,
         "{one} {two}"
     );
+}
+
+#[test]
+fn numbers_that_do_not_fill_a_shape_are_refused() {
+    let x: Tensor<2> = tensor(&Array2::<f64>::zeros((2, 3)), DType::F32);
+    assert_eq!(
+        x.of_numbers(&[3, 1], &[1.0, 2.0, 3.0]).unwrap().dims(),
+        [3, 1]
+    );
+    for (shape, count) in [(&[6][..], 6), (&[2, 3], 5), (&[2, 3, 1], 6)] {
+        let refused = x.of_numbers(shape, &vec![0.0; count]).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Error::Shape {
+                    what: "numbers",
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+    }
+}
+
+/// Whole numbers are no state, and an answer is not made less precise than it is.
+#[test]
+fn types_are_changed_to_wider_ones_alone() {
+    use gaussian_diffusion::state::Recast;
+    let x = |dtype| -> Tensor<2> { tensor(&Array2::<f64>::ones((2, 3)), dtype) };
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+        assert!(x(DType::F32).recast(DType::I64).is_err());
+        assert_eq!(x(dtype).recast(DType::F64).unwrap().dtype(), DType::F64);
+        for other in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            let wider = if other.size() > dtype.size() {
+                other
+            } else {
+                dtype
+            };
+            let found = x(dtype).widened_for(&x(other)).dtype();
+            assert_eq!(found, wider, "{dtype:?} for {other:?}");
+        }
+    }
+}
+
+/// Of each item, the root mean square of the differences in units of `max(absolute, relative * size)`.
+#[test]
+fn errors_of_items_are_as_written_out() {
+    let shape = (3, 2, 5);
+    let [x, y, before] = [1, 2, 3].map(|which| numbers(shape, which));
+    let (absolute, relative) = (0.4, 0.3);
+    let expected: Vec<f64> = (0..shape.0)
+        .map(|i| {
+            let places = i * 10..(i + 1) * 10;
+            let [x, y, before] = [&x, &y, &before].map(|x| x.iter().copied().collect::<Vec<_>>());
+            let square = |k: usize| {
+                let size = f64::max(absolute, relative * x[k].abs().max(before[k].abs()));
+                ((x[k] - y[k]) / size).powi(2)
+            };
+            (places.map(square).sum::<f64>() / 10.0).sqrt()
+        })
+        .collect();
+    for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-5), (DType::BF16, 3e-2)] {
+        let given = [&x, &y, &before].map(|x| tensor::<3, _>(x, dtype));
+        for form in [|x| x, turned, tracked] {
+            let [x, y, before] = given.each_ref().map(|x| form(x.clone()));
+            let plain = x.error_norms(&y, &before, absolute, relative).unwrap();
+            let [x, y, before] = [x, y, before].map(|x| Wider::new(x, DType::BF16));
+            let kept = x.error_norms(&y, &before, absolute, relative).unwrap();
+            for (found, expected) in plain.iter().chain(&kept).zip(expected.iter().cycle()) {
+                let off = (found / expected - 1.0).abs();
+                assert!(off < tolerance, "{dtype:?}: {found} for {expected}");
+            }
+            assert_eq!((plain.len(), kept.len()), (3, 3));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use gaussian_diffusion::{
     rand::{SeedableRng, rngs::StdRng},
     schedule::{Cosine, Discrete},
     solver::{Ddim, DpmAdaptive},
-    state::{Elements, Keeping, Kept, Recasting, Wider},
+    state::{Elements, ErrorNorm, Keeping, Kept, Recasting, Wider},
     training::{
         Distance, Ema, EmaRule, OffsetNoise, absolute_error, huber_error, masked_error,
         pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
@@ -80,6 +80,16 @@ fn tensors_keep_the_laws_of_states() {
         for shape in [&[][..], &[4]] {
             let [x, y] = [1, 2].map(|which| tensor(&numbers(shape, which), dtype));
             laws::state(&x, &y, &other, values, tolerance).unwrap();
+            let losses = values(&squared_error(&x, &y).unwrap());
+            let (x, y) = (values(&x), values(&y));
+            assert_eq!(losses.len(), x.len());
+            for ((x, y), loss) in x.iter().zip(&y).zip(losses) {
+                let expected = (x - y).powi(2);
+                assert!(
+                    (loss - expected).abs() <= 4.0 * tolerance * expected,
+                    "{loss}"
+                );
+            }
         }
     }
     let empty = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
@@ -711,4 +721,75 @@ fn changes_are_made_on_what_is_shown() {
         Ok(())
     })
     .unwrap();
+}
+
+/// Of each item, the root mean square of the differences in units of `max(absolute, relative * size)`.
+#[test]
+fn errors_of_items_are_as_written_out() {
+    let shape = (3, 2, 5);
+    let [x, y, before] = [1, 2, 3].map(|which| numbers(&[shape.0, shape.1, shape.2], which));
+    let (absolute, relative) = (0.4, 0.3);
+    let expected: Vec<f64> = (0..shape.0)
+        .map(|i| {
+            let places = i * 10..(i + 1) * 10;
+            let [x, y, before] = [&x, &y, &before].map(|x| x.iter().copied().collect::<Vec<_>>());
+            let square = |k: usize| {
+                let size = f64::max(absolute, relative * x[k].abs().max(before[k].abs()));
+                ((x[k] - y[k]) / size).powi(2)
+            };
+            (places.map(square).sum::<f64>() / 10.0).sqrt()
+        })
+        .collect();
+    for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-5), (DType::BF16, 3e-2)] {
+        let given = [&x, &y, &before].map(|x| tensor(x, dtype));
+        for form in [|x: Tensor| x, |x| turned(&x), |x| tracked(&x)] {
+            let [x, y, before] = given.each_ref().map(|x| form(x.clone()));
+            let plain = x.error_norms(&y, &before, absolute, relative).unwrap();
+            let [x, y, before] = [x, y, before].map(|x| Wider::new(x, DType::BF16));
+            let kept = x.error_norms(&y, &before, absolute, relative).unwrap();
+            for (found, expected) in plain.iter().chain(&kept).zip(expected.iter().cycle()) {
+                let off = (found / expected - 1.0).abs();
+                assert!(off < tolerance, "{dtype:?}: {found} for {expected}");
+            }
+            assert_eq!((plain.len(), kept.len()), (3, 3));
+        }
+    }
+}
+
+/// An answer is not made less precise than it is.
+#[test]
+fn types_are_changed_to_wider_ones_alone() {
+    let x = |dtype| Tensor::ones((2, 3), dtype, &Device::Cpu).unwrap();
+    let all = [DType::F64, DType::F32, DType::F16, DType::BF16];
+    for (dtype, other) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
+        let is_wider = other.size_in_bytes() > dtype.size_in_bytes();
+        let wider = if is_wider { other } else { dtype };
+        let found = x(dtype).widened_for(&x(other)).dtype();
+        assert_eq!(found, wider, "{dtype:?} for {other:?}");
+    }
+}
+
+/// What is kept as it is shown is lent as it is, and the exponential has the bits that it has of arrays.
+#[test]
+fn what_is_shown_as_it_is_kept_is_lent() {
+    type K = <Tensor as State>::Keeping;
+    for (dtype, lent) in [
+        (DType::F64, true),
+        (DType::F32, true),
+        (DType::F16, false),
+        (DType::BF16, false),
+    ] {
+        let x = tensor(&numbers(&[2, 3], 1), dtype);
+        let (kept, _) = K::keep(x.clone(), None);
+        let shown = K::as_shown(&kept).map(values);
+        assert_eq!(shown, lent.then(|| values(&x)), "{dtype:?}");
+        assert_eq!(K::into_shown(kept).is_ok(), lent, "{dtype:?}");
+    }
+    let numbers = numbers(&[3, 7], 2);
+    let mut x = tensor(&numbers, DType::F32);
+    x.exp_affine(0.3, -1.7).unwrap();
+    let mut expected = numbers.mapv(|x| x as f32);
+    expected.exp_affine(0.3, -1.7).unwrap();
+    let expected: Vec<_> = expected.iter().map(|x| f64::from(*x)).collect();
+    assert_eq!(values(&x), expected);
 }

@@ -677,3 +677,53 @@ fn bad_masks_are_refused() {
     );
     assert_eq!(plan.levels().last(), Some(&NoiseLevel::CLEAN));
 }
+
+/// Where a run ends without noise the known data has the scale of that level; where noise is left it has its own, or the
+/// data itself where that is asked for; and a start may be left as it is.
+#[test]
+fn known_data_has_the_scale_of_the_level() {
+    let level = |alpha, sigma| NoiseLevel::new(alpha, sigma).unwrap();
+    let known = || Known::new(array![[2.0, -1.0]], array![[1.0, 0.0]]).unwrap();
+    // The places of a run, of which only the run makes one.
+    let grid = Grid::uniform_time(&Cosine, 2).unwrap();
+    let plan = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
+    let mut place = None;
+    let mut watch = |_: &mut Array2<f64>, at: StepEnd| {
+        place = Some(at);
+        Ok(())
+    };
+    let mut noise = SeededNoise::new(0);
+    let run = plan.start_from(array![[0.5]], &mut noise);
+    run.unwrap().edit(&mut watch).unwrap();
+    let place = place.unwrap();
+    let edited = |inpaint: &mut Inpaint<Array2<f64>, SeededNoise>, step, level| {
+        let mut x = array![[7.0, 7.0]];
+        let mut at = place;
+        (at.step, at.steps, at.level) = (step, 4, level);
+        inpaint.edit(&mut x, at).unwrap();
+        assert_eq!(x[[0, 1]], 7.0);
+        x[[0, 0]]
+    };
+    let plain = || Inpaint::new(known(), SeededNoise::new(1));
+    for (alpha, expected) in [(1.0, 2.0), (0.5, 1.0), (3.0, 6.0)] {
+        assert_eq!(edited(&mut plain(), 4, level(alpha, 0.0)), expected);
+    }
+    // The first draw of the seed, in one place of two.
+    let mut z = Array2::<f64>::zeros((1, 2));
+    SeededNoise::new(1).fill(&mut z).unwrap();
+    let noisy = |alpha: f64, sigma: f64| alpha * 2.0 + sigma * z[[0, 0]];
+    let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-14);
+    close(edited(&mut plain(), 0, level(0.6, 0.8)), noisy(0.6, 0.8));
+    close(edited(&mut plain(), 4, level(0.6, 0.8)), noisy(0.6, 0.8));
+    let mut at_end = plain().with_data_at_end();
+    close(edited(&mut at_end, 3, level(0.6, 0.8)), noisy(0.6, 0.8));
+    assert_eq!(edited(&mut at_end, 4, level(0.6, 0.8)), 2.0);
+    // Held, it is one draw; else each step has its own.
+    let mut held = plain().with_held_noise().with_free_start();
+    assert_eq!(edited(&mut held, 0, level(0.6, 0.8)), 7.0);
+    close(edited(&mut held, 1, level(0.6, 0.8)), noisy(0.6, 0.8));
+    close(edited(&mut held, 2, level(0.8, 0.6)), noisy(0.8, 0.6));
+    let mut fresh = plain();
+    edited(&mut fresh, 0, level(0.6, 0.8));
+    assert!((edited(&mut fresh, 1, level(0.6, 0.8)) - noisy(0.6, 0.8)).abs() > 1e-3);
+}

@@ -156,6 +156,23 @@ fn curves_have_their_closed_forms() {
     }
 }
 
+/// All of the steps for nearly all of the strength, and one more for less.
+#[test]
+fn strengths_near_one_are_one() {
+    for (strength, steps) in [
+        (1.0, 100_000),
+        (0.999_95, 100_000),
+        (0.9999, 100_010),
+        (0.5, 200_000),
+    ] {
+        assert_eq!(
+            steps_for_strength(100_000, strength).unwrap(),
+            steps,
+            "{strength}"
+        );
+    }
+}
+
 #[test]
 fn curves_reach_their_ends_to_the_bit() {
     let (max, min) = (sigma(14.6), sigma(0.03));
@@ -190,6 +207,43 @@ impl NoiseSchedule for Bounded {
 
     fn ends(&self) -> (Sigma, Sigma) {
         (sigma(10.0), sigma(0.1))
+    }
+}
+
+/// A clock that has no time for some levels, which only what lies beyond its ends is spared.
+struct Deaf;
+
+impl NoiseSchedule for Deaf {
+    type Time = Sigma;
+
+    fn level(&self, t: Sigma) -> Result<NoiseLevel, Error> {
+        NoiseLevel::variance_exploding(t)
+    }
+
+    fn time_at(&self, _: LogSnr) -> Result<Sigma, Error> {
+        Err(Error::Finished)
+    }
+
+    fn ends(&self) -> (Sigma, Sigma) {
+        (sigma(10.0), sigma(0.1))
+    }
+}
+
+#[test]
+fn times_beyond_the_ends_are_the_ends() {
+    let grid = Grid::at(&Deaf, &[sigma(0.1)]).unwrap();
+    let start = |ratio: f64| NoiseLevel::new(1.0, ratio).unwrap();
+    let grid = grid.ending_at(start(0.01)).unwrap();
+    for (ratio, time) in [
+        (20.0, Some(10.0)),
+        (10.0, Some(10.0)),
+        (5.0, None),
+        (0.1, Some(0.1)),
+        (0.05, Some(0.1)),
+    ] {
+        let found = grid.starting_at(&Deaf, start(ratio)).ok();
+        let found = found.map(|grid| grid.nodes()[0].time.get());
+        assert_eq!(found, time, "{ratio}");
     }
 }
 

@@ -194,6 +194,56 @@ fn asked<R: Rule<Array2<f64>>>(rule: R, at: Point<()>) -> (Array2<f64>, [usize; 
     (found, calls.map(|calls| calls.get()))
 }
 
+/// The first of two predictions, and what it was at the question before.
+#[derive(Clone, Default)]
+struct Remembers(Option<Array2<f64>>);
+
+impl Rule<Array2<f64>> for Remembers {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn combine(
+        &mut self,
+        mut predictions: Predictions<Array2<f64>>,
+        _: Point<()>,
+    ) -> Result<Array2<f64>, Error> {
+        let own = predictions.take(0)?;
+        let before = self.0.replace(own.clone());
+        Ok(before.map_or(own.clone(), |before| own + before))
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array2<f64>>)) {
+        visit(&mut self.0);
+    }
+}
+
+/// The first question of a run forgets what an earlier run left, and no later one does.
+#[test]
+fn what_is_remembered_is_of_one_run() {
+    let net =
+        || predicts::x0(|_: &Array2<f64>, at: Point<()>| array![[1.0 + at.evaluation as f64]]);
+    let check = |name: &str, guided: &mut dyn Denoiser<Array2<f64>, ()>| {
+        for _ in 0..2 {
+            let said = [0, 1, 2].map(|evaluation| {
+                let answer = guided
+                    .predict(&array![[0.5]], place(0, evaluation))
+                    .unwrap();
+                answer.data.unwrap_or(answer.value)[[0, 0]]
+            });
+            assert_eq!(said, [1.0, 3.0, 5.0], "{name}");
+        }
+    };
+    check(
+        "guided",
+        &mut Guided::new((net(), net()), Remembers::default()),
+    );
+    check(
+        "CFG++",
+        &mut CfgPlusPlus::new((net(), net()), Remembers::default()),
+    );
+}
+
 #[test]
 fn predictions_without_weight_are_not_asked_for() {
     let x = normals(3, 1);

@@ -291,3 +291,29 @@ fn adjusted_ddim_is_its_formula() {
         .unwrap();
     assert!(shift.iter().all(|x| *x == 0.0));
 }
+
+/// Slopes may be infinite at the ends of time, and nowhere else.
+#[test]
+fn slopes_are_finite_between_the_ends() {
+    let path = |bad: f64| {
+        let alpha = |t: f64| ((1.0 - t).sqrt(), -0.5 / (1.0 - t).sqrt());
+        let sigma = move |t: f64| {
+            let slope = if t == bad {
+                f64::INFINITY
+            } else {
+                0.5 / t.sqrt()
+            };
+            (t.sqrt(), slope)
+        };
+        Interpolant::new(alpha, sigma).map(drop)
+    };
+    // That of alpha is infinite at 1, and that of the variance has no value at 0.
+    assert!(path(-1.0).is_ok() && path(0.0).is_ok() && path(1.0).is_ok());
+    for bad in [1.0 / 1024.0, 0.5, 1023.0 / 1024.0] {
+        let refused = path(bad).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "derivative of an interpolant is inf, allowed: a finite number"
+        );
+    }
+}

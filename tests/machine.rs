@@ -475,6 +475,18 @@ fn batch(which: usize) -> Array2<f32> {
 #[test]
 fn arrays_and_another_tensor_keep_the_laws_of_elements() {
     use gaussian_diffusion::laws;
+    let one = Tensor {
+        items: 1,
+        data: vec![1.0, 2.0],
+    };
+    assert_eq!(one.spread(&[2, 2]).unwrap().data, [1.0, 2.0, 1.0, 2.0]);
+    for shape in [&[2][..], &[2, 2, 1], &[2, 3]] {
+        let refused = one.spread(shape).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!("shape has shape {shape:?}, expected [1, 2]")
+        );
+    }
     let [x, y] = [1, 2].map(batch);
     let other = batch(3).reversed_axes();
     laws::elements(&x, &y, &other, 1e-6).unwrap();
@@ -1046,6 +1058,12 @@ fn debug_forms_leave_functions_out() {
         run.starts_with("Run { plan: Borrowed(Plan { name: \"DDIM\""),
         "{run}"
     );
+    let parallel = form(&plan.start_parallel(array![[0.5]], noise, 2).unwrap());
+    assert!(
+        parallel.starts_with("ParallelRun { run: Run { plan: ")
+            && parallel.ends_with("batches: 0, evaluations: 0, .. }"),
+        "{parallel}"
+    );
     let average = form(&Ema::new(EmaRule::constant(0.5).unwrap(), array![0.5]));
     assert!(
         average.starts_with("Ema { rule: ") && average.ends_with("updates: 0 }"),
@@ -1067,4 +1085,8 @@ fn sigmas_are_told_along_their_logarithms() {
             "{a} {b}: {middle}"
         );
     }
+    // A sigma of 0 has no logarithm: the way there is straight.
+    let (none, two) = (sigma(0.0), sigma(2.0));
+    assert_eq!(none.heard_toward(two, 0.25), sigma(0.5));
+    assert_eq!(two.heard_toward(none, 0.25), sigma(1.5));
 }

@@ -61,6 +61,44 @@ fn the_list_begins_with_the_thirty_of_the_webui() {
 }
 
 #[test]
+fn a_choice_has_one_name_and_aliases() {
+    assert_eq!(GridName::SgmUniform.aliases(), [""; 0]);
+    assert_eq!(GridName::Trailing.aliases(), ["turbo"]);
+    assert_eq!(GridName::AlignYourStepsXl.aliases(), ["ays_xl"]);
+    assert_eq!(
+        SolverName::DpmPlusPlus2MCfgPlusPlus.name(),
+        "dpmpp_2m_cfg_pp"
+    );
+    assert!(SolverName::DpmPlusPlus2MCfgPlusPlus.aliases().is_empty());
+    assert!(
+        SolverName::EulerAncestral
+            .aliases()
+            .contains(&"euler_ancestral")
+    );
+    assert!(
+        SolverName::EulerAncestral
+            .aliases()
+            .iter()
+            .all(|alias| *alias != "Euler a")
+    );
+}
+
+/// Grids that are for flows say which of them was asked for.
+#[test]
+fn grids_of_flows_refuse_other_schedules() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    for (grid, name) in [
+        (GridName::Flux, "FLUX"),
+        (GridName::Flux2, "FLUX2"),
+        (GridName::Ltx2, "LTX2"),
+    ] {
+        let refused = grid.grid(&schedule, 4).unwrap_err().to_string();
+        let expected = format!("a rectified flow is missing, the grid {name} needs it");
+        assert_eq!(refused, expected);
+    }
+}
+
+#[test]
 fn every_name_is_read_as_what_it_is_printed_for() {
     for one in Sampler::all() {
         assert_eq!(sampler(&one.to_string()), one);

@@ -254,6 +254,18 @@ fn what_is_refused_changes_nothing() {
     assert_eq!((x, noise.draws()), (Array2::ones((3, 2)), 0));
 }
 
+#[test]
+fn no_noise_refuses_every_draw() {
+    use gaussian_diffusion::noise::NoNoise;
+    let mut x = Array2::<f64>::ones((3, 2));
+    let refused = NoNoise.add(&mut x, Scale::Same(1.0), None).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "a source of noise is missing, a draw of the sampler needs it"
+    );
+    assert_eq!(x, Array2::<f64>::ones((3, 2)));
+}
+
 /// A generator that must not be touched.
 struct Untouchable;
 

@@ -228,3 +228,32 @@ fn bad_input_is_refused() {
         .unwrap();
     assert_eq!(found, one);
 }
+
+/// A network that answers by the step alone is right about every step that it was asked of, so that what is known
+/// stays known: 6 steps, 3 at a time.
+#[test]
+fn answers_that_stay_right_are_kept() {
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let grid = Grid::trailing(&schedule, 6).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+    let noise = SeededNoise::new(7);
+    let mut run = plan.start_parallel(start(&plan), noise, 3).unwrap();
+    run = run.with_tolerance(0.0).unwrap();
+    let mut asked = Vec::new();
+    while !run.pending().is_empty() {
+        asked.push(
+            run.pending()
+                .iter()
+                .map(|(_, at)| at.step)
+                .collect::<Vec<_>>(),
+        );
+        let answer = |(x, at): &(Array2<f64>, Point<Step>)| {
+            Prediction::x0(Array2::from_elem(x.dim(), 0.1 * at.step as f64 - 0.3))
+        };
+        let answers = run.pending().iter().map(answer).collect();
+        run.supply(answers).unwrap();
+    }
+    // The first is right, and what follows it was guessed; then all are; the last two as the first.
+    assert_eq!(asked, [vec![0, 1, 2], vec![1, 2, 3], vec![4, 5], vec![5]]);
+    assert_eq!((run.batches(), run.evaluations()), (4, 9));
+}

@@ -1,11 +1,13 @@
 //! Adaptive solvers on networks that jump: what they cost, how near they come, and what errors say.
 
+use std::collections::BTreeSet;
+
 use gaussian_diffusion::{
     Denoiser, Error, LogSnr, NoiseLevel, Point, Prediction, SeededNoise, Sigma, Time,
     likelihood::{Exact, ProbabilityFlow},
     predicts,
     schedule::{Cosine, Edm, RectifiedFlow},
-    solver::DpmAdaptive,
+    solver::{DpmAdaptive, DpmAdaptiveReport},
     state::Real,
 };
 use ndarray::{Array2, array};
@@ -233,4 +235,221 @@ fn adaptive_dpm_solvers_do_not_blow_up() {
         println!("{error}");
         assert!(matches!(error, Error::Unfinished { .. }), "{error}");
     }
+}
+
+/// An adaptive run as it is described, on lists: what DPM-Solver-12 or -23 makes of every step, the controller, and
+/// the longer step that tells whether a network is too rough. On `alpha = 1`, in half log-SNR.
+struct Plain {
+    order: usize,
+    tolerance: f64,
+    limit: usize,
+    /// How much the network jumps, and how often.
+    rough: (f64, f64),
+    /// Evaluations, steps made and refused, and longer steps tried.
+    counts: [usize; 4],
+}
+
+impl Plain {
+    fn noise(&mut self, x: &[f64], lambda: f64) -> Vec<f64> {
+        self.counts[0] += 1;
+        let (sigma, (size, pace)) = ((-lambda).exp(), self.rough);
+        let gain = VARIANCE / (VARIANCE + sigma * sigma) * (1.0 + size * (pace * lambda).sin());
+        x.iter().map(|x| x * (1.0 - gain) / sigma).collect()
+    }
+
+    /// The step of both orders and its error.
+    fn attempt(&mut self, x: &[f64], before: &[f64], from: f64, to: f64) -> [Vec<f64>; 3] {
+        let h = to - from;
+        let sum = |terms: &[(f64, &[f64])]| -> Vec<f64> {
+            let element = |i: usize| x[i] + terms.iter().map(|(c, e)| c * e[i]).sum::<f64>();
+            (0..x.len()).map(element).collect()
+        };
+        let noisy = |lambda: f64| (-lambda).exp();
+        let grown = (h.exp() - 1.0) * noisy(to);
+        let first = self.noise(x, from);
+        let part = h / self.order as f64;
+        let near = from + part;
+        let trial = sum(&[(-noisy(near) * part.exp_m1(), &first)]);
+        let second = self.noise(&trial, near);
+        // Through the first answer and the one at the part.
+        let slope = 0.5 * self.order as f64 * grown;
+        let two = sum(&[(slope - grown, &first), (-slope, &second)]);
+        let (low, high) = match self.order {
+            2 => (sum(&[(-grown, &first)]), two),
+            _ => {
+                let (far, r) = (from + 2.0 * part, 2.0 * part);
+                let bend = 2.0 * noisy(far) * (r.exp_m1() / r - 1.0);
+                let trial = sum(&[(bend - noisy(far) * r.exp_m1(), &first), (-bend, &second)]);
+                let third = self.noise(&trial, far);
+                let bend = 1.5 * noisy(to) * (h.exp_m1() / h - 1.0);
+                (two, sum(&[(bend - grown, &first), (-bend, &third)]))
+            }
+        };
+        let square = |i: usize| {
+            let size = low[i].abs().max(before[i].abs()).max(1.0);
+            ((low[i] - high[i]) / (self.tolerance * size)).powi(2)
+        };
+        let error = ((0..x.len()).map(square).sum::<f64>() / x.len() as f64).sqrt();
+        [low, high, vec![error]]
+    }
+
+    /// Where it ends, or what it is refused with.
+    fn run(&mut self, x: &[f64], (start, end): (f64, f64), first: f64) -> Result<Vec<f64>, Error> {
+        let (mut x, mut before, mut at, mut length) = (x.to_vec(), x.to_vec(), start, first);
+        let mut last: Option<(f64, f64)> = None;
+        let mut since = 0;
+        while end - at > 1e-5 {
+            let left = self.limit - self.counts[1] - self.counts[2];
+            let too_many = left == 0 || since >= 16 && (end - at) > left as f64 * length;
+            if let (true, Some((h, error))) = (too_many, last) {
+                let [.., long] = self.attempt(&x, &before, at, (at + 8.0 * h).min(end));
+                (since, self.counts[3]) = (0, self.counts[3] + 1);
+                // Of a smooth network it is 8^order as large, of one that jumps 8 times: halfway.
+                if long[0] < error * 8.0_f64.powf((1 + self.order) as f64 / 2.0) {
+                    return Err(Error::Rough {
+                        what: "the adaptive DPM-Solver",
+                        tolerance: self.tolerance,
+                        possible: 4.0 * self.tolerance * error * (end - start)
+                            / h
+                            / self.limit as f64,
+                    });
+                }
+            }
+            if left == 0 {
+                return Err(Error::Unfinished {
+                    what: "the adaptive DPM-Solver",
+                    evaluations: self.counts[0],
+                    done: (at - start) / (end - start),
+                    tolerance: self.tolerance,
+                });
+            }
+            let to = (at + length).min(end);
+            let [low, high, error] = self.attempt(&x, &before, at, to);
+            last = Some((length, error[0]));
+            // The integral controller alone.
+            let factor = (error[0] + 1e-8).powf(-1.0 / self.order as f64);
+            let factor = 1.0 + (factor - 1.0).atan();
+            length *= factor;
+            if factor < 0.81 {
+                self.counts[2] += 1;
+                continue;
+            }
+            (self.counts[1], since) = (self.counts[1] + 1, since + 1);
+            (x, before, at) = (high, low, to);
+        }
+        Ok(x)
+    }
+}
+
+/// Every step, every refused one and every longer one that is tried on the way, by both orders, to the end or to
+/// either error.
+#[test]
+fn adaptive_dpm_solvers_step_as_a_plain_loop_does() {
+    let snr = |sigma| LogSnr::from_sigma(Sigma::new(sigma).unwrap());
+    let (from, to) = (snr(80.0), snr(0.01));
+    let x = [80.0, -30.0, 5.0];
+    let mut ends = [0; 3];
+    for order in [2, 3] {
+        for (rough, tolerance, limit, first) in [
+            ((0.3, 5.0), 0.01, 10_000, 0.05),
+            ((0.3, 5.0), 1e-4, 10_000, 0.05),
+            ((0.3, 5.0), 1e-3, 120, 0.05),
+            // Ten longer steps on the way.
+            ((0.0, 1.0), 1e-5, 300, 1e-3),
+            ((0.0, 1.0), 1e-6, 200, 0.01),
+            ((0.0, 1.0), 1e-9, 20, 0.05),
+            ((0.2, 12.0), 1e-4, 60, 0.05),
+            ((0.3, 40.0), 1e-4, 80, 0.05),
+            ((0.3, 5.0), 1e-3, 1, 0.05),
+            ((0.3, 5.0), 1e-3, 0, 0.05),
+        ] {
+            let name = format!("order {order}, {rough:?}, {tolerance}, {limit}");
+            let mut plain = Plain {
+                order,
+                tolerance,
+                limit,
+                rough,
+                counts: [0; 4],
+            };
+            let expected = plain.run(&x, (0.5 * from.get(), 0.5 * to.get()), first);
+            let (mut calls, mut steps) = (0, BTreeSet::new());
+            let mut net = predicts::x0(|x: &Array2<f64>, at: Point<Sigma>| {
+                assert_eq!(at.evaluation, calls, "{name}");
+                assert!(at.step <= calls / order, "{name}");
+                steps.insert(at.step);
+                calls += 1;
+                let (sigma, (size, pace)) = (at.level.sigma(), rough);
+                let lambda = -sigma.ln();
+                x * (VARIANCE / (VARIANCE + sigma * sigma) * (1.0 + size * (pace * lambda).sin()))
+            });
+            let solver = DpmAdaptive::new(order)
+                .and_then(|solver| solver.with_tolerances(tolerance, tolerance))
+                .and_then(|solver| solver.with_first_step(first))
+                .unwrap()
+                .with_limit(limit);
+            let start = Array2::from_shape_vec((1, 3), x.to_vec()).unwrap();
+            let noise = &mut SeededNoise::new(0);
+            let found = solver.sample(&Edm::default(), from, to, start, &mut net, noise);
+            assert_eq!(calls, plain.counts[0], "{name}");
+            let [evaluations, accepted, rejected, _] = plain.counts;
+            // Each is tried, and the last of them where it is the last.
+            let tried = accepted..=accepted + 1;
+            assert!(tried.contains(&steps.len()), "{name}: {steps:?}");
+            assert!(
+                steps.last().is_none_or(|last| last + 1 == steps.len()),
+                "{name}"
+            );
+            match (found, expected) {
+                (Ok((found, report)), Ok(expected)) => {
+                    ends[0] += 1;
+                    let counts = DpmAdaptiveReport {
+                        accepted,
+                        rejected,
+                        evaluations,
+                    };
+                    assert_eq!(report, counts, "{name}");
+                    for (found, expected) in found.iter().zip(&expected) {
+                        let off = (found - expected).abs();
+                        assert!(
+                            off < 1e-9 * expected.abs(),
+                            "{name}: {found} for {expected}"
+                        );
+                    }
+                }
+                (Err(found), Err(expected)) => {
+                    ends[1 + usize::from(matches!(found, Error::Rough { .. }))] += 1;
+                    // The numbers of a message are rounded.
+                    assert_eq!(found.to_string(), expected.to_string(), "{name}");
+                    let possible = |error: &Error| match error {
+                        Error::Rough { possible, .. } => *possible,
+                        Error::Unfinished { done, .. } => *done,
+                        _ => f64::NAN,
+                    };
+                    let (found, expected) = (possible(&found), possible(&expected));
+                    assert!(
+                        (found - expected).abs() <= 1e-6 * expected,
+                        "{name}: {found} for {expected}"
+                    );
+                }
+                (found, expected) => panic!("{name}: {found:?} for {expected:?}"),
+            }
+        }
+    }
+    // All three ends were met.
+    assert_eq!(ends, [9, 8, 3]);
+    // What is left out is no step.
+    let (from, to) = (LogSnr::new(0.0).unwrap(), LogSnr::new(2e-5).unwrap());
+    let mut calls = 0;
+    let (x, report) = DpmAdaptive::new(2)
+        .unwrap()
+        .sample(
+            &Edm::default(),
+            from,
+            to,
+            array![[0.7]],
+            &mut net::<f64, _>(0.0, &mut calls),
+            &mut SeededNoise::new(0),
+        )
+        .unwrap();
+    assert_eq!((x, report), (array![[0.7]], DpmAdaptiveReport::default()));
 }

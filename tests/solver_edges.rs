@@ -3,16 +3,17 @@
 use std::fmt::Debug;
 
 use gaussian_diffusion::{
-    Error, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan, ReverseStep,
-    SeededNoise, Sigma, UpdateNoise, Variance,
+    DenoisingVariance, Error, Grid, LogSnr, LogVariance, ModelVariance, NoiseLevel, NoiseSchedule,
+    Parameterization, Plan, ReverseStep, SeededNoise, Sigma, Time, UpdateNoise, Variance,
+    grid::Node,
     noise::BrownianPath,
     plan::{Affine, Moments},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
-        Ancestral, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm, Descent, DpmSde,
-        DpmSolver, ErSde, EulerMaruyama, ExponentialAdams, FinalMean, InFlowTime, Langevin,
-        LeastNoise, LinearMultistep, NodeBlocks, Path, Pndm, RungeKutta, SaSolver, SingleStep,
-        Stage, UniPc,
+        AnalyticDpm, Ancestral, At, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm,
+        Descent, DpmSde, DpmSolver, DpmSolver2MV2, ErSde, EulerMaruyama, ExponentialAdams,
+        FinalMean, HeunPlusPlus, InFlowTime, Langevin, LeastNoise, LinearMultistep, NodeBlocks,
+        Path, Pndm, RungeKutta, SaSolver, SingleStep, Stage, UniPc, Update,
     },
 };
 use ndarray::Array2;
@@ -626,6 +627,10 @@ fn wrappers_follow_points_where_what_they_wrap_does() {
     for solver in wrapped(|| Elsewhere) {
         assert!(!solver.follows_points(), "{}", solver.name());
     }
+    // The variance that is missing is added at a point too.
+    let levels = [0.2, 0.8].map(|bar| NoiseLevel::from_alpha_bar(bar).unwrap());
+    let open = DenoisingVariance::new(&levels, &[0.4, 0.1]).unwrap();
+    assert!(!AnalyticDpm::new(open).follows_points());
     // Least noise that is some leaves every point.
     assert!(
         !LeastNoise::new(Ddim::default(), 0.1)
@@ -681,12 +686,270 @@ fn stochastic_adams_refuses_a_range_that_ends_before_it_begins() {
     );
 }
 
+/// What a solver is called says its order, whether it draws, and around what it is.
 #[test]
-fn names_say_the_order() {
-    for order in 1..=3 {
-        let solver = ErSde::new(order).unwrap();
-        assert_eq!(solver.name(), format!("ER-SDE {order}"));
+fn names() {
+    fn named(solver: impl ReverseStep) -> String {
+        solver.name().to_owned()
     }
-    assert_eq!(EulerMaruyama::flow_grpo(0.7).unwrap().name(), "Flow-GRPO");
-    assert_eq!(EulerMaruyama::new(1.0).unwrap().name(), "Euler-Maruyama");
+    let multi = |order, c, tau| {
+        let solver = DpmSolver::new(order, c).unwrap().with_tau(tau);
+        named(solver.unwrap())
+    };
+    let single = |order, c| named(SingleStep::new(order, c).unwrap());
+    let seeds = |order| {
+        let solver = SingleStep::plus_plus(order).unwrap().with_tau(1.0);
+        named(solver.unwrap())
+    };
+    let blocks = |c, tau| named(NodeBlocks::new(2, c).unwrap().with_tau(tau).unwrap());
+    let adams = |tau, twice| {
+        let solver = SaSolver::new(2, 2).unwrap().with_tau(tau).unwrap();
+        named(match twice {
+            true => solver.with_second_evaluation(),
+            false => solver,
+        })
+    };
+    let (data, noise) = (Coordinates::Data, Coordinates::Noise);
+    for order in 1..=3 {
+        assert_eq!(named(ErSde::new(order).unwrap()), format!("ER-SDE {order}"));
+        let of = |name: &str, end: &str| format!("{name} {order}{end}");
+        let end = if order == 1 { "" } else { "M" };
+        assert_eq!(multi(order, data, 0.0), of("DPM-Solver++", end));
+        assert_eq!(multi(order, data, 1.0), of("SDE-DPM-Solver++", end));
+        assert_eq!(multi(order, noise, 0.0), of("DPM-Solver", end));
+        assert_eq!(multi(order, noise, 1.0), of("SDE-DPM-Solver", end));
+        let end = if order == 1 { "" } else { "S" };
+        assert_eq!(single(order, data), of("DPM-Solver++", end));
+        assert_eq!(single(order, noise), format!("DPM-Solver-{order}"));
+        assert_eq!(named(UniPc::new(order).unwrap()), format!("UniPC-{order}"));
+    }
+    let eta = |eta| Ddim::new(eta).unwrap();
+    let ddpm = |variance| named(Ddpm::new(variance));
+    let fraction = |a| named(RungeKutta::at_fraction(a).unwrap());
+    for (found, name) in [
+        (named(EulerMaruyama::flow_grpo(0.7).unwrap()), "Flow-GRPO"),
+        (named(EulerMaruyama::new(1.0).unwrap()), "Euler-Maruyama"),
+        (named(UniPc::new(4).unwrap()), "UniPC"),
+        (seeds(2), "SEEDS-2"),
+        (seeds(3), "SEEDS-3"),
+        (named(SingleStep::fast(7).unwrap()), "DPM-Solver-fast"),
+        (blocks(data, 0.0), "DPM-Solver++ in blocks"),
+        (blocks(data, 1.0), "SDE-DPM-Solver++ in blocks"),
+        (blocks(noise, 0.0), "DPM-Solver in blocks"),
+        (adams(0.0, false), "SA-Solver, deterministic"),
+        (adams(1.0, false), "SA-Solver"),
+        (adams(0.0, true), "SA-Solver PECE, deterministic"),
+        (adams(1.0, true), "SA-Solver PECE"),
+        (named(eta(0.0)), "DDIM"),
+        (named(eta(0.5)), "DDIM, stochastic"),
+        (ddpm(ModelVariance::FixedSmall), "DDPM"),
+        (
+            ddpm(ModelVariance::FixedLarge),
+            "DDPM, fixed large variance",
+        ),
+        (ddpm(ModelVariance::Learned), "DDPM, learned variance"),
+        (
+            ddpm(ModelVariance::LearnedRange),
+            "DDPM, learned-range variance",
+        ),
+        (named(DpmSde::new(1.0).unwrap()), "DPM++ SDE"),
+        (named(DpmSolver2MV2), "DPM++ 2M v2"),
+        (named(HeunPlusPlus), "Heun++"),
+        (named(Consistency::default()), "consistency"),
+        (named(LinearMultistep::lms(2).unwrap()), "LMS"),
+        (
+            named(LinearMultistep::deis_in_time(2).unwrap()),
+            "DEIS in time",
+        ),
+        (named(LinearMultistep::ipndm(2).unwrap()), "iPNDM"),
+        (
+            named(LinearMultistep::gradient_estimation(2.0).unwrap()),
+            "gradient estimation",
+        ),
+        (named(Pndm::runge_kutta()), "PNDM"),
+        (named(Pndm::plms()), "PLMS"),
+        (fraction(1.0), "Heun"),
+        (fraction(0.5), "midpoint"),
+        (fraction(0.7), "two-stage Runge-Kutta"),
+        (named(RungeKutta::dpm2()), "DPM2"),
+        (named(InFlowTime::new(eta(0.0))), "DDIM"),
+        (named(CfgPlusPlusStep::new(eta(0.0))), "DDIM, CFG++"),
+        (
+            named(CfgPlusPlusStep::displacing_points(eta(0.0))),
+            "DDIM, CFG++",
+        ),
+        (named(FinalMean::new(eta(0.0))), "DDIM to the mean"),
+        (named(Churn::new(eta(0.0), 1.0).unwrap()), "DDIM with churn"),
+        (
+            named(Ancestral::new(eta(0.0), 1.0).unwrap()),
+            "DDIM, ancestral",
+        ),
+        (
+            named(Langevin::new(eta(0.0), 0.1, 1).unwrap()),
+            "DDIM with Langevin corrector",
+        ),
+        (
+            named(LeastNoise::new(eta(0.0), 0.1).unwrap()),
+            "DDIM with least noise",
+        ),
+        (named(Box::new(eta(0.0))), "DDIM"),
+    ] {
+        assert_eq!(found, name);
+    }
+}
+
+/// What is known of how fast each of them converges, which tests of convergence measure.
+#[test]
+fn orders() {
+    let (data, noise) = (Coordinates::Data, Coordinates::Noise);
+    let boxed = |solver: Boxed| (solver.order(), solver.name().to_owned());
+    for k in 1..=3_usize {
+        let (one, two) = (k as u32, k.min(2) as u32);
+        let multi = DpmSolver::new(k, data).unwrap();
+        let single = SingleStep::new(k, noise).unwrap();
+        let noisy = SingleStep::plus_plus(k).unwrap().with_tau(1.0).unwrap();
+        let blocks = NodeBlocks::new(k, data).unwrap();
+        let adams = SaSolver::new(k, 1).unwrap();
+        for (solver, order) in [
+            (Box::new(multi) as Boxed, two),
+            (Box::new(single), one),
+            (Box::new(noisy), two),
+            (Box::new(blocks), one),
+            (Box::new(blocks.with_tau(0.5).unwrap()), 1),
+            (Box::new(adams.with_tau(0.0).unwrap()), one),
+            (Box::new(adams), two),
+            (
+                Box::new(SaSolver::new(1, k).unwrap().with_tau(0.0).unwrap()),
+                one,
+            ),
+            (Box::new(ErSde::new(k).unwrap()), two),
+            (Box::new(ExponentialAdams::new(k, data).unwrap()), one),
+            (Box::new(LinearMultistep::lms(k).unwrap()), one),
+            (Box::new(LinearMultistep::deis_in_time(k).unwrap()), one),
+            (Box::new(LinearMultistep::ipndm(k).unwrap()), two),
+            (Box::new(UniPc::new(k).unwrap()), one + 1),
+        ] {
+            let (found, name) = boxed(solver);
+            assert_eq!(found, order, "{name}, {k}");
+        }
+    }
+    let gradient = LinearMultistep::gradient_estimation(2.0).unwrap();
+    for (solver, order) in [
+        (Box::new(Ddim::default()) as Boxed, 1),
+        (Box::<Ddpm>::default(), 1),
+        (Box::new(gradient), 1),
+        (Box::new(SingleStep::fast(7).unwrap()), 1),
+        (Box::new(RungeKutta::heun()), 2),
+        (Box::new(RungeKutta::dpm2()), 2),
+        (Box::new(Pndm::plms()), 2),
+        (Box::new(Consistency::default()), 0),
+        (Box::new(FinalMean::new(Consistency::default())), 0),
+        (
+            Box::new(Langevin::new(RungeKutta::heun(), 0.1, 1).unwrap()),
+            0,
+        ),
+        (
+            Box::new(Ancestral::new(RungeKutta::heun(), 0.5).unwrap()),
+            2,
+        ),
+    ] {
+        let (found, name) = boxed(solver);
+        assert_eq!(found, order, "{name}");
+    }
+}
+
+/// Asked before the noise of churn is added, a solver is of order 1; where none is added it is what it was.
+#[test]
+fn churn_without_noise_has_the_order_of_what_it_wraps() {
+    for (amount, before, order) in [
+        (0.0, true, 2),
+        (0.0, false, 2),
+        (1.0, true, 1),
+        (1.0, false, 2),
+    ] {
+        let churn = Churn::new(RungeKutta::heun(), amount).unwrap();
+        let churn = match before {
+            true => churn.with_evaluation_before(Parameterization::X0),
+            false => churn,
+        };
+        assert_eq!(
+            (churn.order(), churn.memory()),
+            (order, 2),
+            "{amount}, {before}"
+        );
+    }
+}
+
+/// A rule with everything that an update may have.
+#[derive(Debug)]
+struct Everything;
+
+impl ReverseStep for Everything {
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let std = UpdateNoise::Std;
+        if path.index() == 1 {
+            let bound = |log| LogVariance::new(log).unwrap();
+            let range = UpdateNoise::LearnedRange {
+                min: bound(-4.0 * std::f64::consts::LN_2),
+                max: bound(0.0),
+            };
+            let commit = Update::new(1.0).with_model([0.0, -0.0]).with_shift(0.0);
+            let stage = Stage::new(At::From, Parameterization::X0);
+            return Ok(vec![stage.with_commit(commit.with_noise(range))]);
+        }
+        let again = Update::new(1.25).with_noise(std(0.5));
+        let trial = Update::new(0.5).with_model([-2.0]).with_shift(0.25);
+        let commit = Update::new(-0.5).with_model([1.0, -1.5]).with_shift(-0.125);
+        Ok(vec![
+            Stage::new(At::From, Parameterization::Noise)
+                .with_discarded_draw()
+                .with_renoise(again)
+                .with_trial(trial.with_noise(std(0.0))),
+            Stage::new(At::To, Parameterization::Noise)
+                .with_commit(commit.with_noise(UpdateNoise::Learned)),
+        ])
+    }
+
+    fn name(&self) -> &str {
+        "everything"
+    }
+
+    fn memory(&self) -> usize {
+        2
+    }
+}
+
+/// A plan is printed with every number that it has, in its sign, and with no noise where there is none.
+#[test]
+fn a_printed_plan_has_all_its_numbers() {
+    let node = |alpha, sigma, time| Node {
+        level: NoiseLevel::new(alpha, sigma).unwrap(),
+        time: Time::new(time).unwrap(),
+    };
+    let nodes = vec![node(0.6, 0.8, 0.75), node(0.8, 0.6, 0.25)];
+    let grid = Grid::new(nodes, NoiseLevel::CLEAN).unwrap();
+    let plan = Plan::new(&RectifiedFlow, &grid, &Everything).unwrap();
+    // 2 ln(3/4) = -0.575, 2 ln(4/3) = 0.575.
+    let lines = [
+        "everything: 2 steps, 3 evaluations, log-SNR -0.58 to inf",
+        " step          time      alpha      sigma   log-SNR  update",
+        "    0    Time(0.75)   0.600000   0.800000    -0.575  a draw thrown away; before: x <- 1.250000 x + 0.500000 z; trial <- 0.500000 x - 2.000000 noise + 0.250000 shift",
+        "    0    Time(0.25)   0.800000   0.600000     0.575  x <- -0.500000 x + 1.000000 noise - 1.500000 noise[-1] - 0.125000 shift + learned z",
+        "    1    Time(0.25)   0.800000   0.600000     0.575  x <- 1.000000 x + 0.000000 x0 + 0.000000 x0[-1] + 0.000000 shift + (0.250000 to 1.000000) z",
+    ];
+    assert_eq!(format!("{plan}"), lines[0]);
+    assert_eq!(format!("{plan:#}").lines().collect::<Vec<_>>(), lines);
+}
+
+/// Around a run that goes up to noise without signal, where a ratio of steps has no value.
+#[test]
+fn the_mean_of_two_steps_needs_both() {
+    let grid = Grid::uniform_time(&Cosine, 4).unwrap().inverted();
+    let plan = Plan::new(&Cosine, &grid, &DpmSolver2MV2).unwrap();
+    let last = plan.stages().last().unwrap();
+    assert!(last.point.to.is_noise());
+    let commit = last.stage.commit.as_ref().unwrap();
+    // Only the noise in the state is left of it.
+    let noise = 1.0 / last.point.level.sigma();
+    assert!((commit.state - noise).abs() < 1e-15 && commit.model.len() == 1);
 }

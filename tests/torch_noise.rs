@@ -497,3 +497,42 @@ fn offset_noise_throws_away_what_it_would_draw() {
     assert_eq!(drawn, thrown);
     assert_ne!(drawn, OffsetNoise::new(TorchCpu::new(5), 0.1).unwrap());
 }
+
+/// A generator that was stored goes on where it was, on the smallest GPU too; what it cannot be is refused.
+#[cfg(feature = "serde")]
+#[test]
+fn stored_generators_go_on() {
+    let mut noise = TorchCuda::new(5).with_multiprocessors(1, 256).unwrap();
+    noise.fill_f32(&mut [0.0; 700]).unwrap();
+    let mut stored = serde_json::to_value(&noise).unwrap();
+    let mut again: TorchCuda = serde_json::from_value(stored.clone()).unwrap();
+    let (mut a, mut b) = ([0.0; 9], [1.0; 9]);
+    noise.fill_f32(&mut a).unwrap();
+    again.fill_f32(&mut b).unwrap();
+    assert_eq!(a, b);
+    // Rounds are counted beyond 2^32, and do not come again.
+    let at = |round: u64| {
+        let mut stored = stored.clone();
+        stored["round"] = round.into();
+        let mut noise: TorchCuda = serde_json::from_value(stored).unwrap();
+        let mut z = [0.0_f32; 9];
+        noise.fill_f32(&mut z).unwrap();
+        z
+    };
+    assert_eq!(at(5), at(5));
+    for round in [0, 1 << 32, (1 << 32) + 5, 5 << 32] {
+        assert_ne!(at(5), at(round), "{round}");
+    }
+    stored["threads"] = 255.into();
+    let refused = serde_json::from_value::<TorchCuda>(stored).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "threads of a GPU is 255, allowed: 256 or more"
+    );
+    let mut stored = serde_json::to_value(TorchCpu::new(5)).unwrap();
+    for (given, taken) in [(0, true), (624, true), (625, false)] {
+        stored["given"] = given.into();
+        let read = serde_json::from_value::<TorchCpu>(stored.clone());
+        assert_eq!(read.is_ok(), taken, "{given}");
+    }
+}

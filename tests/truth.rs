@@ -132,3 +132,102 @@ fn gaussian_divergences_meet_60_digits() {
         assert!(off(found, expected) <= 1e-14, "{row}: {found}");
     }
 }
+
+/// The tables that no peer's numbers are at hand for, from their definitions.
+#[test]
+fn tables_have_their_closed_forms() {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    // alpha_bar of the share of the way, from 1 to 0.
+    let of_alpha_bars = |steps: usize, alpha_bar: &dyn Fn(f64) -> f64| -> Vec<f64> {
+        let at = |i: usize| alpha_bar(i as f64 / steps as f64);
+        let beta = |i: usize| (1.0 - at(i + 1) / at(i)).min(0.999);
+        (0..steps).map(beta).collect()
+    };
+    let falling = |start: f64, end: f64, temperature: f64| {
+        move |u: f64| {
+            let at = |u: f64| sigmoid((start + u * (end - start)) / temperature);
+            (at(1.0) - at(u)) / (at(1.0) - at(0.0))
+        }
+    };
+    let laplace = |location: f64, scale: f64| {
+        move |u: f64| {
+            let side = if u > 0.5 { -1.0 } else { 1.0 };
+            let tail = (1.0 - 2.0 * (0.5 - u).abs() + 1e-6).ln();
+            sigmoid(location - scale * side * tail)
+        }
+    };
+    let cosine = |offset: f64| {
+        let angle =
+            move |u: f64| ((u + offset) / (1.0 + offset) * std::f64::consts::FRAC_PI_2).cos();
+        move |u: f64| (angle(u) / angle(0.0)).powi(2)
+    };
+    let cases = [
+        (
+            "sigmoid_alpha_bar",
+            Discrete::sigmoid_alpha_bar(5),
+            of_alpha_bars(5, &falling(-3.0, 3.0, 1.0)),
+        ),
+        (
+            "sigmoid_alpha_bar_with",
+            Discrete::sigmoid_alpha_bar_with(7, -2.5, 3.5, 1.3),
+            of_alpha_bars(7, &falling(-2.5, 3.5, 1.3)),
+        ),
+        (
+            "laplace",
+            Discrete::laplace(6, 0.3, 0.7),
+            of_alpha_bars(6, &laplace(0.3, 0.7)),
+        ),
+        (
+            "cosine_with",
+            Discrete::cosine_with(6, 0.2, 0.999),
+            of_alpha_bars(6, &cosine(0.2)),
+        ),
+        (
+            "warm_up",
+            Discrete::warm_up(10, 0.1, 0.2, 0.5),
+            vec![0.1, 0.125, 0.15, 0.175, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2],
+        ),
+        (
+            "harmonic",
+            Discrete::harmonic(4),
+            vec![0.25, 1.0 / 3.0, 0.5, 1.0],
+        ),
+        ("constant", Discrete::constant(3, 0.3), vec![0.3; 3]),
+        (
+            "exponential",
+            Discrete::exponential(3, 6.0),
+            vec![1.0 - (-2.0_f64).exp(); 3],
+        ),
+        (
+            "sigmoid",
+            Discrete::sigmoid(3, 0.1, 0.3),
+            [-6.0, 0.0, 6.0].map(|x| 0.1 + 0.2 * sigmoid(x)).to_vec(),
+        ),
+        (
+            "scaled_linear",
+            Discrete::scaled_linear(3, 0.01, 0.09),
+            vec![0.01, 0.04, 0.09],
+        ),
+        ("one step", Discrete::linear(1, 0.2, 0.4), vec![0.2]),
+        (
+            "two steps without signal at the end",
+            Discrete::from_betas([0.2, 0.3]).and_then(|table| table.zero_terminal_snr()),
+            vec![0.2, 1.0],
+        ),
+    ];
+    for (name, table, expected) in cases {
+        let table = table.unwrap();
+        assert_eq!(table.len(), expected.len(), "{name}");
+        let mut alpha_bar = 1.0;
+        for (i, &beta) in expected.iter().enumerate() {
+            assert!(
+                off(table.betas()[i], beta) < 1e-12,
+                "{name}: {:?}",
+                table.betas()
+            );
+            alpha_bar *= 1.0 - beta;
+            let found = table.levels()[i].alpha().powi(2);
+            assert!((found - alpha_bar).abs() < 1e-12, "{name}, {i}: {found}");
+        }
+    }
+}

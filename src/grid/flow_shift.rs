@@ -104,7 +104,7 @@ impl Grid<Time> {
         }
         let last = done.last().copied().unwrap_or_default();
         if !(last > 0.0) {
-            return Err(Error::range("last time", 1.0 - last, "below 1"));
+            return Err(Error::range("last time", 1.0, "below 1"));
         }
         let time = |done: f64| Time::new(1.0 - done / last * (1.0 - terminal));
         let times: Result<Vec<_>, _> = done.into_iter().map(time).collect();

@@ -232,3 +232,57 @@ where
     }
     Grid::new(nodes, grid.end())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{Discrete, Edm, RectifiedFlow};
+
+    /// Between two steps, linear in log-SNR; the thousand steps of a flow begin one above the data.
+    #[test]
+    fn log_snrs_have_the_step_between_two() {
+        let flow = OnSteps::new(&RectifiedFlow).unwrap();
+        assert_eq!(flow.ends(), (Step::new(999), Step::new(0)));
+        let of_flow = |step: f64| 2.0 * ((1000.0 - step - 1.0) / (step + 1.0)).ln();
+        let edm = Edm::default();
+        let sigmas = OnSteps::new(&edm).unwrap();
+        // Even in ln sigma, from 0.002 to 80.
+        let of_sigma = |step: f64| -2.0 * (0.002_f64.ln() + step / 999.0 * 40_000_f64.ln());
+        for step in [0.0, 1.0, 333.0, 700.0, 997.0] {
+            for share in [0.0, 0.25, 0.5, 0.9] {
+                let between = |snr: &dyn Fn(f64) -> f64| {
+                    LogSnr::new(snr(step) * (1.0 - share) + snr(step + 1.0) * share).unwrap()
+                };
+                for found in [
+                    flow.time_at(between(&of_flow)).unwrap(),
+                    sigmas.time_at(between(&of_sigma)).unwrap(),
+                ] {
+                    assert!(
+                        (found.get() - step - share).abs() < 1e-9,
+                        "{found:?}, {step}"
+                    );
+                }
+            }
+        }
+        // A last step without signal is one of a trace of it, and the levels before it end there.
+        let zero = Discrete::stable_diffusion()
+            .unwrap()
+            .zero_terminal_snr()
+            .unwrap();
+        let table = OnSteps::new(&zero).unwrap();
+        let before = zero.levels()[998].log_snr().get();
+        let end = 2.0 * (1.0_f64 / 4518.76).ln();
+        for share in [0.0, 0.25, 0.5, 0.9, 1.0] {
+            let step = Step::fractional(998.0 + share).unwrap();
+            let found = table.level(step).unwrap().log_snr();
+            let expected = before + share * (end - before);
+            assert!((found.get() - expected).abs() < 1e-5, "{share}: {found:?}");
+            assert!((table.time_at(found).unwrap().get() - step.get()).abs() < 1e-9);
+        }
+        let before = table.level(Step::new(997)).unwrap();
+        assert_eq!(before, zero.levels()[997]);
+        // Beyond the ends there is nothing.
+        let data = LogSnr::new(f64::INFINITY).unwrap();
+        assert_eq!(flow.time_at(data).unwrap(), Step::new(0));
+    }
+}

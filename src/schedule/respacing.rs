@@ -69,11 +69,8 @@ impl Respacing {
                     allowed,
                 ));
             }
-            let stride = if count > 1 {
-                (size - 1) as f64 / (count - 1) as f64
-            } else {
-                1.0
-            };
+            // Of a single step, none is made.
+            let stride = size.saturating_sub(1) as f64 / count.saturating_sub(1).max(1) as f64;
             // The running sum decides ties as the reference does.
             let mut position = 0.0_f64;
             for _ in 0..count {

@@ -40,7 +40,7 @@ impl ReverseStep for DpmSolver2MV2 {
     fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
         let (from, to) = (path.from(), path.to());
         let before = path.previous().filter(|(before, _)| inner(*before));
-        let (Some((before, _)), true) = (before, inner(from) && inner(to)) else {
+        let (Some((before, _)), true) = (before, inner(to)) else {
             return Ok(Coordinates::Data.straight_stage(path));
         };
         let (h, g) = (distance(from, to), distance(before, from));

@@ -192,7 +192,7 @@ impl ReverseStep for EulerMaruyama {
         }
         if !(inner(from) && inner(to)) {
             let own = match self.form {
-                Form::In(own) if own.reaches(from) => own,
+                Form::In(own) => own,
                 _ => Coordinates::Data,
             };
             return Ok(own.end_stage(path, self.tau, 1.0));

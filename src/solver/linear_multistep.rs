@@ -265,3 +265,23 @@ impl ReverseStep for LinearMultistep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The process has the ratio 0.002 at time 0.001 and 80 at time 1, and between them what the equation says.
+    #[test]
+    fn the_time_of_deis_is_that_of_its_process() {
+        assert!((vp_time(0.002) - 1e-3).abs() < 1e-12);
+        assert!((vp_time(80.0) - 1.0).abs() < 1e-14);
+        // With b and a from the two ends, by elimination.
+        let log = |u: f64| (1.0 + u * u).ln();
+        let b = (log(80.0) - 1e3 * log(0.002)) / (0.5 - 0.5e-3);
+        let a = log(80.0) - 0.5 * b;
+        for t in [0.01, 0.3, 0.7] {
+            let ratio = ((0.5 * b * t * t + a * t).exp() - 1.0).sqrt();
+            assert!((vp_time(ratio) - t).abs() < 1e-12, "{t}");
+        }
+    }
+}

@@ -305,3 +305,79 @@ fn log_add_exp(a: f64, b: f64) -> f64 {
     let (low, high) = (a.min(b), a.max(b));
     high + (low - high).exp().ln_1p()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> ModelStatistics {
+        // At half log-SNR -2, -1 and 1.
+        let node = |(log_snr, linear, scaling, bias)| StatisticsNode {
+            log_snr: LogSnr::new(log_snr).unwrap(),
+            linear,
+            scaling,
+            bias,
+        };
+        let nodes = [
+            (-4.0, 1.0, 0.2, 0.0),
+            (-2.0, 0.4, -0.4, 1.0),
+            (2.0, 0.0, 0.6, -0.5),
+        ];
+        ModelStatistics::new(nodes.map(node).to_vec()).unwrap()
+    }
+
+    /// Strictly between the two values, on the way from one to the other.
+    #[test]
+    fn kinks_are_the_nodes_on_the_way() {
+        for (from, to, expected) in [
+            (-3.0, 3.0, &[-2.0, -1.0, 1.0][..]),
+            (3.0, -3.0, &[1.0, -1.0, -2.0]),
+            (-2.0, 1.0, &[-1.0]),
+            (1.0, -2.0, &[-1.0]),
+            (-1.5, -1.2, &[]),
+            (1.0, 3.0, &[]),
+            (-1.0, -1.0, &[]),
+        ] {
+            assert_eq!(table().kinks(from, to), expected, "{from} to {to}");
+        }
+        let smooth = ModelStatistics::gaussian(Variance::new(1.0).unwrap()).unwrap();
+        assert!(smooth.kinks(-3.0, 3.0).is_empty());
+    }
+
+    /// Differences of sums are integrals: by a rule of midpoints, which meets kinks at its ends alone.
+    #[test]
+    fn sums_are_integrals() {
+        let statistics = table();
+        let at = |lambda: f64| {
+            let share = |low: f64, high: f64| ((lambda - low) / (high - low)).clamp(0.0, 1.0);
+            let (a, b) = (share(-2.0, -1.0), share(-1.0, 1.0));
+            let l = 1.0 - 0.6 * a - 0.4 * b;
+            (l, 0.2 - 0.6 * a + b, a - 1.5 * b)
+        };
+        const PARTS: i32 = 4000;
+        for (from, to) in [(-3.0, 3.0), (-2.5, -1.25), (0.25, 2.0), (-1.0, 1.0)] {
+            let (first, last) = (statistics.sums(from), statistics.sums(to));
+            let width = (to - from) / f64::from(PARTS);
+            let mut sums = Sums::default();
+            for i in 0..PARTS {
+                let (l, s, b) = at(from + width * (f64::from(i) + 0.5));
+                // e^-S in the middle of the part.
+                sums.b += width * (-first.s - sums.s - 0.5 * width * s).exp() * b;
+                (sums.l, sums.s) = (sums.l + width * l, sums.s + width * s);
+            }
+            for (found, expected) in [
+                (last.l - first.l, sums.l),
+                (last.s - first.s, sums.s),
+                (last.b - first.b, sums.b),
+            ] {
+                // The rule is off by the square of its parts.
+                assert!(
+                    (found - expected).abs() < 2e-6,
+                    "{from} to {to}: {found} for {expected}"
+                );
+            }
+            let there = LogSnr::new(2.0 * to).unwrap();
+            assert!((statistics.linear(there) - at(to).0).abs() < 1e-15);
+        }
+    }
+}

@@ -8,7 +8,7 @@ mod seeds;
 use std::collections::VecDeque;
 
 use gaussian_diffusion::{
-    Denoiser, Error, Grid, ModelVariance, NoiseLevel, NoiseSchedule, NonMarkovian,
+    Denoiser, Error, Grid, LogSnr, ModelVariance, NoiseLevel, NoiseSchedule, NonMarkovian,
     Parameterization, Plan, Point, Prediction, ReverseStep, Sigma, Step,
     config::{Clipping, SchedulerConfig, SequenceLength, Timestep},
     predicts,
@@ -727,7 +727,10 @@ fn configurations_of_two_classes_differ() {
 fn clocks_read_back_the_time_of_a_level() {
     let paced = |pace: f64| json!({ "_class_name": "DDPMWuerstchenScheduler", "scaler": pace });
     let plain = |(class, _): &(&str, &str)| json!({ "_class_name": class });
+    let continuous = json!({ "_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous",
+        "prediction_type": "v_prediction" });
     let files = CLASSES.iter().map(plain).chain([0.4, 2.5].map(paced));
+    let files = files.chain([continuous]);
     for file in files {
         let class = file.to_string();
         let config = read(file).unwrap();
@@ -797,4 +800,120 @@ fn every_class_is_tried_here() {
     tried.sort_unstable();
     all.sort_unstable();
     assert_eq!(tried, all);
+}
+
+/// Levels of the clocks that are no table, by what they count.
+#[test]
+fn clocks_have_their_closed_forms() {
+    let class = |name: &str| json!({ "_class_name": name });
+    let continuous = json!({ "_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous",
+        "prediction_type": "v_prediction" });
+    let quarter = |t: f64| (t * std::f64::consts::FRAC_PI_2).sin_cos();
+    let turned = |offset: f64, u: f64| quarter((u + offset) / (1.0 + offset)).1;
+    let of_alpha_bar = |alpha_bar: f64| (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+    let wuerstchen =
+        |u: f64, offset: f64| of_alpha_bar((turned(offset, u) / turned(offset, 0.0)).powi(2));
+    let paced =
+        |pace: f64| json!({ "_class_name": "DDPMWuerstchenScheduler", "scaler": pace, "s": 0.1 });
+    for (file, time, (alpha, sigma)) in [
+        (continuous, 0.3, of_alpha_bar(1.0 / (1.0 + 2.4_f64.exp()))),
+        (class("EDMEulerScheduler"), 0.3, (1.0, 1.2_f64.exp())),
+        (
+            class("CMStochasticIterativeScheduler"),
+            300.0,
+            (1.0, 1.2_f64.exp()),
+        ),
+        (class("CosineDPMSolverMultistepScheduler"), 0.5, (1.0, 1.0)),
+        (
+            class("CosineDPMSolverMultistepScheduler"),
+            0.75,
+            (1.0, 1.0 + 2.0_f64.sqrt()),
+        ),
+        (class("ScoreSdeVeScheduler"), 7.5, (1.0, 7.5)),
+        (
+            class("IPNDMScheduler"),
+            0.25,
+            (quarter(0.25).1, quarter(0.25).0),
+        ),
+        (
+            class("SCMScheduler"),
+            0.4,
+            (0.4_f64.cos(), 0.5 * 0.4_f64.sin()),
+        ),
+        (class("FlowMatchEulerDiscreteScheduler"), 300.0, (0.7, 0.3)),
+        (class("MiniMaxH3Scheduler"), 0.3, (0.3, 0.7)),
+        (
+            class("DDPMWuerstchenScheduler"),
+            0.4,
+            wuerstchen(0.4, 0.008),
+        ),
+        (paced(2.5), 0.4, wuerstchen(1.0 - 0.6_f64.powf(2.5), 0.1)),
+        (paced(0.4), 0.4, wuerstchen(0.4_f64.powf(0.4), 0.1)),
+        // Cut off at both ends.
+        (
+            class("DDPMWuerstchenScheduler"),
+            0.0,
+            of_alpha_bar(1.0 - 1e-4),
+        ),
+        (class("DDPMWuerstchenScheduler"), 1.0, of_alpha_bar(1e-4)),
+    ] {
+        let text = file.to_string();
+        let config = read(file).unwrap();
+        let schedule = config.schedule();
+        let level = schedule.level(Timestep(time)).unwrap();
+        let same = |level: NoiseLevel| {
+            let off = (level.alpha() / alpha - 1.0)
+                .abs()
+                .max((level.sigma() / sigma - 1.0).abs());
+            assert!(off < 1e-12, "{text} at {time}: {level:?}");
+        };
+        same(level);
+        // The same level by its log-SNR, which has that time.
+        let snr = LogSnr::new(2.0 * (alpha / sigma).ln()).unwrap();
+        same(schedule.level_at(snr).unwrap());
+        // Where it is cut off several times have one level.
+        if time == 0.0 || time == 1.0 {
+            continue;
+        }
+        let found = schedule.time_at(snr).unwrap().0;
+        assert!(
+            (found - time).abs() < 1e-9 * time.max(1.0),
+            "{text}: {found} for {time}"
+        );
+    }
+}
+
+/// A last step without signal is one with a trace of it in classes that count in sigma, also where the steps before it
+/// have less; on the way there, log-SNRs are even.
+#[test]
+fn steps_before_a_trace_of_signal() {
+    let latents =
+        json!({ "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012 });
+    let tables = [
+        (latents, Discrete::stable_diffusion()),
+        (json!({}), Discrete::ddpm(1000)),
+    ];
+    for (mut file, table) in tables {
+        file["_class_name"] = json!("EulerDiscreteScheduler");
+        file["rescale_betas_zero_snr"] = json!(true);
+        let config = read(file).unwrap();
+        let snr = |t: f64| {
+            let level = config.schedule().level(Timestep(t)).unwrap();
+            level.log_snr().get()
+        };
+        let table = table.unwrap().zero_terminal_snr().unwrap();
+        let before = table.levels()[998].log_snr().get();
+        // Its alpha_bar is 2^-24.
+        let last = (2.0_f64.powi(-24) / (1.0 - 2.0_f64.powi(-24))).ln();
+        for share in [0.0, 0.25, 0.5, 0.9, 1.0] {
+            let (found, expected) = (snr(998.0 + share), before + share * (last - before));
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{share}: {found} for {expected}"
+            );
+        }
+        let off = snr(997.0) - table.levels()[997].log_snr().get();
+        assert!(off.abs() < 1e-9);
+        assert!(config.schedule().level(Timestep(999.5)).is_err());
+    }
 }

@@ -183,6 +183,8 @@ fn unknown_classes_get_a_hint() {
         of("FlaxDDIMScheduler"),
         "_class_name of FlaxDDIMScheduler is FlaxDDIMScheduler, allowed: DDIMScheduler, of which this is the Flax form, with the same keys"
     );
+    // Of a class that there is not, there is no form.
+    assert!(of("FlaxDDMScheduler").contains("are nearest"));
     let index = json!({"_class_name": "StableDiffusionPipeline",
         "scheduler": ["diffusers", "PNDMScheduler"]});
     assert_eq!(
@@ -557,4 +559,198 @@ fn default_betas_at_zero_snr() {
         "{error}"
     );
     assert!(config.plan(100).is_ok());
+}
+
+/// Numbers of a file at the ends of what is allowed, and just beyond them.
+#[test]
+fn numbers_meet_their_bounds() {
+    let of = |class: &str, keys: Value| {
+        let mut file = keys;
+        file["_class_name"] = json!(class);
+        read(&file).map(drop).map_err(|error| error.to_string())
+    };
+    let refused = |class: &str, key: &str, value: &str, allowed: &str| {
+        Err(format!("{key} of {class} is {value}, allowed: {allowed}"))
+    };
+    let threshold = |key: &str, value: f64| json!({ "thresholding": true, key: value });
+    let karras = |key: &str, value: f64| json!({ "use_karras_sigmas": true, key: value });
+    let clip = |range: f64| json!({ "clip_sample": true, "clip_sample_range": range });
+    let tiny = 5e-324;
+    let (ddpm, euler, edm) = (
+        "DDPMScheduler",
+        "EulerDiscreteScheduler",
+        "EDMEulerScheduler",
+    );
+    let (wide, ve, flow) = (
+        "DDPMWuerstchenScheduler",
+        "ScoreSdeVeScheduler",
+        "FlowMatchEulerDiscreteScheduler",
+    );
+    let (ratio, most) = ("dynamic_thresholding_ratio", "sample_max_value");
+    for (class, keys, expected) in [
+        (ddpm, threshold(ratio, 0.0), Ok(())),
+        (ddpm, threshold(ratio, 1.0), Ok(())),
+        (
+            ddpm,
+            threshold(ratio, 1.5),
+            refused(ddpm, ratio, "1.5", "0 to 1"),
+        ),
+        (ddpm, threshold(most, tiny), Ok(())),
+        (
+            ddpm,
+            threshold(most, 0.0),
+            refused(ddpm, most, "0.0", "above 0"),
+        ),
+        (ddpm, clip(tiny), Ok(())),
+        (
+            ddpm,
+            clip(0.0),
+            refused(ddpm, "clip_sample_range", "0.0", "above 0"),
+        ),
+        (euler, karras("sigma_min", 1e-3), Ok(())),
+        (
+            euler,
+            karras("sigma_min", 0.0),
+            refused(euler, "sigma_min", "0.0", "above 0"),
+        ),
+        (
+            euler,
+            karras("sigma_max", 0.0),
+            refused(euler, "sigma_max", "0.0", "above 0"),
+        ),
+        (edm, json!({ "sigma_min": 1e-150 }), Ok(())),
+        (
+            edm,
+            json!({ "sigma_min": 0.9e-150 }),
+            refused(edm, "sigma_min", "9e-151", "1e-150 to 1e150"),
+        ),
+        (
+            edm,
+            json!({ "sigma_min": 2.0, "sigma_max": 2.0 }),
+            refused(edm, "sigma_max", "2.0", "above 2.0 and up to 1e150"),
+        ),
+        (edm, json!({ "sigma_max": 1e150 }), Ok(())),
+        (
+            edm,
+            json!({ "sigma_max": 1.1e150 }),
+            refused(edm, "sigma_max", "1.1e150", "above 0.002 and up to 1e150"),
+        ),
+        (
+            edm,
+            json!({ "sigma_min": 80.0 }),
+            refused(edm, "sigma_min", "80.0", "below 80.0, the sigma_max"),
+        ),
+        (wide, json!({ "s": 0.0 }), Ok(())),
+        (wide, json!({ "s": 1.0 }), Ok(())),
+        (
+            wide,
+            json!({ "s": -0.1 }),
+            refused(wide, "s", "-0.1", "0 to 1"),
+        ),
+        (
+            wide,
+            json!({ "scaler": 0.0 }),
+            refused(wide, "scaler", "0.0", "above 0"),
+        ),
+        (ve, json!({ "sampling_eps": 0.0 }), Ok(())),
+        (
+            ve,
+            json!({ "sampling_eps": 1.0 }),
+            refused(ve, "sampling_eps", "1.0", "0 or more and below 1"),
+        ),
+        (flow, json!({ "shift": 1e-6 }), Ok(())),
+        (flow, json!({ "shift": 1e6 }), Ok(())),
+        (
+            flow,
+            json!({ "shift": 0.9e-6 }),
+            refused(flow, "shift", "9e-7", "1e-6 to 1e6"),
+        ),
+        (flow, json!({ "shift_terminal": 0.0 }), Ok(())),
+        (
+            flow,
+            json!({ "shift_terminal": 1.0 }),
+            refused(flow, "shift_terminal", "1.0", "null, or 0 to below 1"),
+        ),
+        // An empty list is none.
+        ("SASolverScheduler", json!({ "tau_func": [] }), Ok(())),
+        (
+            "SASolverScheduler",
+            json!({ "tau_func": [1] }),
+            refused(
+                "SASolverScheduler",
+                "tau_func",
+                "[1]",
+                "null: a function is no value of a file",
+            ),
+        ),
+    ] {
+        assert_eq!(of(class, keys.clone()), expected, "{class}, {keys}");
+    }
+    // Sigmas of one's own.
+    let given = |list: [f64; 2]| {
+        let config = read(&json!({ "_class_name": flow })).unwrap();
+        let config = config.with_options(|o| o.sigmas = Some(list.to_vec()));
+        config.plan(2).map(drop).map_err(|error| error.to_string())
+    };
+    let allowed = "above 0 and up to 1, each below the one before";
+    for (list, wrong) in [
+        ([1.0, 1e-9], None),
+        ([1.0_f64.next_up(), 0.5], Some("1.0000000000000002 at 0")),
+        ([1.0, 0.0], Some("0.0 at 1")),
+        ([0.5, 0.5], Some("0.5 at 1")),
+        ([0.5, f64::NAN], Some("NaN at 1")),
+    ] {
+        let expected = wrong.map_or(Ok(()), |value| refused(flow, "sigmas", value, allowed));
+        assert_eq!(given(list), expected, "{list:?}");
+    }
+    // A part of no steps is none.
+    let ddim = read(&json!({ "_class_name": "DDIMScheduler" })).unwrap();
+    let none = ddim.plan_tail(10, 0).unwrap_err().to_string();
+    assert!(
+        none.ends_with("is 0, allowed: 1 to 10, of 10 steps"),
+        "{none}"
+    );
+    // DDIM without eta draws nothing in vain, also where it is told so.
+    let eta = |eta| ddim.clone().with_options(|o| o.eta = eta).plan(4).unwrap();
+    assert_eq!(eta(Some(0.0)), eta(None));
+    assert!(
+        eta(Some(0.0))
+            .stages()
+            .iter()
+            .all(|planned| !planned.stage.discards)
+    );
+    // Middles of a start are known on its own grid alone.
+    let on = |skips: bool| {
+        let file = json!({ "_class_name": "PNDMScheduler", "skip_prk_steps": skips });
+        let config = read(&file).unwrap();
+        let times = [900.0, 500.0, 100.0].map(Timestep);
+        let grid = gaussian_diffusion::Grid::at(config.schedule(), &times).unwrap();
+        config.plan_on(&grid).map(|plan| plan.steps())
+    };
+    assert_eq!(on(true).unwrap(), 3);
+    let refused = on(false).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("skip_prk_steps of PNDMScheduler is false"),
+        "{refused}"
+    );
+}
+
+/// Betas that do not make a table are blamed on the smaller where they are too near, and on the larger where they
+/// leave nothing.
+#[test]
+fn betas_are_blamed_on_one_end() {
+    let of = |start: f64, end: f64, steps: usize| {
+        message(
+            json!({ "_class_name": "DDPMScheduler", "beta_start": start, "beta_end": end,
+            "num_train_timesteps": steps }),
+        )
+    };
+    for (start, end, steps, key) in [
+        (0.4, 1e-30, 2, "beta_end of DDPMScheduler is "),
+        (0.1, 0.99, 1000, "beta_end of DDPMScheduler is "),
+        (0.99, 0.1, 1000, "beta_start of DDPMScheduler is "),
+    ] {
+        let found = of(start, end, steps);
+        assert!(found.starts_with(key), "{found} for {key}");
+    }
 }

@@ -334,6 +334,24 @@ proptest! {
     }
 }
 
+/// The ends of time have the sigmas that were given, to the bit.
+#[test]
+fn geometric_sigmas_reach_their_ends() {
+    for (min, max) in [
+        (0.01, 50.0),
+        (0.002, 80.0),
+        (0.3, 1348.0),
+        (0.7, 1.1),
+        (1e-3, 7.7),
+    ] {
+        let sigma = |sigma| Sigma::new(sigma).unwrap();
+        let schedule = VeGeometric::new(sigma(min), sigma(max)).unwrap();
+        let at = |t| schedule.level(Time::new(t).unwrap()).unwrap().sigma();
+        assert_eq!((at(0.0), at(1.0)), (min, max));
+        assert!((at(0.5) / (min * max).sqrt() - 1.0).abs() < 1e-14);
+    }
+}
+
 #[test]
 fn a_negative_zero_is_a_zero() {
     let clean = NoiseLevel::new(1.0, -0.0).unwrap();

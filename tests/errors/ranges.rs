@@ -1,28 +1,46 @@
 //! A refusal names the range that is applied: what it says is taken is taken, and nothing beside it.
 
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, LogSnr, LogVariance, NoiseLevel, NonMarkovian, Plan, Posterior,
-    SeededNoise, Sigma, SigmaData, Step, Time, Variance,
-    denoiser::{Clip, DynamicThreshold},
-    grid::{
-        Beta, Karras, LinearQuadratic, LogitNormalCurve, PolyExponential, VpCurve,
-        steps_for_strength,
+    Error, GaussianMixture, Grid, LogSnr, LogVariance, MixtureCovariance, MixtureFit, NoiseLevel,
+    NonMarkovian, Plan, Posterior, SeededNoise, Sigma, SigmaData, Step, Time, UpdateNoise,
+    Variance,
+    denoiser::{
+        AdjustedDdim, Clip, DynamicThreshold, LearnedNoise, NoiseOutput,
+        preconditioning::VpPreconditioning,
     },
-    guidance::{Combination, DiffPir, GuidanceInterval, Measurement, Projected, Rescaled},
+    editing::slerp,
+    fit::{Fit, Refinement},
+    grid::{
+        Beta, BongTangent, FlowCurve, Karras, KlOptimal, LaplaceCurve, LinearQuadratic,
+        LogitNormalCurve, PolyExponential, VpCurve, steps_for_strength, steps_of_strength,
+        steps_of_strength_up,
+    },
+    guidance::{
+        Classifier, Combination, DiffPir, Dps, GaussianPosterior, GuidanceInterval,
+        LaplacianPyramid, MagnitudeAwareCfg, Measurement, Projected, Rescaled,
+    },
     likelihood::{
         BitsPerDim, Continuous, Discretized, LogDensity, LogProbability, Nats, ProbabilityFlow,
+        StepDensity,
     },
+    noise::TorchCuda,
+    rand::{SeedableRng, rngs::StdRng},
     schedule::{
-        ContinuousSchedule, Cosine, Discrete, Edm, LogSnrLinear, NoiseSchedule, RectifiedFlow,
-        Respacing, Shifted, SubVp, VeGeometric, VpLinear,
+        ContinuousSchedule, Cosine, Discrete, Edm, Interpolant, LogSnrLinear, NoiseSchedule,
+        RectifiedFlow, Respacing, Shifted, SubVp, VeGeometric, VpLinear,
     },
     solver::{
-        Ancestral, Churn, Consistency, Coordinates, Ddim, DpmAdaptive, DpmSde, DpmSolver, ErSde,
-        EulerMaruyama, Langevin, LinearMultistep, NodeBlocks, RungeKutta, SaSolver, SingleStep,
-        UniPc,
+        Ancestral, At, Churn, Consistency, Coordinates, Ddim, DpmAdaptive, DpmSde, DpmSolver,
+        DpmSolverV3, ErSde, EulerMaruyama, ExponentialAdams, Langevin, LeastNoise, LinearMultistep,
+        ModelStatistics, NodeBlocks, Path, ReverseStep, RungeKutta, SaSolver, SingleStep, Stage,
+        StatisticsNode, UniPc, Update,
     },
     training::{
-        EmaRule, HybridLoss, InputPerturbation, OffsetNoise, PowerProfile, Weight, huber_error,
+        BrownianBridge, EmaRule, HybridLoss, InputPerturbation, OffsetNoise, PostHoc, PowerProfile,
+        Uncertainty, Weight,
+        consistency::{Curriculum, Tangent},
+        coupling::EntropicPlan,
+        flow_map, huber_error, magnitude,
         times::{self, LossSecondMoment, TimeSampler, UniformStep, UniformTime},
     },
 };
@@ -45,7 +63,9 @@ fn range(allowed: &str) -> Option<Range> {
         let text = text.split([',', ' ']).next()?;
         text.parse().ok()
     };
-    let text = allowed.split(", ").next()?;
+    // Nothing at all is often allowed too.
+    let text = allowed.strip_prefix("0, or ").unwrap_or(allowed);
+    let text = text.split(", ").next()?;
     // What stands in parentheses says whose number it is.
     let joined = match text.split_once(" (") {
         Some((low, rest)) => [low, rest.split_once(')')?.1].concat(),
@@ -261,6 +281,261 @@ fn numbers_meet_the_range_that_is_named() {
         v => LossSecondMoment::new(9).unwrap().with_uniform_share(v);
         v => LogDensity::new(0.0).unwrap().scaled(v, 3);
         v => GaussianMixture::isotropic(&[(v, [0.0], 1.0)]);
+        v => Discretized::new(9, v, f64::INFINITY);
+        v => Discretized::new(9, 0.0, 1.0).unwrap().log_probability(0, 0.0, v);
+        v => LogDensity::new(0.0).unwrap().dequantized(v, 3);
+        v => StepDensity::default().with_least_std(v);
+        v => mixture_fit().with_tolerance(v);
+        v => mixture_fit().with_floor(v);
+        v => Fit::default().with_ridge(v);
+        v => Refinement::default().with_difference(v);
+        v => Combination::classifier_free(v);
+        v => Classifier::new((), (), v);
+        v => Dps::new((), Measurement::new((), x(), 0.1).unwrap(), v);
+        v => GaussianPosterior::pseudo_inverse((), Measurement::new((), x(), 0.1).unwrap(), v, 3);
+        v => MagnitudeAwareCfg::new(2.0, v);
+        v => Projected::<Array1<f64>>::new(2.0).unwrap().with_parallel(v);
+        v => EmaRule::warm_up(1.0, v, 0.9);
+        v => EmaRule::warm_up(1.0, 1.0, v);
+        v => Weight::soft_min_snr(v);
+        v => Weight::p2(v, 1.0);
+        v => Curriculum::improved(9).unwrap().decay(0, v);
+        v => Tangent::new(SigmaData::EDM).with_warm_up(v);
+        v => Tangent::new(SigmaData::EDM).with_constant(v);
+        v => flow_map::adaptive_weights(&[1.0], v, 1.0);
+        v => flow_map::adaptive_weights(&[1.0], 1.0, v);
+        v => magnitude::sum(v);
+        v => magnitude::concatenation([2, 3], v);
+        v => magnitude::normalized(&x(), v);
+        v => BrownianBridge::new(v);
+        v => EntropicPlan::new(&x(), &x(), v);
+        v => times::LogitNormalTime::new(v, 1.0);
+        v => times::LogitNormalTime::new(0.0, v);
+        v => times::Pairs::new(UniformTime::default(), v);
+        v => uncertainty().descend(&uncertainty().loss(&x(), &[0.1]).unwrap(), v);
+    }
+}
+
+fn mixture_fit() -> MixtureFit {
+    MixtureFit::new(2, MixtureCovariance::Diagonal).unwrap()
+}
+
+fn uncertainty() -> Uncertainty {
+    Uncertainty::of(array![0.3, 1.0], array![0.1, 0.2], array![1.0, -0.5]).unwrap()
+}
+
+/// A sigma that may be any number but NaN, for which it is this one.
+fn any_sigma(v: f64, instead: f64) -> Sigma {
+    sigma(if v.is_nan() {
+        instead
+    } else {
+        v.clamp(0.0, f64::MAX)
+    })
+}
+
+#[test]
+fn levels_and_tables_meet_the_range_that_is_named() {
+    let table = || Discrete::constant(10, 0.3).unwrap();
+    let noisy = |v: f64, instead: f64| LogSnr::new(v).unwrap_or(snr(instead));
+    let wide = || Edm::new(sigma(1e-150), sigma(1e150)).unwrap();
+    rows! { next_number, f64::NAN;
+        v => NoiseLevel::new(v, 1.0);
+        v => NoiseLevel::new(1.0, v);
+        v => NoiseLevel::from_alpha_bar(v);
+        v => NoiseLevel::variance_preserving(noisy(v, 691.0));
+        v => NoiseLevel::rectified_flow(noisy(v, 691.0));
+        v => wide().level_at(noisy(v, 691.0));
+        v => SubVp::new(0.1, 20.0).unwrap().level_at(noisy(v, 691.0));
+        v => Discrete::linear(1, v, 0.5);
+        v => Discrete::linear(2, 1e-300, v);
+        v => Discrete::from_betas([v]);
+        v => Discrete::from_alpha_bars(&[v, 0.0]);
+        v => Discrete::from_alpha_bars(&[0.5, v]);
+        v => Discrete::cosine_with(9, 0.008, v);
+        v => Discrete::warm_up(2, v, 0.2, 1.0);
+        v => Discrete::warm_up(1, 0.1, v, 0.0);
+        v => Discrete::sigmoid_alpha_bar_with(3, v, 3.0, 1.0);
+        v => Discrete::sigmoid_alpha_bar_with(3, -3.0, v, 1.0);
+        v => Discrete::sigmoid_alpha_bar_with(3, -3.0, 3.0, v);
+        v => Discrete::exponential(9, v);
+        v => table().level(Step::fractional(v).unwrap_or(Step::new(10)));
+        v => table().reaching(noisy(v, f64::INFINITY));
+        v => SubVp::new(0.1, v);
+        v => LogSnrLinear::new(noisy(v, -691.0), snr(690.0));
+        v => VeGeometric::new(Sigma::new(v).unwrap_or(sigma(0.0)), sigma(1e150));
+        v => Edm::new(Sigma::new(v).unwrap_or(sigma(0.0)), sigma(1e150));
+        v => Shifted::flow(v);
+        v => Interpolant::new(|t| (1.0 - t, -1.0), |t| (t, 1.0)).unwrap().with_latent_variance(move |_| (v, 0.0));
+    }
+    rows! { next_whole, 1e9;
+        n => Respacing::of_steps(5, [n as usize]);
+        n => Respacing::of_sections(10, &[n as usize, 1]);
+    }
+}
+
+#[test]
+fn grids_meet_the_range_that_is_named() {
+    let table = || Discrete::constant(10, 0.3).unwrap();
+    let all = || Grid::every(&table()).unwrap();
+    let flow = || Grid::uniform_time(&RectifiedFlow, 4).unwrap();
+    let any_time = |v: f64| {
+        time(if v.is_nan() {
+            -1.0
+        } else {
+            v.clamp(f64::MIN, f64::MAX)
+        })
+    };
+    let (huge, none) = (sigma(f64::MAX), f64::INFINITY);
+    let noisy = |v: f64| LogSnr::new(v).unwrap_or(snr(none));
+    rows! { next_number, f64::NAN;
+        v => FlowCurve::new(v);
+        v => FlowCurve::new(3.0).unwrap().with_last(v);
+        v => all().shifted(&table(), v);
+        v => flow().stretched(&RectifiedFlow, Time::new(v).unwrap_or(time(0.0)));
+        v => LaplaceCurve::new(sigma(2.0), sigma(1.0), v, 1.0);
+        v => LaplaceCurve::new(sigma(2.0), sigma(1.0), 0.0, v);
+        v => LinearQuadratic::new(any_sigma(v, 0.0), 0.1);
+        v => LogitNormalCurve::new(0.0, 1.0, noisy(v), snr(600.0));
+        v => LogitNormalCurve::new(0.0, 1.0, snr(-1.0), noisy(v));
+        v => BongTangent::new(any_sigma(v, 0.0), sigma(1.0));
+        v => Karras::new(any_sigma(v, 0.0), sigma(1.0), 7.0);
+        v => Karras::new(huge, any_sigma(v, 0.0), 7.0);
+        v => KlOptimal::new(any_sigma(v, 0.0), sigma(1.0));
+        v => KlOptimal::new(huge, any_sigma(v, 0.0));
+        v => Beta::new(huge, any_sigma(v, 0.0), 1.0, 1.0);
+        v => PolyExponential::new(huge, any_sigma(v, 0.0), 1.0);
+        v => LaplaceCurve::new(huge, any_sigma(v, 0.0), 0.0, 1.0);
+        v => Grid::beta_steps(&table(), 2, v, 1.0);
+        v => Grid::beta_steps(&table(), 2, 1.0, v);
+        v => Grid::quadratic_time_between(&RectifiedFlow, 3, any_time(v), time(0.5));
+        v => Grid::quadratic_time_between(&RectifiedFlow, 3, time(0.5), any_time(v));
+        v => Grid::uniform_log_snr_between(&Cosine, 3, noisy(v), snr(0.0));
+        v => Grid::uniform_log_snr_between(&Cosine, 3, snr(0.0), noisy(v));
+        v => steps_of_strength(9, v);
+        v => steps_of_strength_up(9, v);
+        v => all().strength_up(v);
+    }
+    rows! { next_whole, 0.0;
+        n => LogitNormalCurve::for_length(n as usize);
+    }
+    for (coefficient, taken) in [
+        (0.8, true),
+        (1.5, true),
+        (0.75, false),
+        (1.55, false),
+        (0.82, false),
+        (1.0 + 1e-7, false),
+    ] {
+        let grid = Grid::gits_with(&Edm::default(), 5, coefficient).map(drop);
+        let expected = (!taken).then_some("0.80 to 1.50 in steps of 0.05");
+        assert_eq!(allowed(&grid), expected, "{coefficient}");
+    }
+}
+
+/// One update at every level.
+struct Fixed(Update);
+
+impl ReverseStep for Fixed {
+    fn stages(&self, _: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        let stage = Stage::new(At::From, gaussian_diffusion::Parameterization::X0);
+        Ok(vec![stage.with_commit(self.0.clone())])
+    }
+
+    fn name(&self) -> &str {
+        "fixed"
+    }
+}
+
+#[test]
+fn solvers_and_runs_meet_the_range_that_is_named() {
+    let x = || array![0.5];
+    let table = || Discrete::constant(10, 0.3).unwrap();
+    let all = || Grid::every(&table()).unwrap();
+    let planned = |update| Plan::new(&table(), &all(), &Fixed(update));
+    let plan = || Plan::new(&table(), &all(), &Ddim::default()).unwrap();
+    let adaptive = || DpmAdaptive::new(2).unwrap();
+    let near = |v: f64| LogSnr::new(v).unwrap_or(snr(f64::INFINITY));
+    let data = |v: f64, instead: f64| Variance::new(v).unwrap_or(Variance::new(instead).unwrap());
+    let node = |log_snr: f64, linear: f64, scaling: f64, bias: f64| {
+        let log_snr = LogSnr::new(log_snr).unwrap_or(snr(f64::INFINITY));
+        ModelStatistics::new(vec![StatisticsNode {
+            log_snr,
+            linear,
+            scaling,
+            bias,
+        }])
+    };
+    rows! { next_number, f64::NAN;
+        v => planned(Update::new(v));
+        v => planned(Update::new(1.0).with_model([v]));
+        v => planned(Update::new(1.0).with_noise(UpdateNoise::Std(v)));
+        v => Ddim::new(v);
+        v => LeastNoise::new(Ddim::default(), v);
+        v => EulerMaruyama::flow_grpo(v);
+        v => DpmSde::new(1.0).unwrap().with_noise_factor(v);
+        v => SaSolver::new(1, 1).unwrap().with_noise_between(near(v), snr(1.0));
+        v => Churn::new(Ddim::default(), 1.0).unwrap().with_noise_between(any_sigma(v, 2.0), sigma(1.0));
+        v => ModelStatistics::gaussian(data(v, 1e200));
+        v => ModelStatistics::rosenbrock(data(v, 1e200));
+        v => node(v, 0.0, 0.0, 0.0);
+        v => node(0.0, v, 0.0, 0.0);
+        v => node(0.0, 0.0, v, 0.0);
+        v => node(0.0, 0.0, 0.0, v);
+        v => adaptive().with_tolerances(0.1, v);
+        v => adaptive().with_controller([0.0, v, 0.0], 0.8);
+        v => adaptive().with_controller([0.0, 0.0, v], 0.8);
+        v => adaptive().with_eta(0.5, v);
+        v => plan().start_parallel(x(), SeededNoise::new(0), 2).unwrap().with_tolerance(v);
+        v => AdjustedDdim::new(()).with_open_variance(v, Variance::new(1.0).unwrap());
+        v => AdjustedDdim::new(()).with_open_variance(0.1, data(v, 0.0));
+        v => slerp(&x(), &x(), v);
+    }
+    rows! { next_whole, 1e9;
+        n => SaSolver::new(1, n as usize);
+        n => Langevin::new(Ddim::default(), 0.1, n as usize);
+    }
+    let rosenbrock = || ModelStatistics::rosenbrock(Variance::new(1.0).unwrap()).unwrap();
+    rows! { next_whole, 0.0;
+        n => SaSolver::new(n as usize, 1);
+        n => DpmSolver::plus_plus(n as usize);
+        n => DpmSolver::new(n as usize, Coordinates::Noise);
+        n => DpmSolverV3::new(n as usize, rosenbrock());
+        n => DpmSolverV3::reab(n as usize);
+        n => ErSde::new(n as usize);
+        n => ExponentialAdams::new(n as usize, Coordinates::Data);
+        n => ExponentialAdams::deis(n as usize);
+        n => LinearMultistep::ipndm(n as usize);
+        n => LinearMultistep::deis_in_time(n as usize);
+        n => NodeBlocks::new(n as usize, Coordinates::Data);
+        n => plan().start_parallel(x(), SeededNoise::new(0), n as usize).map(drop);
+        n => VpPreconditioning::new(VpLinear::new(0.1, 20.0).unwrap(), n as usize);
+        n => TorchCuda::new(0).with_multiprocessors(n as u32, 1024);
+        n => TorchCuda::new(0).with_multiprocessors(1, n as u32);
+    }
+    for (order, taken) in [(1, false), (2, true), (3, true), (4, false)] {
+        let solver = DpmAdaptive::new(order).map(drop);
+        assert_eq!(allowed(&solver), (!taken).then_some("2 or 3"), "{order}");
+    }
+    // Ends of which neither is above the other, and those without a middle.
+    for (low, high) in [
+        (1.0, 1.0),
+        (2.0, 1.0),
+        (0.0, f64::INFINITY),
+        (f64::NAN, 1.0),
+    ] {
+        let learned = LearnedNoise::new((), NoiseOutput::Residual).within(low, high);
+        assert_eq!(allowed(&learned.map(drop)), Some("below the high end"));
+    }
+    let bounded = LearnedNoise::new((), NoiseOutput::Residual).within(1.0, 1.0_f64.next_up());
+    assert!(bounded.is_ok());
+    // A run to a level just above where it begins has no step to make.
+    let to = |v: f64| {
+        let mut net = gaussian_diffusion::predicts::x0(|x: &Array1<f64>, _| x.clone());
+        let noise = &mut SeededNoise::new(0);
+        adaptive().sample(&Edm::default(), snr(0.0), near(v), x(), &mut net, noise)
+    };
+    rows! { next_number, f64::NAN;
+        v => to(v);
     }
 }
 
@@ -284,6 +559,20 @@ fn counts_meet_the_range_that_is_named() {
         n => plan().resampled_within(0..2, 1, n as usize);
         n => Nats::new(1.0).unwrap().per_dim(n as usize);
         n => BitsPerDim::new(1.0).unwrap().nats(n as usize);
+        n => Discretized::new(n as usize, 0.0, 1.0);
+        n => MixtureFit::new(n as usize, MixtureCovariance::Diagonal);
+        n => MixtureFit::new(2, MixtureCovariance::LowRank(n as usize));
+        n => Fit::default().with_memory(n as usize);
+        n => LaplacianPyramid::new(n as usize);
+        n => DiffPir::new(Measurement::new((), array![0.5], 0.1).unwrap(), 1.0, n as usize);
+        n => Curriculum::doubling(n as usize, 1_000_000, 9);
+        n => Curriculum::doubling(10, n as usize, 9);
+        n => Curriculum::improved(n as u64);
+        n => magnitude::weight_scale(n as usize);
+        n => magnitude::concatenation([n as usize, 2], 0.5);
+        n => magnitude::concatenation([2, n as usize], 0.5);
+        n => Uncertainty::new(n as usize, &mut StdRng::seed_from_u64(1));
+        n => PostHoc::new().add(PowerProfile::new(1.0).unwrap(), n as u64, ());
     }
 }
 

@@ -201,7 +201,14 @@ fn numbers_out_of_range_are_refused() {
         error,
         "weights of the starts has 1 entries for a batch of 3"
     );
-    assert!(self::lesson(2).with_weights(&[1.0, -1.0]).is_err());
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = self::lesson(2).with_weights(&[1.0, bad]).unwrap_err();
+        let allowed = "a finite number from 0 on";
+        assert_eq!(
+            error.to_string(),
+            format!("weights of the starts[1] is {bad}, allowed: {allowed}")
+        );
+    }
 
     // A base that starts or ends outside.
     let schedule = Discrete::stable_diffusion().unwrap();

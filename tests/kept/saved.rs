@@ -324,6 +324,12 @@ fn a_plan_takes_back_its_own_runs_only() {
         refused(&multi, broken),
         "a state of a saved run holds a NaN or an infinity at step 3"
     );
+    // A plan that ends at another level than its last step goes to.
+    let mut longer = serde_json::to_value(&multi).unwrap();
+    let levels = longer["levels"].as_array_mut().unwrap();
+    *levels.last_mut().unwrap() = serde_json::json!({"alpha": 1.0, "sigma": 1e-3});
+    let refused = serde_json::from_value::<Plan<Step>>(longer).unwrap_err();
+    assert!(refused.to_string().starts_with("grid["), "{refused}");
     // The same table under another name, and one that was written and read.
     let text = serde_json::to_string(&multi).unwrap();
     let again: Plan<Step> = serde_json::from_str(&text).unwrap();

@@ -281,3 +281,22 @@ fn parts_are_the_whole_for_solvers_without_memory() {
         assert!(apart(name) > 1e-4, "{name}: {}", apart(name));
     }
 }
+
+/// As many predictions are kept as the plan has memory for, and the number that is said is that of those there are.
+#[test]
+fn predictions_are_counted() {
+    let schedule = gaussian_diffusion::schedule::Discrete::stable_diffusion().unwrap();
+    let grid = gaussian_diffusion::Grid::trailing(&schedule, 6).unwrap();
+    let solver = gaussian_diffusion::solver::LinearMultistep::ipndm(3).unwrap();
+    let plan = gaussian_diffusion::Plan::new(&schedule, &grid, &solver).unwrap();
+    let mut noise = gaussian_diffusion::SeededNoise::new(0);
+    let mut run = plan.start_from(ndarray::array![[0.3]], &mut noise).unwrap();
+    let mut kept = vec![run.predictions_kept()];
+    while let Some((x, _)) = run.pending() {
+        let answer = gaussian_diffusion::Prediction::noise(x * 0.5);
+        run.supply(answer, &mut noise).unwrap();
+        assert_eq!(run.predictions_kept(), run.predictions().count());
+        kept.push(run.predictions_kept());
+    }
+    assert_eq!(kept, [0, 1, 2, 3, 3, 3, 3]);
+}

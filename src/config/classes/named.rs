@@ -166,5 +166,41 @@ mod tests {
         assert_eq!(edits("flaw", "lawn"), 2);
         assert_eq!(distance("ddimscheduler", "DDIMScheduler"), 0);
         assert_eq!(distance("DDM", "DDIMScheduler"), 1);
+        // All short words, against the definition.
+        fn plain(a: &[u8], b: &[u8]) -> usize {
+            match (a, b) {
+                ([], rest) | (rest, []) => rest.len(),
+                ([x, a @ ..], [y, b @ ..]) if x == y => plain(a, b),
+                ([_, rest_a @ ..], [_, rest_b @ ..]) => {
+                    1 + plain(rest_a, b)
+                        .min(plain(a, rest_b))
+                        .min(plain(rest_a, rest_b))
+                }
+            }
+        }
+        let mut words = vec![String::new()];
+        for length in 0..4 {
+            let longest: Vec<_> = words
+                .iter()
+                .filter(|word| word.len() == length)
+                .cloned()
+                .collect();
+            words.extend(
+                longest
+                    .iter()
+                    .flat_map(|word| [format!("{word}a"), format!("{word}b")]),
+            );
+        }
+        for a in &words {
+            for b in &words {
+                assert_eq!(
+                    edits(a, b),
+                    plain(a.as_bytes(), b.as_bytes()),
+                    "{a:?}, {b:?}"
+                );
+            }
+        }
+        // Of what is longer than any name, the beginning counts.
+        assert_eq!(edits(&"a".repeat(100), ""), 64);
     }
 }
