@@ -637,6 +637,19 @@ fn what_a_decoder_refuses() {
         (256, 7)
     );
     assert_eq!(Discretized::new(7, 0.0, 3.0).unwrap().width(), 0.5);
+    // Of a deviation that no bin can be measured by, the bin of the mean is certain, and no other has a chance.
+    let nats = |index, std| {
+        let found = pixels.log_probability(index, level_of(200), std).unwrap();
+        found.nats().get()
+    };
+    for std in [1e-310, 1e-200] {
+        let [own, next, first] = [200, 199, 0].map(|index| nats(index, std));
+        assert_eq!(
+            [own, next, first],
+            [0.0, f64::NEG_INFINITY, f64::NEG_INFINITY]
+        );
+    }
+    assert_eq!(nats(200, 5e-324), 0.0);
     let one = log_variance(1.0);
     for x_0 in [0.5, 1.0 + 2.0 / 255.0, f64::NAN, f64::INFINITY] {
         assert_eq!(

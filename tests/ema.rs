@@ -478,6 +478,16 @@ mod post_hoc {
             twice.to_string(),
             "updates is 4, allowed: a time the profile has no snapshot of"
         );
+        let mut far = PostHoc::new();
+        far.add(PowerProfile::new(1000.0).unwrap(), 1000, array![1.0])
+            .unwrap();
+        let nothing = far
+            .factors(PowerProfile::new(10.0).unwrap(), 1)
+            .unwrap_err();
+        assert_eq!(
+            nothing.to_string(),
+            "sum of the factors is 0, allowed: above 0"
+        );
         none.add(width(0.1), 8, array![1.0, 2.0]).unwrap();
         assert!(none.average(width(0.05), 8).is_err());
     }

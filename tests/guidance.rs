@@ -218,6 +218,43 @@ impl Rule<Array2<f64>> for Remembers {
     }
 }
 
+/// Networks of the user's own, with what they remember.
+struct Own(Option<Array2<f64>>);
+
+impl Predictors<Array2<f64>, ()> for Own {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn predict(
+        &mut self,
+        x: &Array2<f64>,
+        _: Point<()>,
+        needed: &[bool],
+    ) -> Result<Vec<Option<Prediction<Array2<f64>>>>, Error> {
+        let one = |needed: &bool| needed.then(|| Prediction::x0(x.clone()));
+        Ok(needed.iter().map(one).collect())
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array2<f64>>)) {
+        visit(&mut self.0);
+    }
+}
+
+#[test]
+fn networks_of_ones_own_forget_too() {
+    let mut own = Own(Some(array![[1.0]]));
+    own.begin();
+    assert_eq!(own.0, None);
+    for (strength, shown) in [
+        (Strength::from(2.5), "Strength(2.5)"),
+        (Strength::from(vec![1.0, 3.0]), "Strength([1.0, 3.0])"),
+        (Strength::of_level(|_| 1.0), "Strength(of level)"),
+    ] {
+        assert_eq!(format!("{strength:?}"), shown);
+    }
+}
+
 /// The first question of a run forgets what an earlier run left, and no later one does.
 #[test]
 fn what_is_remembered_is_of_one_run() {

@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 /// `ln sqrt(2 pi)`.
 pub(super) const LN_SQRT_TAU: f64 = 0.918_938_533_204_672_8;
 
-/// `exp(z^2) erfc(z)`, infinite below -27.
+/// `exp(z^2) erfc(z)` for `z >= 0`.
 fn erfcx(z: f64) -> f64 {
     if z < 8.0 {
         let square = z * z;
@@ -19,7 +19,7 @@ fn erfcx(z: f64) -> f64 {
     sum / (z * PI.sqrt())
 }
 
-/// `exp(x^2 / 2) P(Z > x)`, infinite below -38.
+/// `exp(x^2 / 2) P(Z > x)` for `x >= 0`.
 fn scaled_upper(x: f64) -> f64 {
     0.5 * erfcx(x * FRAC_1_SQRT_2)
 }
@@ -52,6 +52,11 @@ pub(super) fn ln_interval(middle: f64, half: f64) -> f64 {
             );
         }
         return (2.0 * half * sum).ln() - LN_SQRT_TAU - 0.5 * middle * middle;
+    }
+    // Also where `half` is infinite, of which nothing else could be made.
+    if middle < half {
+        let tails = [half - middle, half + middle].map(|x| 0.5 * libm::erfc(x * FRAC_1_SQRT_2));
+        return (-(tails[0] + tails[1])).ln_1p();
     }
     let (near, far) = (middle - half, middle + half);
     let ratio = libm::exp(-2.0 * tilt) * scaled_upper(far) / scaled_upper(near);
