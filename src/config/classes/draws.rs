@@ -72,4 +72,8 @@ impl ReverseStep for Drawing {
     fn order(&self) -> u32 {
         self.solver.order()
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.solver.order_on_uneven_steps()
+    }
 }
