@@ -613,6 +613,23 @@ fn what_a_bound_refuses() {
     );
 }
 
+/// A network that fails at the last step alone, whose term is the decoder's.
+#[test]
+fn a_nan_at_the_last_step_is_not_hidden() {
+    let grid = Grid::every(&Discrete::cosine(4).unwrap()).unwrap();
+    let pixels = Discretized::images();
+    let bound = VariationalBound::new(&grid, ModelVariance::FixedSmall, pixels).unwrap();
+    let mut net = predicts::x0(|x: &Array2<f64>, at: Point<Step>| match at.to.is_clean() {
+        true => x * f64::NAN,
+        false => x * 0.5,
+    });
+    let x_0 = array![[level_of(200), level_of(0)]];
+    let error = bound
+        .evaluate(&x_0, &mut net, &mut SeededNoise::new(1))
+        .unwrap_err();
+    assert!(error.to_string().contains("holds a NaN"), "{error}");
+}
+
 #[test]
 fn what_a_decoder_refuses() {
     let text = |found: Result<Discretized, Error>| found.unwrap_err().to_string();
@@ -642,14 +659,23 @@ fn what_a_decoder_refuses() {
         let found = pixels.log_probability(index, level_of(200), std).unwrap();
         found.nats().get()
     };
-    for std in [1e-310, 1e-200] {
+    for std in [5e-324, 1e-310, 1e-200] {
         let [own, next, first] = [200, 199, 0].map(|index| nats(index, std));
         assert_eq!(
             [own, next, first],
             [0.0, f64::NEG_INFINITY, f64::NEG_INFINITY]
         );
     }
-    assert_eq!(nats(200, 5e-324), 0.0);
+    // A mean further away than numbers reach leaves no chance, and none that is no number one.
+    for index in [0, 128, 255] {
+        for (mean, wanted) in [(1e308, 255), (-1e308, 0)] {
+            let found = pixels.log_probability(index, mean, 1e-5).unwrap().nats();
+            let certain = index == wanted;
+            assert_eq!(found.get(), if certain { 0.0 } else { f64::NEG_INFINITY });
+        }
+        let none = pixels.log_probability(index, f64::NAN, 1.0).unwrap_err();
+        assert_eq!(none.to_string(), "log-probability is NaN, allowed: up to 0");
+    }
     let one = log_variance(1.0);
     for x_0 in [0.5, 1.0 + 2.0 / 255.0, f64::NAN, f64::INFINITY] {
         assert_eq!(

@@ -148,6 +148,8 @@ impl Discretized {
     }
 
     fn ln_bin(self, index: usize, mean: f64, std: f64) -> f64 {
+        // Less is as good as none, and the width in deviations has to be a number.
+        let std = std.max(1e-300 * self.width());
         let half = 0.5 * self.width() / std;
         let middle = (self.at(index) - mean) / std;
         let ln = if index == 0 {
@@ -157,8 +159,8 @@ impl Discretized {
         } else {
             ln_interval(middle, half)
         };
-        // Rounding may leave a certain bin a last digit above 1.
-        ln.min(0.0)
+        // Rounding may leave a certain bin a last digit above 1; a NaN stays one.
+        if ln > 0.0 { 0.0 } else { ln }
     }
 
     fn at(self, index: usize) -> f64 {

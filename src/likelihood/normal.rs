@@ -53,7 +53,9 @@ pub(super) fn ln_interval(middle: f64, half: f64) -> f64 {
         }
         return (2.0 * half * sum).ln() - LN_SQRT_TAU - 0.5 * middle * middle;
     }
-    // Also where `half` is infinite, of which nothing else could be made.
+    if middle.is_infinite() {
+        return f64::NEG_INFINITY;
+    }
     if middle < half {
         let tails = [half - middle, half + middle].map(|x| 0.5 * libm::erfc(x * FRAC_1_SQRT_2));
         return (-(tails[0] + tails[1])).ln_1p();
