@@ -215,7 +215,7 @@ impl ReverseStep for NodeBlocks {
 
     fn order(&self) -> u32 {
         match self.tau == 0.0 {
-            true => self.order as u32,
+            true => self.ending.order_of_runs(self.order),
             false => 1,
         }
     }
