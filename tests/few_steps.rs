@@ -225,6 +225,9 @@ fn tangents_are_the_derivative_of_the_consistency_function() {
     assert!((trigflow(level, SigmaData::EDM).conditioning - 0.6).abs() < 1e-15);
     let angle = tangent.angle(Sigma::new(0.5).unwrap()).unwrap().get();
     assert!((angle - std::f64::consts::FRAC_PI_4).abs() < 1e-15);
+    // At a quarter of a turn nothing is left of the data.
+    let end = tangent.level(time(std::f64::consts::FRAC_PI_2)).unwrap();
+    assert!(end.is_noise());
     assert!(tangent.level(time(1.6)).is_err() && tangent.level(time(-0.1)).is_err());
     assert!(tangent.with_warm_up(1.5).is_err() && tangent.with_constant(0.0).is_err());
     let error = tangent.tangent(&state, &slope, &answer, &change.t().to_owned(), &times);

@@ -12,9 +12,9 @@ use gaussian_diffusion::{
     Point, Prediction, ReverseStep, SeededNoise, Sigma, State, Step,
     denoiser::{Correction, DynamicThreshold},
     guidance::{
-        CfgPlusPlus, CfgZeroStar, Classifier, Combination, GuidanceInterval, Guided,
-        MagnitudeAwareCfg, Predictions, Predictors, Projected, Rescaled, Rule, Strength,
-        TangentialCfg, Together, Within,
+        CfgPlusPlus, CfgZeroStar, Classifier, Combination, GuidanceInterval, Guided, InBands,
+        LaplacianPyramid, MagnitudeAwareCfg, Predictions, Predictors, Projected, Rescaled, Rule,
+        Strength, TangentialCfg, Together, Within,
     },
     noise::{NoiseSource, Scale},
     predicts,
@@ -275,6 +275,9 @@ fn what_is_remembered_is_of_one_run() {
         "guided",
         &mut Guided::new((net(), net()), Remembers::default()),
     );
+    let one_band = LaplacianPyramid::new(1).unwrap();
+    let in_bands = InBands::new(one_band, vec![Remembers::default()]).unwrap();
+    check("in bands", &mut Guided::new((net(), net()), in_bands));
     check(
         "CFG++",
         &mut CfgPlusPlus::new((net(), net()), Remembers::default()),

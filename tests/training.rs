@@ -460,7 +460,7 @@ fn weighted_means() {
 fn offset_noise_moves_channels_together() {
     let (n, s) = (40_000, 0.5);
     let mut source = OffsetNoise::new(SeededNoise::new(9), s).unwrap();
-    let mut x = Array4::<f64>::zeros((n, 2, 1, 2));
+    let mut x = Array4::<f64>::zeros((n, 2, 2, 1));
     source.add(&mut x, Scale::Same(2.0), None).unwrap();
     let flat = x.into_shape_with_order((n, 4)).unwrap();
     for i in 0..4 {

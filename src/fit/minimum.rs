@@ -160,7 +160,7 @@ mod tests {
 
         fn moved(&mut self, at: &Self::Point, by: &[f64]) -> Result<Self::Point, Error> {
             self.asked += 3;
-            self.dampings.push((1.0 - at[[0, 0]]) / by[0] - 1.0);
+            self.dampings.push((2.0 - at[[0, 0]]) / by[0] - 1.0);
             Ok(at + self.share * by[0])
         }
 
@@ -169,9 +169,9 @@ mod tests {
         }
     }
 
-    /// From 0 towards 1: where it comes to, and the damping of every move.
+    /// From 0 towards 2: where it comes to, and the damping of every move.
     fn moves(share: f64, limit: usize) -> (f64, Vec<f64>) {
-        let (lesson, target) = (lesson(&[1.0]), array![[1.0]]);
+        let (lesson, target) = (lesson(&[1.0]), array![[2.0]]);
         let aim = Aim {
             target: &target,
             lesson: &lesson,
@@ -214,7 +214,7 @@ mod tests {
         near(&moves(0.0, 13).1, &[-3, -2, -1]);
         // The square falls by twice the share: by less than 1e-4 of it is the last time.
         let (end, dampings) = moves(4e-5, 1000);
-        assert!((end - 4e-5 / 1.001).abs() < 1e-18 && dampings.len() == 1);
+        assert!((end - 8e-5 / 1.001).abs() < 1e-18 && dampings.len() == 1);
         assert!(moves(6e-5, 1000).1.len() > 1);
     }
 

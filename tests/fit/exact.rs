@@ -262,14 +262,22 @@ fn turning_the_data_changes_no_coefficient() {
 fn rows_are_denoised_by_their_gaussians() {
     let parts = [
         (0.25, [0.4, -1.0], [0.5, 0.02]),
-        (0.75, [-0.3, 0.2], [0.1, 0.3]),
+        (0.5, [-0.3, 0.2], [0.1, 0.3]),
+        (0.25, [1.4, 0.1], [0.2, 0.7]),
     ];
     let mut gaussians = Gaussians::of(&GaussianMixture::diagonal(&parts).unwrap());
     let level = Cosine
         .level(gaussian_diffusion::Time::new(0.6).unwrap())
         .unwrap();
     let at = Point::new((), level, level);
-    let x = array![[0.3, -0.7], [1.0, 1.0], [-0.2, 0.5], [2.0, -1.0]];
+    let x = array![
+        [0.3, -0.7],
+        [1.0, 1.0],
+        [-0.2, 0.5],
+        [2.0, -1.0],
+        [0.1, 0.4],
+        [-1.0, 0.6]
+    ];
     let found = gaussians.predict(&x, at).unwrap().value;
     for (i, (_, mean, variances)) in parts.into_iter().enumerate() {
         for (row, mean) in [(2 * i, mean), (2 * i + 1, [0.0; 2])] {
@@ -283,7 +291,7 @@ fn rows_are_denoised_by_their_gaussians() {
     let error = gaussians.predict(&x.t().to_owned(), at).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "rows of the Gaussians has shape [2, 4], expected [4, 2]"
+        "rows of the Gaussians has shape [2, 6], expected [6, 2]"
     );
 }
 
