@@ -678,6 +678,15 @@ fn bad_masks_are_refused() {
     assert_eq!(plan.levels().last(), Some(&NoiseLevel::CLEAN));
 }
 
+/// Where one end is nothing, the other has its weight.
+#[test]
+fn slerp_with_nothing_is_straight() {
+    let (a, none) = (array![[3.0, -4.0]], array![[0.0, 0.0]]);
+    assert_eq!(slerp(&a, &none, 0.25).unwrap(), array![[2.25, -3.0]]);
+    assert_eq!(slerp(&none, &a, 0.25).unwrap(), array![[0.75, -1.0]]);
+    assert_eq!(slerp(&none, &none, 0.25).unwrap(), none);
+}
+
 /// Where a run ends without noise the known data has the scale of that level; where noise is left it has its own, or the
 /// data itself where that is asked for; and a start may be left as it is.
 #[test]

@@ -497,6 +497,12 @@ fn paths() {
         ) -> Result<Vec<gaussian_diffusion::solver::Stage>, Error> {
             let seen = (path.index(), path.visited().collect(), path.is_inverted());
             self.0.lock().unwrap().push(seen);
+            let form = format!("{path:?}");
+            let end = format!("index: {} }}", path.index());
+            assert!(
+                form.starts_with("Path { levels: [") && form.ends_with(&end),
+                "{form}"
+            );
             let above = path.leaving(NoiseLevel::NOISE);
             assert_eq!((above.from(), above.to()), (NoiseLevel::NOISE, path.to()));
             assert_eq!(above.visited().next(), Some(NoiseLevel::NOISE));
@@ -674,6 +680,11 @@ fn names() {
             false => solver,
         })
     };
+    let analytic = |eta| {
+        let levels = [0.2, 0.8].map(|bar| NoiseLevel::from_alpha_bar(bar).unwrap());
+        let open = DenoisingVariance::new(&levels, &[0.4, 0.1]).unwrap();
+        named(AnalyticDpm::new(open).with_eta(eta).unwrap())
+    };
     let (data, noise) = (Coordinates::Data, Coordinates::Noise);
     for order in 1..=3 {
         assert_eq!(named(ErSde::new(order).unwrap()), format!("ER-SDE {order}"));
@@ -717,6 +728,8 @@ fn names() {
             ddpm(ModelVariance::LearnedRange),
             "DDPM, learned-range variance",
         ),
+        (analytic(1.0), "Analytic-DPM"),
+        (analytic(0.5), "Analytic-DDIM"),
         (named(DpmSde::new(1.0).unwrap()), "DPM++ SDE"),
         (named(DpmSolver2MV2), "DPM++ 2M v2"),
         (named(HeunPlusPlus), "Heun++"),

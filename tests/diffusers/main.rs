@@ -765,6 +765,23 @@ fn edges_of_step_counts_and_lists() {
     };
     assert_eq!(given([1.0, 0.5, 0.2]).unwrap(), 3);
     assert!(given([1.0, 0.5, 0.5]).is_err() && given([1.0, 0.2, 0.5]).is_err());
+    let ends = |class: &str| {
+        let (noisy, clean) = read(json!({ "_class_name": class }))
+            .unwrap()
+            .schedule()
+            .ends();
+        (noisy.0, clean.0)
+    };
+    let arc = |sigma: f64| sigma.atan() / std::f64::consts::FRAC_PI_2;
+    let (noisy, clean) = ends("CosineDPMSolverMultistepScheduler");
+    assert!((noisy - arc(500.0)).abs() < 1e-15 && (clean - arc(0.3)).abs() < 1e-15);
+    assert_eq!(ends("ScoreSdeVeScheduler"), (1348.0, 0.01));
+    assert_eq!(ends("IPNDMScheduler"), (1.0, 0.0));
+    assert_eq!(ends("DDPMWuerstchenScheduler"), (1.0, 0.0));
+    assert_eq!(ends("SCMScheduler"), (std::f64::consts::FRAC_PI_2, 0.0));
+    assert_eq!(ends("MiniMaxH3Scheduler"), (0.0, 1.0));
+    assert_eq!(ends("FlowMatchEulerDiscreteScheduler"), (1000.0, 0.0));
+    assert_eq!(ends("DDPMScheduler"), (999.0, 0.0));
     // The clock of EDM spans the sigmas of its grids, and that of classes told to be continuous up to 700.
     let edm = json!({ "_class_name": "EDMEulerScheduler" });
     let video = json!({ "_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous",
@@ -778,18 +795,22 @@ fn edges_of_step_counts_and_lists() {
     }
 }
 
-/// The last step falls to the first order below 15 steps: `len(self.timesteps) < 15`.
+/// The last step falls to the first order below 15 steps of the whole list: `len(self.timesteps) < 15`.
 #[test]
 fn the_last_of_fifteen_steps_keeps_its_order() {
-    let config = read(
-        json!({ "_class_name": "DPMSolverMultistepScheduler", "final_sigmas_type": "sigma_min" }),
-    );
-    let config = config.unwrap();
-    for (n, predictions) in [(14, 1), (15, 2), (16, 2)] {
-        let plan = config.plan(n).unwrap();
-        let last = plan.stages().last().unwrap().stage.commit.as_ref().unwrap();
-        let used = last.model.iter().filter(|c| **c != 0.0).count();
-        assert_eq!(used, predictions, "{n}");
+    for class in ["DPMSolverMultistepScheduler", "DEISMultistepScheduler"] {
+        let file = json!({ "_class_name": class, "final_sigmas_type": "sigma_min" });
+        let config = read(file).unwrap();
+        let used = |plan: Plan<Timestep>| {
+            let last = plan.stages().last().unwrap().stage.commit.clone().unwrap();
+            last.model.iter().filter(|c| **c != 0.0).count()
+        };
+        for (n, predictions) in [(14, 1), (15, 2), (16, 2)] {
+            assert_eq!(used(config.plan(n).unwrap()), predictions, "{class}, {n}");
+            // Of a part, the whole list counts.
+            let part = config.plan_tail(n, 8).unwrap();
+            assert_eq!(used(part), predictions, "{class}, 8 of {n}");
+        }
     }
 }
 

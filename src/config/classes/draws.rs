@@ -68,8 +68,4 @@ impl ReverseStep for Drawing {
     fn memory(&self) -> usize {
         self.solver.memory()
     }
-
-    fn order(&self) -> u32 {
-        self.solver.order()
-    }
 }
