@@ -266,6 +266,30 @@ fn no_noise_refuses_every_draw() {
     assert_eq!(x, Array2::<f64>::ones((3, 2)));
 }
 
+/// Many numbers take of a generator as many bytes as two words for a pair: of 4 bytes for f32, of 8 for f64.
+#[test]
+fn many_numbers_take_whole_words_of_a_generator() {
+    use gaussian_diffusion::{
+        rand::{SeedableRng, rngs::StdRng},
+        state::Real,
+    };
+    fn left<A: Real>(n: usize, bytes: usize) {
+        let (mut used, mut expected) = (StdRng::seed_from_u64(8), StdRng::seed_from_u64(8));
+        let mut x = Array1::<A>::from_elem(n, A::of(0.0));
+        used.add(&mut x, Scale::Same(1.0), None).unwrap();
+        expected.fill_bytes(&mut vec![0; bytes]);
+        assert_eq!(
+            used.next_u64(),
+            expected.next_u64(),
+            "{n} numbers, {bytes} bytes"
+        );
+    }
+    for (n, pairs) in [(64, 32), (65, 33), (100, 50), (256, 128)] {
+        left::<f32>(n, 8 * pairs);
+        left::<f64>(n, 16 * pairs);
+    }
+}
+
 /// Noise of a subspace lies in it, is that of its source there, and is added; what is thrown away is thrown away.
 #[test]
 fn projected_noise_is_added_in_its_subspace() {
