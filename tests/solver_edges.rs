@@ -11,9 +11,10 @@ use gaussian_diffusion::{
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
         AnalyticDpm, Ancestral, At, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm,
-        Descent, DpmSde, DpmSolver, DpmSolver2MV2, ErSde, EulerMaruyama, ExponentialAdams,
-        FinalMean, HeunPlusPlus, InFlowTime, Langevin, LeastNoise, LinearMultistep, NodeBlocks,
-        Path, Pndm, RungeKutta, SaSolver, SingleStep, Stage, UniPc, Update,
+        Descent, DpmSde, DpmSolver, DpmSolver2MV2, DpmSolverV3, ErSde, EulerMaruyama,
+        ExponentialAdams, FinalMean, HeunPlusPlus, InFlowTime, Langevin, LeastNoise,
+        LinearMultistep, ModelStatistics, NodeBlocks, Path, Pndm, RungeKutta, SaSolver, SingleStep,
+        Stage, UniPc, Update,
     },
 };
 use ndarray::Array2;
@@ -680,6 +681,10 @@ fn names() {
             false => solver,
         })
     };
+    let v3 = || {
+        let statistics = ModelStatistics::gaussian(Variance::new(0.3).unwrap());
+        named(DpmSolverV3::new(2, statistics.unwrap()).unwrap())
+    };
     let analytic = |eta| {
         let levels = [0.2, 0.8].map(|bar| NoiseLevel::from_alpha_bar(bar).unwrap());
         let open = DenoisingVariance::new(&levels, &[0.4, 0.1]).unwrap();
@@ -732,6 +737,8 @@ fn names() {
         (analytic(0.5), "Analytic-DDIM"),
         (named(DpmSde::new(1.0).unwrap()), "DPM++ SDE"),
         (named(DpmSolver2MV2), "DPM++ 2M v2"),
+        (named(DpmSolverV3::reab(2).unwrap()), "REAB"),
+        (v3(), "DPM-Solver-v3"),
         (named(HeunPlusPlus), "Heun++"),
         (named(Consistency::default()), "consistency"),
         (named(LinearMultistep::lms(2).unwrap()), "LMS"),
@@ -812,8 +819,13 @@ fn orders() {
         }
     }
     let gradient = LinearMultistep::gradient_estimation(2.0).unwrap();
+    let v3 = || DpmSolverV3::reab(3).unwrap();
     for (solver, order) in [
-        (Box::new(Ddim::default()) as Boxed, 1),
+        (Box::new(v3()) as Boxed, 3),
+        (Box::new(v3().with_corrector()), 3),
+        (Box::new(v3().with_pseudo_corrector()), 2),
+        (Box::new(v3().with_pseudo_slopes()), 2),
+        (Box::new(Ddim::default()), 1),
         (Box::<Ddpm>::default(), 1),
         (Box::new(gradient), 1),
         (Box::new(SingleStep::fast(7).unwrap()), 1),
