@@ -223,6 +223,11 @@ mod tests {
         assert!((svd.condition(1e-9) / 1e8 - 1.0).abs() < 1e-15);
         // 1e-2 is not above 1e-7 of 1e6.
         assert_eq!(svd.condition(1e-7), f64::INFINITY);
+        // One half is not above itself, and counts as 0.
+        let half = Svd::new(&array![[1.0, 0.0], [0.0, 0.5]]).unwrap();
+        assert_eq!(half.condition(0.5), f64::INFINITY);
+        assert_eq!(half.solve(&[3.0, 4.0], 0.0, 0.5), array![3.0, 0.0]);
+        assert_eq!(half.solve(&[3.0, 4.0], 0.0, 0.49), array![3.0, 8.0]);
     }
 
     /// Against the values of 60-digit arithmetic (mpmath, of the matrix as it is rounded to doubles).
@@ -301,6 +306,14 @@ mod tests {
         assert_eq!(twice.condition(1e-13), f64::INFINITY);
         assert!(Svd::new(&array![[f64::NAN]]).is_none());
         assert!(Svd::new(&Array2::zeros((0, 0))).is_none());
+    }
+
+    /// Columns are as far from orthogonal as their angle says, however short one is: `x + 1e-18 y = 1`, `1e-18 y = 1e-18`.
+    #[test]
+    fn a_short_column_counts_by_its_angle() {
+        let svd = Svd::new(&array![[1.0, 1e-18], [0.0, 1e-18]]).unwrap();
+        let found = svd.solve(&[1.0, 1e-18], 0.0, 0.0);
+        assert!(found.iter().all(|x| (x - 1.0).abs() < 1e-14), "{found}");
     }
 
     #[test]

@@ -229,6 +229,22 @@ impl Error {
         self
     }
 
+    /// Refuses a list that has not one entry per batch item.
+    pub(crate) const fn check_length(
+        what: &'static str,
+        expected: usize,
+        found: usize,
+    ) -> Result<(), Self> {
+        match expected == found {
+            true => Ok(()),
+            false => Err(Self::BatchLength {
+                what,
+                expected,
+                found,
+            }),
+        }
+    }
+
     #[cold]
     pub(crate) fn range(
         what: &'static str,

@@ -70,4 +70,48 @@ mod tests {
             );
         }
     }
+
+    fn variance(v: f64) -> Variance {
+        Variance::new(v).unwrap()
+    }
+
+    /// The integral of `p ln (p / q)`, by the trapezoid rule.
+    #[test]
+    fn divergences_are_integrals() {
+        for (m1, v1, m2, v2) in [
+            (0.3, 0.5, -0.4, 0.5),
+            (1.0, 0.2, 2.5, 0.9),
+            (-1.0, 3.0, 0.5, 0.4),
+            (0.7, 1.0, 0.4, 1.1),
+        ] {
+            let log = |x: f64, m: f64, v: f64| -0.5 * ((x - m).powi(2) / v + v.ln());
+            let (n, reach) = (20_000, 12.0 * f64::sqrt(v1));
+            let integral: f64 = (0..=n)
+                .map(|i| {
+                    let x = m1 + reach * (2.0 * f64::from(i) / f64::from(n) - 1.0);
+                    let own = log(x, m1, v1);
+                    own.exp() * (own - log(x, m2, v2))
+                })
+                .sum();
+            let wanted = integral * 2.0 * reach / f64::from(n) / std::f64::consts::TAU.sqrt();
+            let found = gaussian_kl(m1, variance(v1), m2, variance(v2));
+            assert!(
+                (found - wanted).abs() < 1e-12 * (1.0 + wanted),
+                "{found} {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn points_are_the_same_or_infinitely_far() {
+        let kl = |m1, v1, m2, v2| gaussian_kl(m1, variance(v1), m2, variance(v2));
+        assert_eq!(kl(0.5, 0.0, 0.5, 0.0), 0.0);
+        for (m1, v1, m2, v2) in [
+            (0.5, 0.0, 0.4, 0.0),
+            (0.5, 0.0, 0.5, 1.0),
+            (0.5, 1.0, 0.5, 0.0),
+        ] {
+            assert_eq!(kl(m1, v1, m2, v2), f64::INFINITY, "{v1} {v2}");
+        }
+    }
 }

@@ -45,12 +45,10 @@ pub(crate) fn per_item<T: Copy, U: Clone>(
 ) -> Result<Vec<U>, Error> {
     match t {
         PerItem::Same(t) => Ok(vec![f(t)?; items]),
-        PerItem::Each(times) if times.len() == items => times.iter().map(|&t| f(t)).collect(),
-        PerItem::Each(times) => Err(Error::BatchLength {
-            what: "times",
-            expected: items,
-            found: times.len(),
-        }),
+        PerItem::Each(times) => {
+            Error::check_length("times", items, times.len())?;
+            times.iter().map(|&t| f(t)).collect()
+        }
     }
 }
 
@@ -106,12 +104,8 @@ impl Each {
     /// Refuses a batch of another length.
     pub(crate) fn check_items(&self, what: &'static str, items: usize) -> Result<(), Error> {
         match self {
-            Self::Items(values) if values.len() != items => Err(Error::BatchLength {
-                what,
-                expected: items,
-                found: values.len(),
-            }),
-            _ => Ok(()),
+            Self::Items(values) => Error::check_length(what, items, values.len()),
+            Self::Same(_) => Ok(()),
         }
     }
 }

@@ -16,7 +16,7 @@ use gaussian_diffusion::{
     },
     plan::{Affine, Moments},
     predicts,
-    rand::{SeedableRng, rngs::StdRng},
+    rand::{Rng, SeedableRng, rngs::StdRng},
     schedule::{Cosine, Discrete, Edm, LogSnrLinear, RectifiedFlow, Respacing, VpLinear},
     solver::Ddim,
 };
@@ -613,6 +613,23 @@ fn what_a_bound_refuses() {
     );
 }
 
+/// A network that fails at the last step alone, whose term is the decoder's.
+#[test]
+fn a_nan_at_the_last_step_is_not_hidden() {
+    let grid = Grid::every(&Discrete::cosine(4).unwrap()).unwrap();
+    let pixels = Discretized::images();
+    let bound = VariationalBound::new(&grid, ModelVariance::FixedSmall, pixels).unwrap();
+    let mut net = predicts::x0(|x: &Array2<f64>, at: Point<Step>| match at.to.is_clean() {
+        true => x * f64::NAN,
+        false => x * 0.5,
+    });
+    let x_0 = array![[level_of(200), level_of(0)]];
+    let error = bound
+        .evaluate(&x_0, &mut net, &mut SeededNoise::new(1))
+        .unwrap_err();
+    assert!(error.to_string().contains("holds a NaN"), "{error}");
+}
+
 #[test]
 fn what_a_decoder_refuses() {
     let text = |found: Result<Discretized, Error>| found.unwrap_err().to_string();
@@ -629,6 +646,36 @@ fn what_a_decoder_refuses() {
         "highest level is 1, allowed: a finite number above 1"
     );
     let pixels = Discretized::images();
+    assert_eq!(
+        (
+            pixels.levels(),
+            Discretized::new(7, 0.0, 3.0).unwrap().levels()
+        ),
+        (256, 7)
+    );
+    assert_eq!(Discretized::new(7, 0.0, 3.0).unwrap().width(), 0.5);
+    // Of a deviation that no bin can be measured by, the bin of the mean is certain, and no other has a chance.
+    let nats = |index, std| {
+        let found = pixels.log_probability(index, level_of(200), std).unwrap();
+        found.nats().get()
+    };
+    for std in [5e-324, 1e-310, 1e-200] {
+        let [own, next, first] = [200, 199, 0].map(|index| nats(index, std));
+        assert_eq!(
+            [own, next, first],
+            [0.0, f64::NEG_INFINITY, f64::NEG_INFINITY]
+        );
+    }
+    // A mean further away than numbers reach leaves no chance, and none that is no number one.
+    for index in [0, 128, 255] {
+        for (mean, wanted) in [(1e308, 255), (-1e308, 0)] {
+            let found = pixels.log_probability(index, mean, 1e-5).unwrap().nats();
+            let certain = index == wanted;
+            assert_eq!(found.get(), if certain { 0.0 } else { f64::NEG_INFINITY });
+        }
+        let none = pixels.log_probability(index, f64::NAN, 1.0).unwrap_err();
+        assert_eq!(none.to_string(), "log-probability is NaN, allowed: up to 0");
+    }
     let one = log_variance(1.0);
     for x_0 in [0.5, 1.0 + 2.0 / 255.0, f64::NAN, f64::INFINITY] {
         assert_eq!(
@@ -712,6 +759,7 @@ fn the_continuous_bound_does_not_depend_on_the_schedule() {
         let off = (mean.get() - expected) / error.get();
         println!("{name}: {mean} +- {error} for {expected}");
         assert!(off.abs() < 4.0, "{name}: {mean} for {expected}, {off}");
+        assert!(error.get() < 0.1 * expected, "{name}: {error}");
         if *name == "EDM" {
             continue;
         }
@@ -727,6 +775,75 @@ fn the_continuous_bound_does_not_depend_on_the_schedule() {
         let gap = below.sum::<f64>() / 100.0;
         assert!(gap.abs() < 4.0 * error.get().hypot(0.0707), "{name}: {gap}");
     }
+}
+
+/// A network that predicts 0 has the squared error `x_0^2` whatever the noise: the mean over the drawn times is
+/// `1/2 |T - t| (-d log SNR / dt) SNR x_0^2`, or `1/2 (high - low) SNR x_0^2` over the log-SNR.
+#[test]
+fn drawn_times_by_hand() {
+    let x_0 = array![[0.7], [-0.2]];
+    let (ends, draws) = ([0.9, 0.2], 4);
+    let time = |t: f64| Time::new(t).unwrap();
+    let vp = VpLinear::new(0.1, 20.0).unwrap();
+    let numbers = || {
+        let mut rng = StdRng::seed_from_u64(2);
+        (0..draws).map(move |_| rng.random::<f64>())
+    };
+    let near = |found: Vec<Estimate<Nats>>, of_one: f64| {
+        for (found, x) in found.iter().zip(&x_0) {
+            let wanted = of_one * x * x / draws as f64;
+            let off = found.value.get() - wanted;
+            assert!(off.abs() < 1e-8 * wanted, "{found:?} for {wanted}");
+        }
+    };
+    let snr = |t: f64| vp.level(time(t)).unwrap().log_snr().get();
+    macro_rules! drawn {
+        ($bound:expr) => {{
+            let bound = $bound.unwrap();
+            assert!(format!("{bound:?}").starts_with("ContinuousBound { ends"));
+            let mut net = predicts::x0(|x: &Array2<f64>, _: Point<Time>| x * 0.0);
+            let mut rng = StdRng::seed_from_u64(2);
+            let terms = bound.estimate(&x_0, &mut net, &mut SeededNoise::new(1), &mut rng, draws);
+            terms.unwrap().diffusion
+        }};
+    }
+    let in_time = numbers().map(|u| {
+        let t = ends[0] + (ends[1] - ends[0]) * u;
+        let rate = (snr(t - 1e-5) - snr(t + 1e-5)) / 2e-5;
+        0.5 * (ends[0] - ends[1]) * rate * snr(t).exp()
+    });
+    let [from, to] = ends.map(time);
+    near(
+        drawn!(ContinuousBound::in_time(&vp, from, to, Continuous)),
+        in_time.sum(),
+    );
+    let (low, high) = (snr(ends[0]), snr(ends[1]));
+    let in_snr = numbers().map(|u| 0.5 * (high - low) * (low + (high - low) * u).exp());
+    near(
+        drawn!(ContinuousBound::between(&vp, from, to, Continuous)),
+        in_snr.sum(),
+    );
+}
+
+/// Where much of the data is left at the noise end the prior is most of the bound; all else but the decoder's term is 0
+/// for a network that knows the data.
+#[test]
+fn an_estimate_has_the_prior_of_its_noise_end() {
+    let schedule = Discrete::cosine(10).unwrap();
+    let grid = Grid::every(&schedule).unwrap().tail(3).unwrap();
+    let bound = VariationalBound::new(&grid, ModelVariance::FixedSmall, Continuous).unwrap();
+    let x_0 = array![[2.5]];
+    let mut net = predicts::x0(|x: &Array2<f64>, _: Point<Step>| x.mapv(|_| 2.5));
+    let (mut noise, mut rng) = (SeededNoise::new(5), StdRng::seed_from_u64(6));
+    let terms = bound.evaluate(&x_0, &mut net, &mut noise).unwrap();
+    let estimate = bound.estimate(&x_0, &mut net, &mut noise, &mut rng, 4000);
+    let estimate = estimate.unwrap().remove(0);
+    let off = (estimate.value.nats() - terms.total()[0].nats()).get();
+    let error = estimate.standard_error.get();
+    assert!(
+        off.abs() < 5.0 * error && terms.prior[0].get() > 20.0 * error,
+        "{off} {error}"
+    );
 }
 
 #[test]

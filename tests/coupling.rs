@@ -230,6 +230,15 @@ fn entropic_plans_are_those_of_pot() {
         let off = most(plan.shares(), &wanted);
         assert!(off < 1e-9, "{regularization}: {off}");
     }
+    // From a large regularization the way to a small one is short; from the small one itself a thousand iterations
+    // leave half of a row's sum missing.
+    let (x, z) = points(8);
+    let small = EntropicPlan::with_iterations(&x, &z, 1e-3, 100).unwrap();
+    assert!(small.imbalance() <= 1e-10, "{}", small.imbalance());
+    let (x, z) = points(6);
+    // Half of few iterations fall, and the rest is told from.
+    let few = EntropicPlan::with_iterations(&x, &z, 1e-3, 10).unwrap();
+    assert!(few.imbalance().is_finite(), "{}", few.imbalance());
     // Iterations that do not suffice are told.
     let short = EntropicPlan::with_iterations(&x, &z, 0.5, 3).unwrap();
     assert!(short.imbalance() > 1e-3, "{}", short.imbalance());
@@ -283,6 +292,58 @@ fn draws_have_the_shares_of_the_plan() {
         let p = 6.0 * plan.shares()[[i, j]];
         let bound = 4.5 * (p * (1.0 - p) / f64::from(draws)).sqrt();
         assert!((count / f64::from(draws) - p).abs() < bound, "{i} {j}");
+    }
+}
+
+/// A generator that answers 0.
+struct Zeros;
+
+impl gaussian_diffusion::rand::RngCore for Zeros {
+    fn next_u32(&mut self) -> u32 {
+        0
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        0
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+#[test]
+fn a_pair_of_no_share_is_never_drawn() {
+    let x = array![[0.0], [1e3]];
+    let plan = EntropicPlan::new(&x, &array![[1e3], [0.0]], 1.0).unwrap();
+    assert_eq!(plan.shares(), &array![[0.0, 0.5], [0.5, 0.0]]);
+    assert_eq!(plan.draw(&mut Zeros), [1, 0]);
+}
+
+/// A generator of the greatest numbers.
+struct Ones;
+
+impl gaussian_diffusion::rand::RngCore for Ones {
+    fn next_u32(&mut self) -> u32 {
+        u32::MAX
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        u64::MAX
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        bytes.fill(u8::MAX);
+    }
+}
+
+/// Of the greatest number that is drawn, what is left after the last share may be a rounding: the last one is drawn.
+#[test]
+fn the_greatest_number_draws_the_last_pair() {
+    for count in 2..40 {
+        let (x, z) = points(count);
+        let plan = EntropicPlan::with_iterations(&x, &z, 5.0, 20).unwrap();
+        assert_eq!(plan.draw(&mut Ones), vec![count - 1; count]);
     }
 }
 

@@ -73,6 +73,30 @@ fn averages_are_the_plain_loop() {
 
 /// The average by the power rule, unrolled: each update weighs as much as the profile does over its
 /// unit of time, exactly, since (1 - 1 / n)^(gamma + 1) telescopes.
+/// Two averages are the same if their rules, their updates and their numbers are.
+#[test]
+fn averages_are_told_apart() {
+    let made = |decay: f64, parameters: &[f64]| {
+        let mut ema = Ema::new(EmaRule::constant(decay).unwrap(), array![0.0]);
+        for parameter in parameters {
+            ema.update(&array![*parameter]).unwrap();
+        }
+        ema
+    };
+    let ema = made(0.5, &[1.0, 2.0]);
+    assert_eq!(ema, ema.clone());
+    assert_eq!(ema, made(0.5, &[1.0, 2.0]));
+    assert_ne!(ema, made(0.5, &[1.0, 3.0]));
+    // Another rule and another number of updates that come to the same number.
+    assert_ne!(made(0.5, &[0.0, 0.0]), made(0.25, &[0.0, 0.0]));
+    assert_ne!(made(0.5, &[0.0, 0.0]), made(0.5, &[0.0]));
+    let text = format!("{ema:?}");
+    assert!(
+        text.starts_with("Ema {") && text.contains("updates: 2"),
+        "{text}"
+    );
+}
+
 #[test]
 fn power_rule_weighs_by_a_power_of_time() {
     let gamma = 5.0;
@@ -453,6 +477,16 @@ mod post_hoc {
         assert_eq!(
             twice.to_string(),
             "updates is 4, allowed: a time the profile has no snapshot of"
+        );
+        let mut far = PostHoc::new();
+        far.add(PowerProfile::new(1000.0).unwrap(), 1000, array![1.0])
+            .unwrap();
+        let nothing = far
+            .factors(PowerProfile::new(10.0).unwrap(), 1)
+            .unwrap_err();
+        assert_eq!(
+            nothing.to_string(),
+            "sum of the factors is 0, allowed: above 0"
         );
         none.add(width(0.1), 8, array![1.0, 2.0]).unwrap();
         assert!(none.average(width(0.05), 8).is_err());

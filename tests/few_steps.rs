@@ -68,6 +68,12 @@ fn curricula_are_those_of_the_papers() {
     assert_eq!(first.decay(0, 0.95).unwrap(), 0.95);
     assert!((first.decay(800_000, 0.95).unwrap() - 0.95_f64.powf(2.0 / 201.0)).abs() < 1e-15);
     assert_eq!(first.levels(u64::MAX), 201);
+    // Where the square of the first counts: by hand, sqrt(16400.5) - 1 = 127.06 half way, and 128 intervals.
+    let late = Curriculum::square_root(100, 150, 10).unwrap();
+    assert_eq!(
+        [0, 3, 5, 9, 10, 11].map(|k| late.levels(k)),
+        [100, 118, 129, 147, 151, 151]
+    );
     // Fewer updates than doublings.
     let short = Curriculum::improved(3).unwrap();
     assert_eq!(
@@ -88,7 +94,21 @@ fn curricula_are_those_of_the_papers() {
         message(Curriculum::improved(0)),
         "number of updates is 0, allowed: 1 or more"
     );
-    assert!(first.decay(0, 1.0).is_err() && first.decay(0, f64::NAN).is_err());
+    for bad in [1.0, -1e-9, f64::NAN] {
+        assert_eq!(
+            message(first.decay(0, bad).map(|_| first)),
+            format!("initial decay is {}, allowed: 0 to below 1", bad)
+        );
+    }
+    assert_eq!(first.decay(0, 0.0).unwrap(), 0.0);
+}
+
+#[test]
+fn the_constant_of_the_loss_grows_with_the_root_of_the_elements() {
+    for (elements, wanted) in [(1, 5.4e-4), (4, 1.08e-3), (10_000, 0.054)] {
+        let found = gaussian_diffusion::training::consistency::huber_constant(elements);
+        assert!((found / wanted - 1.0).abs() < 1e-14, "{elements}: {found}");
+    }
 }
 
 #[test]
@@ -205,6 +225,9 @@ fn tangents_are_the_derivative_of_the_consistency_function() {
     assert!((trigflow(level, SigmaData::EDM).conditioning - 0.6).abs() < 1e-15);
     let angle = tangent.angle(Sigma::new(0.5).unwrap()).unwrap().get();
     assert!((angle - std::f64::consts::FRAC_PI_4).abs() < 1e-15);
+    // At a quarter of a turn nothing is left of the data.
+    let end = tangent.level(time(std::f64::consts::FRAC_PI_2)).unwrap();
+    assert!(end.is_noise());
     assert!(tangent.level(time(1.6)).is_err() && tangent.level(time(-0.1)).is_err());
     assert!(tangent.with_warm_up(1.5).is_err() && tangent.with_constant(0.0).is_err());
     let error = tangent.tangent(&state, &slope, &answer, &change.t().to_owned(), &times);
@@ -361,8 +384,22 @@ fn a_student_of_the_target_takes_the_teachers_two_steps() {
         }
     }
     let x = array![1.0];
-    let refused = |t, s| progressive_target(Parameterization::X0, &x, t, &x, s).is_err();
-    assert!(refused(levels[1], levels[1]) && refused(levels[2], levels[1]));
+    for (t, s) in [(levels[1], levels[1]), (levels[2], levels[1])] {
+        let error = progressive_target(Parameterization::X0, &x, t, &x, s).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("step[1] has log-SNR"), "{text}");
+    }
+    // Of these neighbours the two products are one number: there is no step.
+    let near = [0.8, 0.8_f64.next_up()].map(|alpha| NoiseLevel::new(alpha, 0.8).unwrap());
+    assert_eq!(
+        near[0].alpha() * near[1].sigma(),
+        near[1].alpha() * near[0].sigma()
+    );
+    let error = progressive_target(Parameterization::X0, &x, near[0], &x, near[1]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a step between levels so near has no value at alpha = 0.8, sigma = 0.8"
+    );
     let other = array![1.0, 2.0];
     let error =
         progressive_target(Parameterization::X0, &x, levels[0], &other, levels[1]).unwrap_err();

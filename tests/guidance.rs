@@ -12,9 +12,9 @@ use gaussian_diffusion::{
     Point, Prediction, ReverseStep, SeededNoise, Sigma, State, Step,
     denoiser::{Correction, DynamicThreshold},
     guidance::{
-        CfgPlusPlus, CfgZeroStar, Classifier, Combination, GuidanceInterval, Guided,
-        MagnitudeAwareCfg, Predictions, Predictors, Projected, Rescaled, Rule, Strength,
-        TangentialCfg, Together, Within,
+        CfgPlusPlus, CfgZeroStar, Classifier, Combination, GuidanceInterval, Guided, InBands,
+        LaplacianPyramid, MagnitudeAwareCfg, Predictions, Predictors, Projected, Rescaled, Rule,
+        Strength, TangentialCfg, Together, Within,
     },
     noise::{NoiseSource, Scale},
     predicts,
@@ -192,6 +192,96 @@ fn asked<R: Rule<Array2<f64>>>(rule: R, at: Point<()>) -> (Array2<f64>, [usize; 
     let mut net = Guided::new(nets, rule);
     let found = net.predict(&normals(3, 1), at).unwrap().value;
     (found, calls.map(|calls| calls.get()))
+}
+
+/// The first of two predictions, and what it was at the question before.
+#[derive(Clone, Default)]
+struct Remembers(Option<Array2<f64>>);
+
+impl Rule<Array2<f64>> for Remembers {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn combine(
+        &mut self,
+        mut predictions: Predictions<Array2<f64>>,
+        _: Point<()>,
+    ) -> Result<Array2<f64>, Error> {
+        let own = predictions.take(0)?;
+        let before = self.0.replace(own.clone());
+        Ok(before.map_or(own.clone(), |before| own + before))
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array2<f64>>)) {
+        visit(&mut self.0);
+    }
+}
+
+/// Networks of the user's own, with what they remember.
+struct Own(Option<Array2<f64>>);
+
+impl Predictors<Array2<f64>, ()> for Own {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn predict(
+        &mut self,
+        x: &Array2<f64>,
+        _: Point<()>,
+        needed: &[bool],
+    ) -> Result<Vec<Option<Prediction<Array2<f64>>>>, Error> {
+        let one = |needed: &bool| needed.then(|| Prediction::x0(x.clone()));
+        Ok(needed.iter().map(one).collect())
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array2<f64>>)) {
+        visit(&mut self.0);
+    }
+}
+
+#[test]
+fn networks_of_ones_own_forget_too() {
+    let mut own = Own(Some(array![[1.0]]));
+    own.begin();
+    assert_eq!(own.0, None);
+    for (strength, shown) in [
+        (Strength::from(2.5), "Strength(2.5)"),
+        (Strength::from(vec![1.0, 3.0]), "Strength([1.0, 3.0])"),
+        (Strength::of_level(|_| 1.0), "Strength(of level)"),
+    ] {
+        assert_eq!(format!("{strength:?}"), shown);
+    }
+}
+
+/// The first question of a run forgets what an earlier run left, and no later one does.
+#[test]
+fn what_is_remembered_is_of_one_run() {
+    let net =
+        || predicts::x0(|_: &Array2<f64>, at: Point<()>| array![[1.0 + at.evaluation as f64]]);
+    let check = |name: &str, guided: &mut dyn Denoiser<Array2<f64>, ()>| {
+        for _ in 0..2 {
+            let said = [0, 1, 2].map(|evaluation| {
+                let answer = guided
+                    .predict(&array![[0.5]], place(0, evaluation))
+                    .unwrap();
+                answer.data.unwrap_or(answer.value)[[0, 0]]
+            });
+            assert_eq!(said, [1.0, 3.0, 5.0], "{name}");
+        }
+    };
+    check(
+        "guided",
+        &mut Guided::new((net(), net()), Remembers::default()),
+    );
+    let one_band = LaplacianPyramid::new(1).unwrap();
+    let in_bands = InBands::new(one_band, vec![Remembers::default()]).unwrap();
+    check("in bands", &mut Guided::new((net(), net()), in_bands));
+    check(
+        "CFG++",
+        &mut CfgPlusPlus::new((net(), net()), Remembers::default()),
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::f64::consts::LN_2;
 
 use gaussian_diffusion::{
-    Error, ForwardProcess, Grid, ModelVariance, NoiseSchedule, Parameterization, Prediction, Step,
+    Error, ForwardProcess, Grid, ModelVariance, NoiseLevel, NoiseSchedule, Parameterization,
+    Prediction, Step, UpdateNoise,
     likelihood::{Continuous, Decoder, Discretized, VariationalBound},
     schedule::{Discrete, Respacing},
     training::{HybridLoss, HybridTerms},
@@ -181,6 +182,34 @@ fn values_are_the_squared_error_and_the_terms_of_the_bound() {
 }
 
 /// One number by the definitions alone.
+/// The step to the data has the variance of the step before it, whichever of the fixed ones is chosen, and alone that of
+/// the forward step.
+#[test]
+fn the_last_step_has_the_variance_before_it() {
+    let schedule = Discrete::cosine(100).unwrap();
+    let [from, to] = [40, 12].map(|step| schedule.level_at_step(step).unwrap());
+    let beta = from.sigma().powi(2) - (from.alpha() * to.sigma() / to.alpha()).powi(2);
+    let small = (beta * to.sigma().powi(2) / from.sigma().powi(2)).sqrt();
+    let near = |found: Result<UpdateNoise, Error>, wanted: f64| match found.unwrap() {
+        UpdateNoise::Std(found) => assert!((found - wanted).abs() < 1e-14, "{found} {wanted}"),
+        other => panic!("{other:?}"),
+    };
+    for (choice, own) in [
+        (ModelVariance::FixedSmall, small),
+        (ModelVariance::FixedLarge, beta.sqrt()),
+    ] {
+        near(choice.update_noise(from, to, None), own);
+        near(
+            choice.update_noise(to, NoiseLevel::CLEAN, Some((from, to))),
+            small,
+        );
+        near(
+            choice.update_noise(from, NoiseLevel::CLEAN, None),
+            from.sigma(),
+        );
+    }
+}
+
 #[test]
 fn one_element_by_hand() {
     let schedule = Discrete::from_betas([0.1, 0.2]).unwrap();

@@ -371,6 +371,11 @@ fn what_a_flow_refuses() {
     let backward = ProbabilityFlow::between(&Cosine, time(0.1), time(0.9)).unwrap_err();
     assert!(text(backward).starts_with("ends of the flow[1] has log-SNR"));
     let flow = ProbabilityFlow::new(&Cosine).unwrap();
+    let shown = format!("{flow:?}");
+    assert!(
+        shown.starts_with("ProbabilityFlow { noisiest: NoiseLevel"),
+        "{shown}"
+    );
     assert_eq!(
         text(flow.with_tolerance(0.0).unwrap_err()),
         "tolerance is 0, allowed: 1e-13 to 1"
@@ -411,6 +416,7 @@ fn what_a_flow_refuses() {
         Ok::<_, Error>((Prediction::x0(x.clone()), vec![x.clone()]))
     };
     let mut few = Hutchinson::gaussian(&x, 2, &mut noise, few).unwrap();
+    assert!(format!("{few:?}").starts_with("Hutchinson"));
     assert_eq!(
         text(flow.log_density(&x, &mut few).unwrap_err()),
         "products with the Jacobian has 1 entries for a batch of 2"

@@ -173,6 +173,30 @@ fn samples_have_the_moments_of_the_data() {
     }
 }
 
+/// A sample is `mean + D^(1/2) z + F^T z'` of normals in this order, after the number that chose the component.
+#[test]
+fn a_sample_is_made_of_its_normals() {
+    use gaussian_diffusion::{rand::Rng, rand_distr::StandardNormal};
+    let (_, mean, variances, factors) = parts().remove(1);
+    let data =
+        GaussianMixture::low_rank(&[(1.0, mean.clone(), variances.clone(), factors.clone())]);
+    let rows = data.unwrap().sample(3, &mut StdRng::seed_from_u64(6));
+    let mut rng = StdRng::seed_from_u64(6);
+    for row in rows.rows() {
+        let _: f64 = rng.random();
+        let mut normal = |_| rng.sample::<f64, _>(StandardNormal);
+        let own: Vec<f64> = (0..SIZE).map(&mut normal).collect();
+        let shared: Vec<f64> = (0..2).map(&mut normal).collect();
+        for i in 0..SIZE {
+            let wanted = mean[i]
+                + variances[i].sqrt() * own[i]
+                + shared[0] * factors[[0, i]]
+                + shared[1] * factors[[1, i]];
+            assert!((row[i] - wanted).abs() < 1e-14, "{i}");
+        }
+    }
+}
+
 /// In 3072 dimensions, where a matrix would have 75 MB: the flow of a Gaussian with one factor, along the factor and
 /// across, is a scaling by the deviations at its ends.
 #[test]

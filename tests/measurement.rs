@@ -150,6 +150,41 @@ fn an_exact_measurement_holds_for_every_sample() {
 }
 
 /// Central differences of the posterior mean, and Tweedie's formula for the covariance.
+/// Far out, where no double holds a density: `N(40; m, v + 0.5)` of two components by their logarithms.
+#[test]
+fn a_measurement_far_out_weighs_by_logarithms() {
+    let data = GaussianMixture::isotropic(&[(1.0, [0.0], 1.0), (2.0, [1.0], 0.97)]).unwrap();
+    let found = data.measured(&array![[1.0]], &[0.5], &[60.0]).unwrap();
+    let log = |w: f64, m: f64, v: f64| w.ln() - 0.5 * v.ln() - 0.5 * (60.0 - m).powi(2) / v;
+    let odds = (log(2.0, 1.0, 1.47) - log(1.0, 0.0, 1.5)).exp();
+    let weights: Vec<f64> = found.parts().map(|(weight, ..)| weight).collect();
+    assert!(
+        (weights[1] / weights[0] / odds - 1.0).abs() < 1e-11,
+        "{weights:?} {odds}"
+    );
+}
+
+/// What an exact measurement says has no variance left, and so no density, whatever rounding made of it: variances are
+/// from millions to millionths of the others, beside factors too.
+#[test]
+fn an_exact_measurement_leaves_no_variance() {
+    for seed in 0..20 {
+        let number = |i: usize| f64::from(17 * seed + 1).sqrt() * (i as f64 + 0.3);
+        let row = Array2::from_shape_fn((1, 3), |(_, k)| number(k).sin());
+        let axes = rotation(number(1)).dot(&rotation(number(2)));
+        let turned = GaussianMixture::rotated(&[(1.0, [0.1, 0.2, 0.3], [1e3, 1.0, 1e-3], axes)]);
+        let factors = Array2::from_shape_fn((2, 3), |(i, k)| 30.0 * number(3 * i + k).cos());
+        let few = GaussianMixture::low_rank(&[(1.0, [0.1, 0.2, 0.3], [1e-6; 3], factors)]);
+        for data in [turned.unwrap(), few.unwrap()] {
+            let known = data.measured(&row, &[0.0], &[0.4]).unwrap();
+            let density = known.log_density(&[0.1, 0.2, 0.3], NoiseLevel::CLEAN);
+            assert!(density.is_err(), "{seed}: {density:?}");
+            // Across what was measured there is some.
+            assert!(known.variances().iter().all(|v| *v > 0.0), "{seed}");
+        }
+    }
+}
+
 #[test]
 fn jacobians_and_posterior_covariances_are_derivatives() {
     for level in levels() {
@@ -650,6 +685,12 @@ fn bad_measurements_are_refused() {
         DiffPir::new(seen(), 1.0, 0).unwrap_err().to_string(),
         "number of iterations is 0, allowed: 1 or more"
     );
+    let shown =
+        |posterior: GaussianPosterior<(), Array2<f64>, Array2<f64>>| format!("{posterior:?}");
+    let isotropic = GaussianPosterior::pseudo_inverse((), seen(), 0.5, 1).unwrap();
+    assert!(shown(isotropic).contains("covariance: Isotropic(0.5)"));
+    let matched = GaussianPosterior::moment_matching((), seen(), 2).unwrap();
+    assert!(shown(matched).contains("covariance: Jacobian"));
     let mut net = Dps::new(mixture(), seen(), 0.1).unwrap();
     assert_eq!(
         net.predict(&points(), at(levels()[0]))

@@ -118,6 +118,25 @@ fn constructors_agree() {
     }
 }
 
+/// One component that is a point is known at every level, also without noise, where nothing has a density.
+#[test]
+fn a_point_is_known_without_noise() {
+    let point = GaussianMixture::point(&[1.0, 2.0]).unwrap();
+    for level in levels() {
+        let x = [0.3, -0.7];
+        assert_eq!(point.posterior_mean(&x, level).unwrap(), array![1.0, 2.0]);
+        let zero = Array2::<f64>::zeros((2, 2));
+        assert_eq!(point.posterior_covariance(&x, level).unwrap(), zero);
+        assert_eq!(point.jacobian(&x, level).unwrap(), zero);
+    }
+    assert!(point.log_density(&[1.0, 2.0], NoiseLevel::CLEAN).is_err());
+    // Of two it is the density that decides.
+    let two = GaussianMixture::isotropic(&[(1.0, [0.0], 0.0), (1.0, [1.0], 0.0)]).unwrap();
+    assert!(two.posterior_mean(&[0.0], NoiseLevel::CLEAN).is_err());
+    assert!(two.posterior_covariance(&[0.0], NoiseLevel::CLEAN).is_err());
+    assert!(two.jacobian(&[0.0], NoiseLevel::CLEAN).is_err());
+}
+
 #[test]
 fn samples_have_the_moments() {
     let n = 200_000;

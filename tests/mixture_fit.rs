@@ -162,6 +162,38 @@ fn the_likelihood_grows() {
     );
 }
 
+/// A fit ends with the first iteration that finds the mean log-density changed by less than the tolerance; an iteration
+/// finds that of the mixture it begins with.
+#[test]
+fn a_fit_ends_where_the_likelihood_does() {
+    let samples = data(60, 3);
+    let part = |weight: f64, place: usize| (weight, samples.row(place).to_vec(), 2.0);
+    let start = GaussianMixture::isotropic(&[part(0.2, 0), part(0.3, 4), part(0.5, 11)]).unwrap();
+    let fit = MixtureFit::new(3, MixtureCovariance::Diagonal).unwrap();
+    let after = |iterations: usize| {
+        let fit = fit.with_iterations(iterations).with_tolerance(0.0).unwrap();
+        fit.refine(&start, &samples).unwrap().log_likelihood
+    };
+    let known: Vec<f64> = (0..60).map(after).collect();
+    for tolerance in [0.3, 0.05, 0.01, 1e-3] {
+        let changed = |i: &usize| (known[*i] - known[i - 1]).abs() < tolerance;
+        let wanted = 1 + (1..60).find(changed).unwrap();
+        let fit = fit.with_tolerance(tolerance).unwrap();
+        let found = fit.refine(&start, &samples).unwrap();
+        assert_eq!(
+            (found.iterations, found.converged),
+            (wanted, true),
+            "{tolerance}"
+        );
+        assert_eq!(found.log_likelihood, known[wanted]);
+        let short = fit
+            .with_iterations(wanted - 1)
+            .refine(&start, &samples)
+            .unwrap();
+        assert_eq!((short.iterations, short.converged), (wanted - 1, false));
+    }
+}
+
 #[test]
 fn odd_samples_have_a_fit_or_an_error() {
     let message =
@@ -182,6 +214,11 @@ fn odd_samples_have_a_fit_or_an_error() {
     assert_eq!(
         fails(&Array2::zeros((2, 3))),
         "number of samples is 2, allowed: 3 or more, one for each component"
+    );
+    assert!(
+        three
+            .fit(&data(3, 2), &mut StdRng::seed_from_u64(1))
+            .is_ok()
     );
     assert_eq!(
         fails(&Array2::zeros((5, 0))),

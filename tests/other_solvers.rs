@@ -673,6 +673,16 @@ fn denoising_variances_are_checked() {
     for bad in [(1.0, 1.0), (0.0, f64::INFINITY), (f64::NAN, 1.0)] {
         checked(found.clone().within(bad.0, bad.1), "low end of the data");
     }
+    checked(found.clone().within(-1e308, 1.7e308), "low end of the data");
+    assert!(found.clone().within(1e308, 1.7e308).is_ok());
+    // Beside a variance of 0, and from pure noise on, the way is straight: a quarter of it, and all of it.
+    let line = |value: f64| NoiseLevel::variance_preserving(snr(value)).unwrap();
+    for (ends, wanted) in [([0.8, 0.0], 0.6), ([0.0, 0.8], 0.2)] {
+        let straight = DenoisingVariance::new(&[line(-3.0), line(1.0)], &ends).unwrap();
+        assert!((straight.at(line(-2.0)).unwrap().get() - wanted).abs() < 1e-12);
+    }
+    let noise = DenoisingVariance::new(&[NoiseLevel::NOISE, line(1.0)], &[0.8, 0.3]).unwrap();
+    assert!((noise.at(line(-2.0)).unwrap().get() - 0.3).abs() < 1e-12);
     let within = found.clone().within(-1.0, 1.0).unwrap();
     assert_eq!(within.at(levels[0]).unwrap().get(), 1.0);
     // Between the two, at the middle of the log-SNR, the geometric mean.
@@ -682,6 +692,18 @@ fn denoising_variances_are_checked() {
         found.at(NoiseLevel::new(0.1, 0.9).unwrap()),
         "where the variance is known",
     );
+    // A level computed another way may miss an end by a rounding, 1e-9 of 1 + |log-SNR|, and no more.
+    let at = |value: f64| NoiseLevel::variance_preserving(snr(value)).unwrap();
+    let wide = DenoisingVariance::new(&[at(-7.0), at(3.0)], &[0.5, 0.25]).unwrap();
+    for (end, outwards, variance) in [(-7.0_f64, -1.0, 0.5), (3.0, 1.0, 0.25)] {
+        let slack = outwards * 1e-9 * (1.0 + end.abs());
+        let found = wide.at(at(end + 0.95 * slack)).unwrap().get();
+        assert_eq!(found, variance);
+        checked(
+            wide.at(at(end + 1.05 * slack)),
+            "where the variance is known",
+        );
+    }
     // Zero SNR has one when it is given.
     let whole = DenoisingVariance::new(&[NoiseLevel::NOISE, levels[1]], &[0.5, 0.2]).unwrap();
     assert_eq!(whole.at(NoiseLevel::NOISE).unwrap().get(), 0.5);

@@ -15,8 +15,8 @@ use gaussian_diffusion::{
     },
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
-        At, Churn, Coordinates, Ddim, Ddpm, DpmSolver, Path, RungeKutta, SaSolver, Stage, UniPc,
-        Update,
+        At, Churn, Coordinates, Ddim, Ddpm, DpmSolver, LinearMultistep, Path, RungeKutta, SaSolver,
+        Stage, UniPc, Update,
     },
 };
 use ndarray::{Array2, ArrayD, Axis, IxDyn, array};
@@ -318,6 +318,96 @@ impl ReverseStep for Strange {
     fn name(&self) -> &str {
         "strange"
     }
+}
+
+/// A step made by a function of its path.
+struct Told<F>(F);
+
+impl<F> ReverseStep for Told<F>
+where
+    F: Fn(&Path<'_>) -> Result<Vec<Stage>, Error> + Send + Sync,
+{
+    fn stages(&self, path: &Path<'_>) -> Result<Vec<Stage>, Error> {
+        (self.0)(path)
+    }
+
+    fn name(&self) -> &str {
+        "told"
+    }
+
+    fn memory(&self) -> usize {
+        2
+    }
+}
+
+/// Steps of Euler in the terms of data, noise and flow by turns: each begins where the state stands, and the density is of
+/// the first order as that of each.
+#[test]
+fn steps_in_terms_by_turns_follow_the_flow() {
+    let terms = [Coordinates::Data, Coordinates::Noise, Coordinates::Flow];
+    let euler = terms.map(|terms| LinearMultistep::lms(1).unwrap().with_coordinates(terms));
+    let solver = Told(|path: &Path<'_>| euler[path.index() % 3].stages(path));
+    let ends = [-5.0, 3.5].map(|at| Cosine.time_at(snr(at)).unwrap());
+    let flow = ProbabilityFlow::between(&Cosine, ends[0], ends[1]).unwrap();
+    let exact = flow.log_density(&points(), &mut data()).unwrap();
+    let errors = [200, 400].map(|n| {
+        let plan = Plan::new(&Cosine, &grid(&Cosine, n).inverted(), &solver).unwrap();
+        let planned = PlannedFlow::of(&plan).unwrap();
+        let found = planned.log_density(&points(), &mut data()).unwrap();
+        distance(&values(&found), &nats(&exact.log_density))
+    });
+    assert!((errors[0] / errors[1]).log2() > 0.75, "{errors:?}");
+    assert!(errors[1] < 0.1, "{errors:?}");
+}
+
+/// Every step has to leave the state where the flow does, up to a relative 1e-9, and not the last alone.
+#[test]
+fn a_step_that_is_off_is_refused() {
+    fn told<S: NoiseSchedule>(
+        schedule: &S,
+        grid: &Grid<S::Time>,
+        factors: [f64; 3],
+    ) -> Result<(), String> {
+        let solver = Told(|path: &Path<'_>| {
+            let mut stages = Ddim::default().stages(path)?;
+            stages[0].commit.as_mut().unwrap().state *= factors[path.index()];
+            Ok(stages)
+        });
+        let plan = Plan::new(schedule, grid, &solver).unwrap();
+        PlannedFlow::of(&plan).map(drop).map_err(|e| e.to_string())
+    }
+    let schedule = Edm::default();
+    let down = Grid::karras(&schedule, 4)
+        .unwrap()
+        .without_final_step()
+        .unwrap();
+    let refused = |grid: &Grid<_>, factors| {
+        let text = told(&schedule, grid, factors).unwrap_err();
+        text.starts_with("scale of the state is ") && text.ends_with(" along the flow")
+    };
+    // The scale in the terms of data is sigma: 0.002 at one end, and 80 at the other.
+    for grid in [&down, &down.inverted()] {
+        assert_eq!(told(&schedule, grid, [1.0; 3]), Ok(()));
+        assert_eq!(told(&schedule, grid, [1.0, 1.0, 1.0 + 3e-10]), Ok(()));
+        assert!(refused(grid, [1.0, 1.0, 1.0 + 3e-9]));
+        assert!(refused(grid, [1.1, 1.0 / 1.1, 1.0]));
+    }
+    let heun = RungeKutta::heun();
+    let mixed = Told(|path: &Path<'_>| {
+        let mut stages = heun.stages(path)?;
+        if let [first, second] = stages.as_mut_slice() {
+            second.basis = match first.basis {
+                Parameterization::Noise => Parameterization::X0,
+                _ => Parameterization::Noise,
+            };
+        }
+        Ok(stages)
+    });
+    let plan = Plan::new(&schedule, &down, &mixed).unwrap();
+    assert_eq!(
+        PlannedFlow::of(&plan).unwrap_err().to_string(),
+        "a step in the same terms throughout is missing, the log-density along a plan needs it"
+    );
 }
 
 #[test]

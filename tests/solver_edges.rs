@@ -550,6 +550,7 @@ fn wrappers_say_the_order_of_what_they_wrap() {
         for wrapped in wrapped {
             let name = wrapped.name();
             assert_eq!(wrapped.order(), order, "{name}");
+            assert_eq!(wrapped.order_on_uneven_steps(), order, "{name}");
             assert!((memory..=memory + 1).contains(&wrapped.memory()), "{name}");
         }
         // The variance that is missing at the end is of the size of a step.
@@ -559,6 +560,40 @@ fn wrappers_say_the_order_of_what_they_wrap() {
         let floor = LeastNoise::new(inner(), 0.1).unwrap();
         assert_eq!((floor.order(), floor.memory()), (0, memory));
     }
+}
+
+/// The order of the weights of equal steps, of a rule that has them and of all that wraps it.
+#[test]
+fn orders_on_uneven_steps() {
+    let ipndm = || LinearMultistep::ipndm(3).unwrap();
+    let blocks = |order| NodeBlocks::plus_plus(order).unwrap();
+    let all: [(Boxed, u32, u32); 14] = [
+        (Box::new(LinearMultistep::lms(3).unwrap()), 3, 3),
+        (Box::new(LinearMultistep::deis_in_time(3).unwrap()), 3, 3),
+        (Box::new(ipndm()), 2, 1),
+        (Box::new(LinearMultistep::ipndm(1).unwrap()), 1, 1),
+        (Box::new(Pndm::plms()), 2, 1),
+        (Box::new(blocks(3)), 3, 2),
+        (Box::new(blocks(3).with_tau(0.5).unwrap()), 1, 1),
+        (Box::new(blocks(1)), 1, 1),
+        (Box::new(InFlowTime::new(ipndm())), 2, 1),
+        (Box::new(CfgPlusPlusStep::new(ipndm())), 2, 1),
+        (Box::new(Ancestral::new(ipndm(), 0.0).unwrap()), 2, 1),
+        (Box::new(Churn::new(ipndm(), 0.0).unwrap()), 2, 1),
+        (
+            Box::new(FinalMean::new(LeastNoise::new(ipndm(), 0.1).unwrap())),
+            0,
+            0,
+        ),
+        (Box::new(FinalMean::new(blocks(3))), 1, 1),
+    ];
+    for (i, (solver, even, uneven)) in all.iter().enumerate() {
+        let found = (solver.order(), solver.order_on_uneven_steps());
+        assert_eq!(found, (*even, *uneven), "{i} {}", solver.name());
+    }
+    let asks_before = Churn::new(blocks(3), 5.0).unwrap();
+    let asks_before = asks_before.with_evaluation_before(Parameterization::X0);
+    assert_eq!(asks_before.order_on_uneven_steps(), 1);
 }
 
 /// DDIM that says that it does not follow a point.

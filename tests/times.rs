@@ -193,11 +193,13 @@ fn check_law<T: Clock + std::fmt::Debug>(
 fn quantile_cdf_and_density_belong_together() {
     for (name, sampler) in over_time() {
         check_law(name, &*sampler, Time::new);
-        assert_eq!(
-            (sampler.cdf(time(-1.0)), sampler.cdf(time(2.0))),
-            (0.0, 1.0),
-            "{name}"
-        );
+        for (low, high) in [(-1.0, 2.0), (0.0, 1.0)] {
+            assert_eq!(
+                (sampler.cdf(time(low)), sampler.cdf(time(high))),
+                (0.0, 1.0),
+                "{name}"
+            );
+        }
         assert_eq!(
             (sampler.density(time(-1.0)), sampler.density(time(2.0))),
             (0.0, 0.0),
@@ -603,4 +605,93 @@ fn samplers_refuse_what_is_out_of_range() {
         "times[1] is 2, allowed: the whole steps 0 to 1"
     );
     assert_eq!(sampler, two());
+}
+
+/// The greatest and the least numbers that a generator gives stay within (0, 1), a stratum's too; antithetic ones come
+/// two from a number.
+#[test]
+fn no_generator_leaves_the_open_interval() {
+    struct Same(u64);
+    impl gaussian_diffusion::rand::RngCore for Same {
+        fn next_u32(&mut self) -> u32 {
+            self.0 as u32
+        }
+        fn next_u64(&mut self) -> u64 {
+            self.0
+        }
+        fn fill_bytes(&mut self, bytes: &mut [u8]) {
+            bytes.fill(self.0 as u8);
+        }
+    }
+    for bits in [0, u64::MAX] {
+        for uniforms in [
+            Uniforms::Independent,
+            Uniforms::Stratified,
+            Uniforms::LowDiscrepancy,
+            Uniforms::Antithetic,
+        ] {
+            for count in 1..20 {
+                let numbers = uniforms.draw(count, &mut Same(bits));
+                assert!(
+                    numbers.iter().all(|u| *u > 0.0 && *u < 1.0),
+                    "{uniforms:?} {count}"
+                );
+            }
+        }
+    }
+    for (count, drawn) in [(3, 2), (4, 2), (5, 3)] {
+        let mut rng = StdRng::seed_from_u64(8);
+        Uniforms::Antithetic.draw(count, &mut rng);
+        let mut again = StdRng::seed_from_u64(8);
+        for _ in 0..drawn {
+            Uniforms::Independent.draw(1, &mut again);
+        }
+        assert_eq!(rng, again, "{count}");
+    }
+}
+
+/// At the ends of the clock a logit-normal has the density 0, and shares add up to 1 whatever rounding makes of their
+/// sum.
+#[test]
+fn ends_are_exact() {
+    let logit = LogitNormalTime::new(0.3, 2.0).unwrap();
+    assert_eq!([0.0, 1.0].map(|t| logit.density(time(t))), [0.0, 0.0]);
+    for steps in 1..60 {
+        let history = (0..steps).map(|i| vec![(0.7 * i as f64).sin() + 2.0]);
+        let sampler = LossSecondMoment::new(steps)
+            .unwrap()
+            .with_losses_kept(1)
+            .unwrap()
+            .with_history(history.collect())
+            .unwrap();
+        assert_eq!(sampler.cdf(Step::new(steps - 1)), 1.0);
+        assert_eq!(sampler.cdf(Step::new(steps + 3)), 1.0);
+        assert!(steps == 1 || sampler.cdf(Step::new(steps - 2)) < 1.0);
+    }
+    // The greatest number below 1 draws the last step, of any count.
+    let most = 1.0 - f64::EPSILON / 2.0;
+    for count in (1..2000).chain([1 << 20, (1 << 24) - 1, 1 << 24]) {
+        let sampler = UniformStep::new(count).unwrap();
+        assert_eq!(sampler.quantile(most).unwrap(), Step::new(count - 1));
+    }
+}
+
+/// What rounding carries beyond a bound is the bound.
+#[test]
+fn truncated_draws_stay_within_their_bounds() {
+    for i in 1..400 {
+        let (low, high) = (time(0.002 * f64::from(i)), time(0.002 * f64::from(i) + 0.1));
+        for inner in [
+            LogitNormalTime::new(0.0, 1.0).unwrap(),
+            LogitNormalTime::new(-0.8, 0.6).unwrap(),
+        ] {
+            let Ok(sampler) = Truncated::new(inner, low, high) else {
+                continue;
+            };
+            for u in [1e-300, 1e-17, 1e-16, 1.0 - f64::EPSILON / 2.0] {
+                let drawn = sampler.quantile(u).unwrap();
+                assert!(low <= drawn && drawn <= high, "{low:?} {drawn:?} {high:?}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use gaussian_diffusion::{
     ForwardProcess, GaussianMixture, LogSnr, NoiseLevel, Parameterization,
     Parameterization::{Edm, Flow, Score, Velocity, X0},
     Prediction, SeededNoise, Sigma, SigmaData, Time,
-    noise::{NoiseSource, Scale},
+    noise::{NoiseSource, Scale, TorchCpu},
     rand::{SeedableRng, rngs::StdRng},
     schedule::{ContinuousSchedule, Cosine, LogSnrLinear, NoiseSchedule, RectifiedFlow, VpLinear},
     training::{
@@ -460,7 +460,7 @@ fn weighted_means() {
 fn offset_noise_moves_channels_together() {
     let (n, s) = (40_000, 0.5);
     let mut source = OffsetNoise::new(SeededNoise::new(9), s).unwrap();
-    let mut x = Array4::<f64>::zeros((n, 2, 1, 2));
+    let mut x = Array4::<f64>::zeros((n, 2, 2, 1));
     source.add(&mut x, Scale::Same(2.0), None).unwrap();
     let flat = x.into_shape_with_order((n, 4)).unwrap();
     for i in 0..4 {
@@ -502,6 +502,19 @@ fn offset_noise_takes_every_scale_and_shape() {
         alone.index_axis(ndarray::Axis(0), 0),
         same.index_axis(ndarray::Axis(0), 0)
     );
+    // A draw that is left out is one that was made, its offsets too.
+    for shape in [(2, 3, 2), (0, 3, 2), (2, 3, 0)] {
+        let torch = || OffsetNoise::new(TorchCpu::new(5), 0.3).unwrap();
+        let (mut one, mut other, none) = (torch(), torch(), Array3::<f64>::zeros(shape));
+        one.discard(&none).unwrap();
+        other
+            .add(&mut none.clone(), Scale::Same(1.0), None)
+            .unwrap();
+        let [mut x, mut y] = [(); 2].map(|()| Array3::<f64>::zeros((2, 3, 2)));
+        one.add(&mut x, Scale::Same(1.0), None).unwrap();
+        other.add(&mut y, Scale::Same(1.0), None).unwrap();
+        assert_eq!(x, y, "{shape:?}");
+    }
     // Strength 0 is the inner source; arrays with fewer axes and without elements work.
     let mut x = Array1::<f32>::zeros(4);
     OffsetNoise::new(SeededNoise::new(2), 0.0)
@@ -559,6 +572,7 @@ fn input_perturbation_keeps_the_target() {
         .jump(&x0, &times, &(&drawn[0] + 0.1 * &drawn[1]))
         .unwrap();
     assert!((xt - wanted).iter().all(|d| d.abs() < 1e-15));
+    assert!(format!("{perturbed:?}").contains("0.1"));
     let error = InputPerturbation::new(f64::NAN).unwrap_err();
     assert_eq!(error.to_string(), "strength is NaN, allowed: 0 to 10");
     let short = perturbed

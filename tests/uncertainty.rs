@@ -210,7 +210,14 @@ fn bad_numbers_are_refused() {
         message(uncertainty.descend(&terms, 0.1).unwrap_err()),
         "gradient[0] is NaN, allowed: a finite number"
     );
-    assert!(uncertainty.descend(&terms, 0.0).is_err());
+    let terms = uncertainty.loss(&one(), &[0.0]).unwrap();
+    for bad in [0.0, -0.1, 1.0_f64.next_up(), f64::NAN] {
+        assert_eq!(
+            message(uncertainty.descend(&terms, bad).unwrap_err()),
+            format!("rate is {bad}, allowed: above 0 and up to 1")
+        );
+    }
+    assert!(uncertainty.clone().descend(&terms, 1.0).is_ok());
     let foreign = uncertainty_loss(&one(), &one()).unwrap();
     assert!(uncertainty.descend(&foreign, 0.1).is_err());
 }

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     Error,
-    per_item::PerItem as Thresholds,
+    per_item::PerItem,
     state::{Elements, State},
-    training::{Distance, Losses, PerItem, check_mask, check_weights, thresholds},
+    training::{Distance, ItemLosses, Losses, check_mask, check_weights, thresholds},
 };
 
 impl<const D: usize> Losses for Tensor<D> {
-    type PerItem = Tensor<1>;
+    type ItemLosses = Tensor<1>;
 
     fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Tensor<1>, Error> {
         let each = self.element_losses(target, distance)?;
@@ -74,7 +74,7 @@ impl<const D: usize> Losses for Tensor<D> {
         Ok(sums(counted) / whole.mask_fill(empty, 1.0))
     }
 
-    fn norm_losses(&self, target: &Self, c: Thresholds<'_, f64>) -> Result<Tensor<1>, Error> {
+    fn norm_losses(&self, target: &Self, c: PerItem<'_, f64>) -> Result<Tensor<1>, Error> {
         let c = thresholds("c", c, self.items())?;
         let squares = sums(self.element_losses(target, Distance::Squared)?);
         let c = of_items(&squares, &c);
@@ -97,7 +97,7 @@ fn sums<const D: usize>(each: Tensor<D>) -> Tensor<1> {
     sums.reshape([items])
 }
 
-impl PerItem for Tensor<1> {
+impl ItemLosses for Tensor<1> {
     type Mean = Tensor<1>;
 
     fn weighted_mean(&self, weights: &[&[f64]]) -> Result<Tensor<1>, Error> {

@@ -4,13 +4,13 @@ use candle_core::Tensor;
 
 use crate::{
     Error,
-    per_item::PerItem as Thresholds,
+    per_item::PerItem,
     state::{Elements, State},
-    training::{Distance, Losses, PerItem, check_mask, check_weights, thresholds},
+    training::{Distance, ItemLosses, Losses, check_mask, check_weights, thresholds},
 };
 
 impl Losses for Tensor {
-    type PerItem = Tensor;
+    type ItemLosses = Tensor;
 
     fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Tensor, Error> {
         let each = self.element_losses(target, distance)?;
@@ -80,7 +80,7 @@ impl Losses for Tensor {
         masked().map_err(Error::tensor)
     }
 
-    fn norm_losses(&self, target: &Self, c: Thresholds<'_, f64>) -> Result<Tensor, Error> {
+    fn norm_losses(&self, target: &Self, c: PerItem<'_, f64>) -> Result<Tensor, Error> {
         let items = self.items();
         let c = thresholds("c", c, items)?;
         let each = self.element_losses(target, Distance::Squared)?;
@@ -104,7 +104,7 @@ fn sums(each: &Tensor) -> candle_core::Result<Tensor> {
     }
 }
 
-impl PerItem for Tensor {
+impl ItemLosses for Tensor {
     type Mean = Tensor;
 
     fn weighted_mean(&self, weights: &[&[f64]]) -> Result<Tensor, Error> {

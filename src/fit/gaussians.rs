@@ -43,7 +43,7 @@ impl Gaussians {
     /// Those of a mixture.
     pub fn of(mixture: &GaussianMixture) -> Self {
         let (count, size) = (mixture.components(), mixture.dimension());
-        let mut weights = Vec::with_capacity(2 * count);
+        let mut weights = Vec::new();
         let mut means = Array2::zeros((2 * count, size));
         let mut variances = Array2::zeros((2 * count, size));
         for (i, (weight, mean, along)) in mixture.in_axes().enumerate() {

@@ -117,13 +117,7 @@ impl<V: State, T: Copy + Debug> Lesson<V, T> {
     ///
     /// If there is not one weight a start, or one is negative or not finite.
     pub fn with_weights(mut self, weights: &[f64]) -> Result<Self, Error> {
-        if weights.len() != self.weights.len() {
-            return Err(Error::BatchLength {
-                what: "weights of the starts",
-                expected: self.weights.len(),
-                found: weights.len(),
-            });
-        }
+        Error::check_length("weights of the starts", self.weights.len(), weights.len())?;
         let wrong = |w: &f64| !(*w >= 0.0 && w.is_finite());
         if let Some((i, bad)) = weights.iter().enumerate().find(|(_, w)| wrong(w)) {
             let allowed = "a finite number from 0 on";

@@ -118,3 +118,123 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::{Grid, Plan, Time, fit::Lesson, predicts, schedule::Cosine, solver::Ddim};
+
+    fn lesson(weights: &[f64]) -> Lesson<Array2<f64>, Time> {
+        let plan = Plan::new(
+            &Cosine,
+            &Grid::uniform_time(&Cosine, 2).unwrap(),
+            &Ddim::default(),
+        );
+        let mut network = predicts::x0(|x: &Array2<f64>, _: crate::Point<Time>| x.clone());
+        let start = Array2::ones((weights.len(), 1));
+        let lesson = Lesson::new(&plan.unwrap(), start, &mut network).unwrap();
+        lesson.with_weights(weights).unwrap()
+    }
+
+    /// A number that goes only this share of the way it is sent; slopes cost 2 questions and a move 3.
+    struct Slow {
+        share: f64,
+        asked: usize,
+        /// Of each move, how far it was to go for every 1 that it was sent.
+        dampings: Vec<f64>,
+    }
+
+    impl Problem<Array2<f64>, Time> for Slow {
+        type Point = Array2<f64>;
+
+        fn end<'a>(&self, at: &'a Self::Point) -> Result<&'a Array2<f64>, Error> {
+            Ok(at)
+        }
+
+        fn slopes(&mut self, _: &Self::Point) -> Result<Vec<Array2<f64>>, Error> {
+            self.asked += 2;
+            Ok(vec![array![[1.0]]])
+        }
+
+        fn moved(&mut self, at: &Self::Point, by: &[f64]) -> Result<Self::Point, Error> {
+            self.asked += 3;
+            self.dampings.push((2.0 - at[[0, 0]]) / by[0] - 1.0);
+            Ok(at + self.share * by[0])
+        }
+
+        fn questions(&self) -> (usize, usize, usize) {
+            (self.asked, 2, 3)
+        }
+    }
+
+    /// From 0 towards 2: where it comes to, and the damping of every move.
+    fn moves(share: f64, limit: usize) -> (f64, Vec<f64>) {
+        let (lesson, target) = (lesson(&[1.0]), array![[2.0]]);
+        let aim = Aim {
+            target: &target,
+            lesson: &lesson,
+            robust: false,
+        };
+        let mut problem = Slow {
+            share,
+            asked: 0,
+            dampings: Vec::new(),
+        };
+        let (point, condition) = approach(&mut problem, array![[0.0]], &aim, limit).unwrap();
+        assert_eq!(condition, 1.0);
+        (point[[0, 0]], problem.dampings)
+    }
+
+    #[test]
+    fn a_move_that_is_nearer_is_damped_less_and_one_in_vain_more() {
+        let near = |found: &[f64], powers: &[i32]| {
+            let wanted: Vec<f64> = powers.iter().map(|power| 10_f64.powi(*power)).collect();
+            assert_eq!(found.len(), wanted.len(), "{found:?}");
+            for (found, wanted) in found.iter().zip(wanted) {
+                assert!(
+                    (found - wanted).abs() < 1e-12 * (1.0 + wanted),
+                    "{found} {wanted}"
+                );
+            }
+        };
+        // Ten rounds of five questions.
+        for limit in [50, 54] {
+            near(
+                &moves(0.5, limit).1,
+                &[-3, -4, -5, -6, -7, -8, -8, -8, -8, -8],
+            );
+        }
+        assert_eq!(moves(0.5, 49).1.len(), 9);
+        assert_eq!(moves(0.5, 4), (0.0, vec![]));
+        // One round, up to the greatest damping or the limit.
+        near(&moves(0.0, 1000).1, &[-3, -2, -1, 0, 1, 2, 3]);
+        near(&moves(0.0, 14).1, &[-3, -2, -1, 0]);
+        near(&moves(0.0, 13).1, &[-3, -2, -1]);
+        // The square falls by twice the share: by less than 1e-4 of it is the last time.
+        let (end, dampings) = moves(4e-5, 1000);
+        assert!((end - 8e-5 / 1.001).abs() < 1e-18 && dampings.len() == 1);
+        assert!(moves(6e-5, 1000).1.len() > 1);
+    }
+
+    #[test]
+    fn distances_count_by_their_mean_or_their_mean_square() {
+        let (lesson, target) = (lesson(&[1.0, 2.0, 1.0]), Array2::zeros((3, 1)));
+        let aim = |robust| Aim {
+            target: &target,
+            lesson: &lesson,
+            robust,
+        };
+        let distances = [1.0, 3.0, 0.0];
+        assert_eq!(aim(true).objective(&distances), 7.0 / 4.0);
+        assert_eq!(aim(false).objective(&distances), 19.0 / 4.0);
+        assert_eq!(aim(false).weights(&distances), [1.0, 2.0, 1.0]);
+        // One that is nearer than a tenth of the mean counts as that.
+        let found = aim(true).weights(&distances);
+        for (found, wanted) in found.iter().zip([1.0, 2.0 / 3.0, 40.0 / 7.0]) {
+            assert!((found - wanted).abs() < 1e-14, "{found} {wanted}");
+        }
+        assert_eq!(aim(true).weights(&[0.0; 3]), [1.0, 2.0, 1.0]);
+    }
+}

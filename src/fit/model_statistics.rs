@@ -64,6 +64,23 @@ where
     M: Denoiser<Array<A, D>, S::Time> + ?Sized,
     N: NoiseSource<Array<A, D>> + ?Sized,
 {
+    ModelStatistics::new(measured(schedule, grid, data, network, noise)?)
+}
+
+fn measured<S, A, D, M, N>(
+    schedule: &S,
+    grid: &Grid<S::Time>,
+    data: &Array<A, D>,
+    network: &mut M,
+    noise: &mut N,
+) -> Result<Vec<StatisticsNode>, Error>
+where
+    S: NoiseSchedule<Time: Copy + Debug> + ?Sized,
+    A: Real,
+    D: Dimension,
+    M: Denoiser<Array<A, D>, S::Time> + ?Sized,
+    N: NoiseSource<Array<A, D>> + ?Sized,
+{
     let (items, length) = (data.items(), item_len(data));
     if items < 2 || length == 0 {
         return Err(Error::range(
@@ -99,7 +116,7 @@ where
             },
         }
     });
-    ModelStatistics::new(made.collect())
+    Ok(made.collect())
 }
 
 /// What is kept of one level: `y = x / alpha`, `p = rho eps` and its derivative `q` along the flow, by their means over
@@ -256,4 +273,165 @@ fn slopes(nodes: &[Moments]) -> Vec<f64> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::{
+        GaussianMixture, SeededNoise,
+        noise::Scale,
+        rand::{SeedableRng, rngs::StdRng},
+        schedule::Cosine,
+    };
+
+    fn snr(value: f64) -> LogSnr {
+        LogSnr::new(value).unwrap()
+    }
+
+    /// Correlated within a component.
+    fn data() -> GaussianMixture {
+        let axes = array![[0.8, 0.6], [-0.6, 0.8]];
+        GaussianMixture::rotated(&[
+            (0.5, [-0.6, 0.3], [0.2, 0.01], axes.clone()),
+            (0.5, [0.8, 0.1], [0.02, 0.3], axes),
+        ])
+        .unwrap()
+    }
+
+    /// At each level of a mixture: `l` by a difference along the probe, and `s` by the normal equations of
+    /// `df/dlambda = s f + c` over the items, with a `c` for each element, of which `b` is the share along the mean of the
+    /// data; where `f = rho eps - l y` and along the flow `dy = -rho eps dlambda`. By the same differences, 0.01 to both
+    /// sides, and of the same two draws a level, the noise and the probe. What divides has 1e-8 of the variance of `rho eps`
+    /// on top, which counts where next to nothing is left in `f`.
+    #[test]
+    fn statistics_are_the_least_squares_of_their_definition() {
+        let rows = data().sample(40, &mut StdRng::seed_from_u64(5)) + 0.3;
+        let mean = rows.mean_axis(ndarray::Axis(0)).unwrap();
+        let grid = Grid::uniform_log_snr_between(&Cosine, 4, snr(-3.0), snr(4.0)).unwrap();
+        let levels: Vec<_> = grid.nodes().iter().map(|node| node.level).collect();
+        let found = measured(&Cosine, &grid, &rows, &mut data(), &mut SeededNoise::new(4));
+        let found = found.unwrap();
+
+        let h = 0.01;
+        let lambda = |level: &NoiseLevel| 0.5 * level.log_snr().get();
+        let eps = |x: [f64; 2], level: NoiseLevel| {
+            let x0 = data().posterior_mean(&x, level).unwrap();
+            [0, 1].map(|k| (x[k] - level.alpha() * x0[k]) / level.sigma())
+        };
+        let pairs = |x: &Array2<f64>| -> Vec<[f64; 2]> {
+            x.rows().into_iter().map(|row| [row[0], row[1]]).collect()
+        };
+        let mut noise = SeededNoise::new(4);
+        let (mut states, mut linear) = (Vec::new(), Vec::new());
+        for level in &levels {
+            let (mut x, mut probe) = (&rows * level.alpha(), rows.clone());
+            noise.add(&mut x, Scale::Same(level.sigma()), None).unwrap();
+            noise.fill(&mut probe).unwrap();
+            let along = |(x, z): (&[f64; 2], &[f64; 2])| {
+                let z = z.map(f64::signum);
+                let beside = |side: f64| [0, 1].map(|k| x[k] + side * h * level.sigma() * z[k]);
+                let (above, below) = (eps(beside(1.0), *level), eps(beside(-1.0), *level));
+                (0..2).map(|k| z[k] * (above[k] - below[k])).sum::<f64>()
+            };
+            let (x, probe) = (pairs(&x), pairs(&probe));
+            linear.push(x.iter().zip(&probe).map(along).sum::<f64>() / (2.0 * h * 80.0));
+            states.push(x);
+        }
+        // The parabola through three points, and the line through two at the ends.
+        let rise = |i: usize, j: usize| {
+            (linear[j] - linear[i]) / (lambda(&levels[j]) - lambda(&levels[i]))
+        };
+        let last = levels.len() - 1;
+        for (i, (level, states)) in levels.iter().zip(&states).enumerate() {
+            let bend = match i {
+                0 => rise(0, 1),
+                i if i == last => rise(i - 1, i),
+                i => rise(i - 1, i) + rise(i, i + 1) - rise(i - 1, i + 1),
+            };
+            let along = |y: [f64; 2], by: f64| {
+                let there = snr(level.log_snr().get() + 2.0 * by);
+                let there = NoiseLevel::variance_preserving(there).unwrap();
+                let eps = eps(y.map(|y| y * there.alpha()), there);
+                eps.map(|eps| there.noise_to_signal() * eps)
+            };
+            // For each element and item: p, f and df / d lambda.
+            let mut each = [Vec::new(), Vec::new()];
+            for x in states {
+                let y = x.map(|x| x / level.alpha());
+                let p = along(y, 0.0);
+                let (after, before) = (
+                    along([0, 1].map(|k| y[k] - h * p[k]), h),
+                    along([0, 1].map(|k| y[k] + h * p[k]), -h),
+                );
+                for k in 0..2 {
+                    let q = (after[k] - before[k]) / (2.0 * h);
+                    each[k].push([
+                        p[k],
+                        p[k] - linear[i] * y[k],
+                        q - bend * y[k] + linear[i] * p[k],
+                    ]);
+                }
+            }
+            let mean_of = |k: usize, j: usize| each[k].iter().map(|of| of[j]).sum::<f64>() / 40.0;
+            let covariance = |j: usize, l: usize| -> f64 {
+                let of = |k: usize| {
+                    let (a, b) = (mean_of(k, j), mean_of(k, l));
+                    each[k]
+                        .iter()
+                        .map(|of| (of[j] - a) * (of[l] - b))
+                        .sum::<f64>()
+                };
+                of(0) + of(1)
+            };
+            let scaling = covariance(1, 2) / (covariance(1, 1) + 1e-8 * covariance(0, 0));
+            let left = |k: usize| (mean_of(k, 2) - scaling * mean_of(k, 1)) * mean[k];
+            let bias = (left(0) + left(1)) / mean.dot(&mean);
+            for (found, wanted) in [
+                (found[i].linear, linear[i]),
+                (found[i].scaling, scaling),
+                (found[i].bias, bias),
+            ] {
+                // `f` is a hundredth of what it is the difference of, and divides by its square.
+                assert!(
+                    (found - wanted).abs() < 1e-9 * (1.0 + wanted.abs()),
+                    "{i}: {found} {wanted}"
+                );
+            }
+        }
+        assert_eq!(found.len(), levels.len());
+    }
+
+    /// Levels without signal are left out; two items are enough.
+    #[test]
+    fn levels_that_say_nothing_are_left_out() {
+        let grid = Grid::uniform_time(&Cosine, 5).unwrap();
+        assert!(grid.nodes()[0].level.is_noise());
+        let rows = array![[0.4, 0.1], [-0.3, 0.2]];
+        let found = measured(&Cosine, &grid, &rows, &mut data(), &mut SeededNoise::new(1)).unwrap();
+        let snrs: Vec<_> = found.iter().map(|node| node.log_snr).collect();
+        let wanted = grid.nodes().iter().skip(1);
+        assert_eq!(
+            snrs,
+            wanted.map(|node| node.level.log_snr()).collect::<Vec<_>>()
+        );
+        // Of data whose mean is 0 there is no bias.
+        let opposite = array![[0.4, 0.1], [-0.4, -0.1]];
+        let noise = &mut SeededNoise::new(1);
+        let found = measured(&Cosine, &grid, &opposite, &mut data(), noise).unwrap();
+        assert!(found.iter().all(|node| node.bias == 0.0));
+        let one = measured(
+            &Cosine,
+            &grid,
+            &array![[0.4, 0.1]],
+            &mut data(),
+            &mut SeededNoise::new(1),
+        );
+        assert_eq!(
+            one.unwrap_err().to_string(),
+            "number of items is 1, allowed: 2 or more, with elements"
+        );
+    }
 }

@@ -45,7 +45,7 @@ pub(super) fn as_base<T: Copy + Debug>(plan: &Plan<T>) -> Result<(), Error> {
         let Some(commit) = &stage.commit else {
             return refuse("has evaluations without an update");
         };
-        if stage.places_shift() || commit.shift.is_some() {
+        if commit.shift.is_some() {
             return refuse("displaces the data");
         }
         match stage.basis {

@@ -12,14 +12,7 @@ impl<T: Copy + Debug> Grid<T> {
     ///
     /// If there is not one time per node.
     pub fn with_times(mut self, times: &[T]) -> Result<Self, Error> {
-        if times.len() != self.len() {
-            let (expected, found) = (self.len(), times.len());
-            return Err(Error::BatchLength {
-                what: "times to tell",
-                expected,
-                found,
-            });
-        }
+        Error::check_length("times to tell", self.len(), times.len())?;
         for (node, &time) in self.nodes.iter_mut().zip(times) {
             node.time = time;
         }

@@ -142,6 +142,7 @@ mod tests {
             array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         ];
         let b = array![[1.0, -2.0, 0.5], [3.0, 4.0, 0.0], [0.0, 0.0, 0.0]];
+        assert_eq!(solve(|x| Ok(x.clone()), &b, 0).unwrap(), &b * 0.0);
         let apply = |x: &Array2<f64>| {
             let mut y = x.clone();
             for (i, mut row) in y.rows_mut().into_iter().enumerate() {
@@ -158,6 +159,65 @@ mod tests {
         let expected = [[exact[0], exact[1], exact[2]], [3.0, 2.0, 0.0], [0.0; 3]];
         for (found, expected) in found.iter().zip(expected.as_flattened()) {
             assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+        }
+    }
+
+    /// The size of the operator does not matter, by powers of two: not to when the basis holds the solution either.
+    #[test]
+    fn operators_of_any_size_are_solved() {
+        let matrix = array![[4.0, 1.0, 0.0], [-2.0, 3.0, 0.5], [0.0, 1.0, 1.0]];
+        let b = array![[1.0, -2.0, 0.5]];
+        let found = |size: f64| solve(|x| Ok(x.dot(&matrix.t()) * size), &b, 5).unwrap() * size;
+        for power in [-100, 100] {
+            let off = found(2.0_f64.powi(power)) - found(1.0);
+            assert!(off.iter().all(|d| d.abs() < 1e-13), "{power}: {off}");
+        }
+    }
+
+    /// After too few iterations the residual is the least that the span leaves: against nalgebra's least squares over
+    /// `b, A b, ...`.
+    #[test]
+    fn too_few_iterations_leave_the_least_residual() {
+        let matrix = array![[4.0, 1.0, 0.0], [-2.0, 3.0, 0.5], [0.0, 1.0, 1.0]];
+        let m = nalgebra::Matrix3::from_fn(|i, j| matrix[[i, j]]);
+        let b = nalgebra::Vector3::new(1.0, -2.0, 0.5);
+        for iterations in [1, 2] {
+            let mut span = nalgebra::DMatrix::from_element(3, iterations, 0.0);
+            let mut column = b;
+            for mut into in span.column_iter_mut() {
+                into.copy_from(&column);
+                column = m * column;
+            }
+            let images = nalgebra::DMatrix::from_fn(3, iterations, |i, j| (m * span.column(j))[i]);
+            let right = nalgebra::DVector::from_column_slice(b.as_slice());
+            let along = images.svd(true, true).solve(&right, 0.0).unwrap();
+            let expected = span * along;
+            let apply = |x: &Array2<f64>| Ok(x.dot(&matrix.t()));
+            let found = solve(apply, &array![[1.0, -2.0, 0.5]], iterations).unwrap();
+            for (found, expected) in found.iter().zip(expected.iter()) {
+                assert!((found - expected).abs() < 1e-13, "{found} for {expected}");
+            }
+        }
+    }
+
+    /// What has no finite norm has no solution, however few or many iterations, and the others theirs.
+    #[test]
+    fn an_item_that_is_no_number_stays_none() {
+        for bad in [f64::NAN, f64::INFINITY, 1e200] {
+            for iterations in 0..4 {
+                let b = array![[bad, 1.0], [2.0, 4.0]];
+                let found = solve(|x| Ok(x * 2.0), &b, iterations).unwrap();
+                assert!(
+                    found.row(0).iter().all(|x| x.is_nan()),
+                    "{bad} {iterations}: {found}"
+                );
+                let own = if iterations == 0 { 0.0 } else { 1.0 };
+                let off = &found.row(1) - &(array![1.0, 2.0] * own);
+                assert!(
+                    off.iter().all(|d| d.abs() < 1e-15),
+                    "{bad} {iterations}: {found}"
+                );
+            }
         }
     }
 }

@@ -182,11 +182,12 @@ fn along(
     made
 }
 
-/// The place of an index on a line that goes on mirrored beyond its end, its last number being the mirror.
+/// The place of an index on a line of two numbers or more that goes on mirrored beyond its end, its last number being
+/// the mirror.
 fn mirrored(at: usize, length: usize) -> usize {
     let period = 2 * (length - 1).max(1);
     let at = at % period;
-    at.min(period - at).min(length - 1)
+    at.min(period - at)
 }
 
 /// The blur at a place.

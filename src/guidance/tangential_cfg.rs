@@ -78,3 +78,23 @@ fn projected(cc: f64, cu: f64, uu: f64) -> (f64, f64) {
     };
     (0.5 * sin, squared)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::projected;
+
+    /// Of a short `u` at an angle `sin f` is small and keeps its digits: `tan 2f = 2e-9`; of equal lengths `f` is an
+    /// eighth of a turn, and of a long `u` a quarter.
+    #[test]
+    fn small_angles_keep_their_digits() {
+        let near = |found: (f64, f64), expected: [f64; 2]| {
+            for (found, expected) in [found.0, found.1].iter().zip(expected) {
+                assert!((found / expected - 1.0).abs() < 1e-14, "{found} {expected}");
+            }
+        };
+        near(projected(1.0, 1e-9, 0.0), [1e-9, 1e-18]);
+        near(projected(0.0, 1e-9, 1.0), [1e-9, 1.0]);
+        near(projected(2.0, 1.0, 2.0), [0.5, 0.5]);
+        near(projected(2.0, -1.0, 2.0), [-0.5, 0.5]);
+    }
+}

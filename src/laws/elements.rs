@@ -61,15 +61,9 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
     };
     let mut v = x.of_numbers(&shape, &hidden(&xs, 1.0))?;
     v.blend(&weights, &x.of_numbers(&shape, &hidden(&ys, 0.0))?)?;
-    compare(
-        "blend takes each where the other has no weight",
-        &v,
-        &|i| match weight(i) {
-            0.0 => xs[i],
-            1.0 => ys[i],
-            w => w * ys[i] + (1.0 - w) * xs[i],
-        },
-    )?;
+    compare("blend takes each where the other has no weight", &v, &|i| {
+        weight(i) * ys[i] + (1.0 - weight(i)) * xs[i]
+    })?;
     let exact = v.numbers()?;
     let law = "a weight of 1 or 0 leaves every bit";
     let each = exact.iter().enumerate();
@@ -114,12 +108,7 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
     let mut v = x.clone();
     v.divide_within(&sizes)?;
     compare("divide_within keeps within 1", &v, &|i| {
-        let size = sizes[i / length];
-        if size > 0.0 {
-            (xs[i] / size).clamp(-1.0, 1.0)
-        } else {
-            1.0_f64.copysign(xs[i])
-        }
+        (xs[i] / sizes[i / length]).clamp(-1.0, 1.0)
     })?;
 
     if let Some((&first, rest)) = shape.split_first() {
@@ -130,6 +119,11 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
         require(law, both.numbers()? == joined && both.shape() == of, || {
             format!("{:?}", both.shape())
         })?;
+        require(
+            "another shape is refused",
+            both.spread(&shape).is_err(),
+            || "spread took it".to_owned(),
+        )?;
         let part = both.items_at(first..2 * first)?;
         let law = "items_at has the items of its places";
         require(law, part.numbers()? == ys && part.shape() == shape, || {
@@ -145,10 +139,9 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
             other.shape().get(1..) == shape.get(1..) || V::concatenated(&[x, other]).is_err(),
             || "concatenated took it".to_owned(),
         )?;
-        let column = x.of_numbers(&vec![1; shape.len()], &xs[..1.min(count)]);
-        if let (Ok(column), 1..) = (column, count) {
-            let wide = column.spread(&shape)?;
-            compare("spread repeats", &wide, &|_| xs[0])?;
+        if let Some(&number) = xs.first() {
+            let wide = x.of_numbers(&vec![1; shape.len()], &[number])?;
+            compare("spread repeats", &wide.spread(&shape)?, &|_| number)?;
         }
         let mut each = shape.clone();
         each.iter_mut().skip(1).for_each(|axis| *axis = 1);
@@ -165,5 +158,8 @@ pub fn elements<V: Elements>(x: &V, y: &V, other: &V, tolerance: f64) -> Result<
     require("another shape is refused", refused, || {
         "multiply, blend or divide_within took it".to_owned()
     })?;
-    compare("what is refused changes nothing", &v, &|i| xs[i])
+    let after = v.numbers()?;
+    require("what is refused changes nothing", after == xs, || {
+        format!("{after:?} instead of {xs:?}")
+    })
 }

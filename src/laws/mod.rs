@@ -29,7 +29,7 @@ use crate::{
 
 pub use elements::elements;
 pub use run::repeated_run;
-pub use solver::{measured_order, reverse_step};
+pub use solver::{measured_order, measured_order_on_uneven_steps, reverse_step};
 pub use state::state;
 pub use time_sampler::time_sampler;
 
@@ -88,6 +88,16 @@ fn close(
     })
 }
 
+/// `count + 1` times of a schedule, from its noisiest to its cleanest end.
+fn times<S>(schedule: &S, count: usize) -> impl Iterator<Item = S::Time>
+where
+    S: NoiseSchedule + ?Sized,
+    S::Time: Clock,
+{
+    let (noisiest, cleanest) = schedule.ends();
+    (0..=count).map(move |i| noisiest.toward(cleanest, i as f64 / count.max(1) as f64))
+}
+
 /// The laws of a [`NoiseSchedule`], at `count + 1` times from its noisiest to its cleanest end.
 ///
 /// The log-SNR strictly rises on the way; `time_at(level(t).log_snr())` is `t`, to 1e-9 of the time
@@ -104,8 +114,7 @@ where
     let (noisiest, cleanest) = schedule.ends();
     let range = (noisiest.reading() - cleanest.reading()).abs();
     let mut before: Option<NoiseLevel> = None;
-    for i in 0..=count {
-        let t = noisiest.toward(cleanest, i as f64 / count.max(1) as f64);
+    for t in times(schedule, count) {
         let level = schedule.level(t)?;
         if let Some(before) = before {
             // A schedule of one time has one level.
@@ -117,14 +126,8 @@ where
         }
         before = Some(level);
         let back = schedule.time_at(level.log_snr())?;
-        let tolerance = 1e-9 * range.max(f64::MIN_POSITIVE);
-        close(
-            "time_at inverts level",
-            t,
-            back.reading(),
-            t.reading(),
-            tolerance,
-        )?;
+        let law = "time_at inverts level";
+        close(law, t, back.reading(), t.reading(), 1e-9 * range)?;
         let again = schedule.level_at(level.log_snr())?;
         let law = "level_at inverts log_snr";
         close(law, t, again.alpha(), level.alpha(), 1e-12 * level.alpha())?;
@@ -143,9 +146,7 @@ where
     S: NoiseSchedule + ?Sized,
     S::Time: Clock,
 {
-    let (noisiest, cleanest) = schedule.ends();
-    for i in 0..=count {
-        let t = noisiest.toward(cleanest, i as f64 / count.max(1) as f64);
+    for t in times(schedule, count) {
         let level = schedule.level(t)?;
         let total = level.alpha().powi(2) + level.sigma().powi(2);
         close("alpha^2 + sigma^2 = 1", t, total, 1.0, 1e-15 * 4.0)?;
@@ -194,15 +195,21 @@ pub fn posterior<P: Posterior + ?Sized>(
     })
 }
 
-/// Bayes' rule for the [`Markov`] posterior on one step, as densities in one dimension:
-/// `q(x_s|x_t,x_0) q(x_t|x_0) = q(x_t|x_s) q(x_s|x_0)`.
+/// Bayes' rule for the posterior of the Markov chain, as [`Markov`] is one, on one step, as densities in one
+/// dimension: `q(x_s|x_t,x_0) q(x_t|x_0) = q(x_t|x_s) q(x_s|x_0)`.
 ///
 /// `points` are `x_0`, and how many standard deviations `x_s` and `x_t` are from their means.
 ///
 /// # Errors
 ///
-/// The law, if it is broken by more than 1e-9 in the logarithm for each unit of it.
-pub fn bayes(from: NoiseLevel, to: NoiseLevel, points: (f64, f64, f64)) -> Result<(), Violation> {
+/// The law, if it is broken by more than 1e-12 in the logarithm for each unit of it, and 1e-14 for each unit of the
+/// square of `x_s` in deviations of the posterior.
+pub fn bayes<P: Posterior + ?Sized>(
+    posterior: &P,
+    from: NoiseLevel,
+    to: NoiseLevel,
+    points: (f64, f64, f64),
+) -> Result<(), Violation> {
     let (x_0, a, b) = points;
     let normal = |x: f64, mean: f64, std: f64| {
         -0.5 * ((x - mean) / std).powi(2) - std.ln() - 0.5 * std::f64::consts::TAU.ln()
@@ -211,14 +218,12 @@ pub fn bayes(from: NoiseLevel, to: NoiseLevel, points: (f64, f64, f64)) -> Resul
     let std = Markov.forward_std(from, to)?;
     let x_s = to.alpha() * x_0 + a * to.sigma();
     let x_t = scale * x_s + b * std;
-    let q = Markov.coefficients(from, to)?;
+    let q = posterior.coefficients(from, to)?;
     let left = normal(x_s, q.state * x_t + q.clean * x_0, q.std)
         + normal(x_t, from.alpha() * x_0, from.sigma());
     let right = normal(x_t, scale * x_s, std) + normal(x_s, to.alpha() * x_0, to.sigma());
-    // Distances from the means are differences of numbers of this size.
-    let size = [x_s / q.std, x_t / std, x_t / from.sigma(), x_s / to.sigma()];
-    let size = size.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-    let tolerance = 1e-14 * size * size + 1e-12 * (1.0 + left.abs());
+    // Distances from the means are differences of such numbers, the largest of which is this one.
+    let tolerance = 1e-14 * (x_s / q.std).powi(2) + 1e-12 * (1.0 + left.abs());
     close("Bayes' rule", (from, to, points), left, right, tolerance)
 }
 
@@ -263,19 +268,24 @@ where
     T: Copy + Debug,
     N: Denoiser<Array<A, D>, T> + ?Sized,
 {
-    let answer = denoiser.predict(x, at)?;
-    require(
-        "the answer has the shape of the question",
-        answer.value.shape() == x.shape(),
-        || format!("{:?} for {:?}", answer.value.shape(), x.shape()),
-    )?;
+    let mut ask = |x: &Array<A, D>| {
+        let answer = denoiser.predict(x, at)?;
+        let (found, asked) = (answer.value.shape(), x.shape());
+        require(
+            "the answer has the shape of the question",
+            found == asked,
+            || format!("{found:?} for {asked:?}"),
+        )?;
+        Ok::<_, Violation>(answer)
+    };
+    let answer = ask(x)?;
     let finite = answer.value.iter().all(|y| y.get().is_finite());
     require("the answer is finite", finite, || {
         format!("{:?} at {:?}", answer.value, at.level)
     })?;
     answer.parameterization.to(Parameterization::X0, at.level)?;
     for item in 0..x.len_of(Axis(0)) {
-        let alone = denoiser.predict(&x.select(Axis(0), &[item]), at)?;
+        let alone = ask(&x.select(Axis(0), &[item]))?;
         let together = answer.value.index_axis(Axis(0), item);
         for (a, b) in alone.value.iter().zip(together.iter()) {
             let (a, b) = (a.get(), b.get());

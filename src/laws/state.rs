@@ -30,7 +30,11 @@ pub fn state<V: State>(
     let (xs, ys) = (read(x), read(y));
     let items = x.items();
     let compare = |law, v: &V, expected: &dyn Fn(usize) -> (f64, f64)| {
-        for (i, found) in read(v).into_iter().enumerate() {
+        let found = read(v);
+        require("nothing is lost", found.len() == xs.len(), || {
+            format!("{law}: {found:?}")
+        })?;
+        for (i, found) in found.into_iter().enumerate() {
             let (value, size) = expected(i);
             close(law, i, found, value, tolerance * size)?;
         }
@@ -177,11 +181,23 @@ pub fn state<V: State>(
         v.dot_items(other).is_err(),
         || "dot_items took it".to_owned(),
     )?;
-    let short = vec![1.0; items + 1];
+    let ones = vec![1.0; items];
     require(
-        "another batch length is refused",
-        v.combine_items(&short, &[]).is_err(),
+        "another shape is refused",
+        v.combine_items(&ones, &[(&ones, other)]).is_err(),
         || "combine_items took it".to_owned(),
     )?;
+    let added = Assignment::new(0, 1.0, &[(1.0, 1)]);
+    require(
+        "another shape is refused",
+        V::sweep(&mut [&mut v], &[other], &[added]).is_err(),
+        || "a sweep took it".to_owned(),
+    )?;
+    let more = vec![1.0; items + 1];
+    let refused =
+        v.combine_items(&more, &[]).is_err() && v.combine_items(&ones, &[(&more, y)]).is_err();
+    require("another batch length is refused", refused, || {
+        "combine_items took it".to_owned()
+    })?;
     compare("what is refused changes nothing", &v, &|i| (xs[i], 0.0))
 }

@@ -53,7 +53,7 @@ fn family_level(snr: f64, family: u8, scale: f64) -> Option<NoiseLevel> {
 pub fn discrete() -> impl Strategy<Value = Discrete> {
     prop::collection::vec(
         (-6.0..-0.0005_f64).prop_map(|power| 10.0_f64.powf(power)),
-        1..60,
+        1..=60,
     )
     .prop_filter_map("a valid table", |betas| Discrete::from_betas(betas).ok())
 }

@@ -28,6 +28,10 @@ where
             low <= u + 1e-9 && u <= high + 1e-9,
             || format!("{low} to {high} at {t:?}, the quantile of {u}"),
         )?;
+        let rises = before.is_none_or(|before| before.reading() <= t.reading());
+        require("quantiles rise", rises, || {
+            format!("{t:?} after {before:?}")
+        })?;
         if high > low {
             close(
                 "the density is the jump",
@@ -37,9 +41,6 @@ where
                 1e-12,
             )?;
         } else if let Some(before) = before {
-            require("quantiles rise", before.reading() <= t.reading(), || {
-                format!("{t:?} after {before:?}")
-            })?;
             let cells = 512;
             let width = (t.reading() - before.reading()) / f64::from(cells);
             let at = |k| before.toward(t, (f64::from(k) + 0.5) / f64::from(cells));

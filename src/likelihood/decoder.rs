@@ -148,17 +148,17 @@ impl Discretized {
     }
 
     fn ln_bin(self, index: usize, mean: f64, std: f64) -> f64 {
+        // Less is as good as none, and the width in deviations has to be a number.
+        let std = std.max(1e-300 * self.width());
         let half = 0.5 * self.width() / std;
         let middle = (self.at(index) - mean) / std;
-        let ln = if index == 0 {
+        if index == 0 {
             ln_upper(-middle - half)
         } else if index == self.levels - 1 {
             ln_upper(middle - half)
         } else {
             ln_interval(middle, half)
-        };
-        // Rounding may leave a certain bin a last digit above 1.
-        ln.min(0.0)
+        }
     }
 
     fn at(self, index: usize) -> f64 {

@@ -28,17 +28,9 @@ impl DivergenceOf {
             Self::Exact(list) => vec![list],
             Self::Probed(lists) => lists,
         };
-        let check = |what, expected, found| match expected == found {
-            true => Ok(()),
-            false => Err(Error::BatchLength {
-                what,
-                expected,
-                found,
-            }),
-        };
-        check("divergences", probes, lists.len())?;
+        Error::check_length("divergences", probes, lists.len())?;
         for list in &lists {
-            check("divergence", items, list.len())?;
+            Error::check_length("divergence", items, list.len())?;
         }
         Ok(lists)
     }
@@ -201,13 +193,11 @@ where
             elements::check_shape("probe", probe, x)?;
         }
         let (prediction, products) = (self.network)(x, at, &self.probes)?;
-        if products.len() != self.probes.len() {
-            return Err(Error::BatchLength {
-                what: "products with the Jacobian",
-                expected: self.probes.len(),
-                found: products.len(),
-            });
-        }
+        Error::check_length(
+            "products with the Jacobian",
+            self.probes.len(),
+            products.len(),
+        )?;
         let mut all = Vec::with_capacity(products.len());
         for (probe, product) in self.probes.iter().zip(&products) {
             elements::check_shape("product with the Jacobian", product, x)?;

@@ -136,3 +136,33 @@ pub(super) fn estimates<G: Iterator<Item = f64>>(
     });
     each.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Sigma, schedule::Edm};
+
+    /// Two items of three numbers with two probes, by hand: `|y| e / s^2` of each number, and the larger error of the
+    /// item's integrals.
+    #[test]
+    fn errors_are_those_of_the_numbers_and_of_the_worst_probe() {
+        let schedule = Edm::new(Sigma::new(0.5).unwrap(), Sigma::new(4.0).unwrap()).unwrap();
+        let flow = ProbabilityFlow::new(&schedule).unwrap();
+        // sqrt(1 + 4^2) / (1 + 4).
+        let variance = 17.0 / 25.0;
+        let found = Solution {
+            value: vec![1.0, -2.0, 3.0, 0.5, -4.0, 6.0, 9.0, 9.0, 9.0, 9.0],
+            error: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.03, 0.04, 0.05, 0.02],
+            evaluations: 7,
+        };
+        let found = flow.errors(&found, 2, 3).unwrap();
+        let wanted = [
+            (0.1 + 0.4 + 0.9) / variance + 0.05,
+            (0.2 + 2.0 + 3.6) / variance + 0.04,
+        ];
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!((found.get() - wanted).abs() < 1e-14, "{found} {wanted}");
+        }
+        assert_eq!(found.len(), 2);
+    }
+}

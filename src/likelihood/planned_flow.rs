@@ -123,7 +123,7 @@ impl<'p, T: Copy + Debug> PlannedFlow<'p, T> {
             let mut after = before;
             let commit = stage.commit.as_ref().map(|commit| {
                 after *= commit.state;
-                if !(commit.state > 0.0 && after > 0.0) {
+                if !(after > 0.0) {
                     let allowed = "above 0 where a density is carried";
                     return Err(Error::range(
                         "coefficient of the state",

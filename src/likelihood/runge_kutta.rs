@@ -204,34 +204,39 @@ mod tests {
         let Error::Rough { possible, .. } = error else {
             return;
         };
+        // It is near the least that the limit allows.
+        let ends = |tolerance: f64| {
+            let accuracy = Accuracy {
+                tolerance,
+                ..accuracy
+            };
+            integrate(f, (0.0, 3.0), vec![1.0], accuracy).is_ok()
+        };
         assert!(
-            integrate(
-                f,
-                (0.0, 3.0),
-                vec![1.0],
-                Accuracy {
-                    tolerance: 2.0 * possible,
-                    ..accuracy
-                }
-            )
-            .is_ok()
+            ends(2.0 * possible) && !ends(0.1 * possible),
+            "{possible:e}"
         );
-        let smooth = |u: f64, z: &[f64]| Ok(vec![-z[0] + (200.0 * u).cos()]);
+        let mut reached = 1.0_f64;
+        let smooth = |u: f64, z: &[f64]| {
+            reached = reached.max(u);
+            Ok(vec![-z[0] + (200.0 * u).cos()])
+        };
         let accuracy = Accuracy {
             limit: 2000,
             ..to(1e-13)
         };
-        let error = integrate(smooth, (0.0, 3.0), vec![1.0], accuracy).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::Unfinished {
-                    evaluations: 1980..=2000,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let error = integrate(smooth, (1.0, 4.0), vec![1.0], accuracy).unwrap_err();
+        let Error::Unfinished {
+            evaluations: 1980..=2000,
+            done,
+            ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        // The last question was of a step that is eight times as long.
+        let asked = (reached - 1.0) / 3.0;
+        assert!(done < asked && done > 0.9 * asked, "{done} {asked}");
     }
 
     /// A slope with jumps at some places is not rough: no tolerance is given up for them.
@@ -274,6 +279,19 @@ mod tests {
             to(1e-8),
         );
         assert!(wall.is_err());
+        // As long a way as one likes, by powers of two, ends after as many questions.
+        let asked = [0, -40, 40].map(|power: i32| {
+            let (scale, mut asked) = (2.0_f64.powi(power), 0);
+            let slope = |_: f64, z: &[f64]| {
+                asked += 1;
+                Ok(vec![z[0] * z[0] / scale])
+            };
+            let wall = integrate(slope, (0.0, 2.0 * scale), vec![1.0], to(1e-8)).unwrap_err();
+            let text = wall.to_string();
+            assert!(text.starts_with("step of the integration is"), "{text}");
+            asked
+        });
+        assert_eq!(asked, [asked[0]; 3]);
         let nan = integrate(|_, _| Ok(vec![f64::NAN]), (0.0, 2.0), vec![1.0], to(1e-8));
         let text = nan.unwrap_err().to_string();
         assert!(

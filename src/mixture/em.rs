@@ -239,16 +239,16 @@ impl MixtureFit {
             let number = shares.sum();
             // A component that no sample comes of is left out.
             if number > 1e-8 {
-                let weight = number / count as f64;
                 components.push(self.component(
                     noisy,
-                    weight,
+                    number,
                     rows,
                     &(shares / number),
                     &factors,
                 )?);
             }
         }
+        // So far each has the number of its samples.
         let total: f64 = components.iter().map(|component| component.weight).sum();
         components
             .iter_mut()

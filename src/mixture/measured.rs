@@ -206,11 +206,9 @@ impl Component {
             let what = "largest covariance given the measurement";
             return Err(Error::range(what, f64::INFINITY, "finite"));
         };
-        let tau = std::f64::consts::TAU;
         Ok(Measured {
-            log_weight: self.weight.ln()
-                - g.log_determinant()
-                - 0.5 * (white.dot(&white) + y.len() as f64 * tau.ln()),
+            // But for what is the same in every component.
+            log_weight: self.weight.ln() - g.log_determinant() - 0.5 * white.dot(&white),
             mean: mean.to_vec(),
             variances: variances.to_vec(),
             axes,

@@ -49,13 +49,7 @@ impl DenoisingVariance {
         if levels.is_empty() {
             return Err(Error::range("number of levels", 0.0, "1 or more"));
         }
-        if levels.len() != variances.len() {
-            return Err(Error::BatchLength {
-                what: "variances",
-                expected: levels.len(),
-                found: variances.len(),
-            });
-        }
+        Error::check_length("variances", levels.len(), variances.len())?;
         for (i, pair) in levels.windows(2).enumerate() {
             if !pair[0].is_noisier_than(pair[1]) {
                 return Err(Error::NotMonotone {
@@ -104,13 +98,7 @@ impl DenoisingVariance {
         let variances =
             pairs.map(|(level, m)| level.noise_to_signal().powi(2) * (1.0 - m).max(0.0));
         let variances: Vec<_> = variances.collect();
-        if levels.len() != moments.len() {
-            return Err(Error::BatchLength {
-                what: "second moments",
-                expected: levels.len(),
-                found: moments.len(),
-            });
-        }
+        Error::check_length("second moments", levels.len(), moments.len())?;
         Self::new(levels, &variances)
     }
 

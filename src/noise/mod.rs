@@ -150,13 +150,7 @@ fn sweep_drawn<V: Elements>(
         return V::sweep(states, fixed, assignments);
     };
     match scale {
-        Scale::PerItem(list) if list.len() != x.items() => {
-            return Err(Error::BatchLength {
-                what: "noise scales",
-                expected: x.items(),
-                found: list.len(),
-            });
-        }
+        Scale::PerItem(list) => Error::check_length("noise scales", x.items(), list.len())?,
         Scale::PerElement(std) => x.fits(std).map_err(|error| error.naming("noise scale"))?,
         _ => {}
     }

@@ -89,15 +89,7 @@ impl SeededNoise {
     /// The numbers of the next draw, for a batch of this shape.
     pub(super) fn draw(&self, shape: &[usize]) -> Result<Keyed<'_>, Error> {
         if let Keys::Items(seeds) = &self.keys {
-            let items = items(shape);
-            if seeds.len() != items {
-                let found = seeds.len();
-                return Err(Error::BatchLength {
-                    what: "seeds",
-                    expected: items,
-                    found,
-                });
-            }
+            Error::check_length("seeds", items(shape), seeds.len())?;
         }
         let item_len = shape.iter().skip(1).product();
         Ok(Keyed::new(&self.keys, self.draw, item_len))

@@ -13,10 +13,10 @@ use std::fmt::Debug;
 
 use self::check::check_stage;
 use crate::{
-    Error, Grid, NoiseLevel, Point,
+    Error, Grid, LogSnr, NoiseLevel, Point,
     noise::Interval,
     schedule::{NoiseSchedule, network_time_at},
-    solver::{At, Path, ReverseStep, Stage, Update},
+    solver::{At, LevelAt, Path, ReverseStep, Stage, Update},
 };
 
 #[doc(inline)]
@@ -121,12 +121,23 @@ impl<T: Copy + Debug> Plan<T> {
         S: NoiseSchedule<Time = T> + ?Sized,
         R: ReverseStep + ?Sized,
     {
-        let levels: Vec<_> = grid.levels().collect();
         let level_at = |snr| schedule.level_at(snr);
+        let time_at = |snr| network_time_at(schedule, snr);
+        Self::of(grid, &solver, &level_at, &time_at)
+    }
+
+    /// Compiled once for all schedules and solvers.
+    fn of(
+        grid: &Grid<T>,
+        solver: &dyn ReverseStep,
+        level_at: LevelAt<'_>,
+        time_at: &dyn Fn(LogSnr) -> Result<T, Error>,
+    ) -> Result<Self, Error> {
+        let levels: Vec<_> = grid.levels().collect();
         let memory = solver.memory().max(1);
         let mut stages = Vec::with_capacity(grid.len());
         for (index, node) in grid.nodes().iter().enumerate() {
-            let Some(path) = Path::new(&levels, index, &level_at) else {
+            let Some(path) = Path::new(&levels, index, level_at) else {
                 break;
             };
             let planned = solver.stages(&path)?;
@@ -138,10 +149,10 @@ impl<T: Copy + Debug> Plan<T> {
                         Some(next) => (next.level, next.time),
                         None => {
                             let level = grid.end();
-                            (level, network_time_at(schedule, level.log_snr())?)
+                            (level, time_at(level.log_snr())?)
                         }
                     },
-                    At::LogSnr(snr) => (schedule.level_at(snr)?, network_time_at(schedule, snr)?),
+                    At::LogSnr(snr) => (level_at(snr)?, time_at(snr)?),
                 };
                 let (from, to) = (path.from(), path.to());
                 let point = Point {

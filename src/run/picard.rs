@@ -148,13 +148,7 @@ impl<V: State, T: Copy + Debug, N: NoiseSource<Kept<V>> + Clone> ParallelRun<'_,
     /// If there are not as many answers as questions, or as [`Run::supply`]. The run then asks the same again, from the
     /// answer on that it refused.
     pub fn supply(&mut self, answers: Vec<Prediction<V>>) -> Result<(), Error> {
-        if answers.len() != self.asked.len() {
-            return Err(Error::BatchLength {
-                what: "answers",
-                expected: self.asked.len(),
-                found: answers.len(),
-            });
-        }
+        Error::check_length("answers", self.asked.len(), answers.len())?;
         let mut right = 0;
         for (answer, (guessed, at)) in answers.iter().zip(&self.asked) {
             let Some((x, _)) = self.run.pending() else {

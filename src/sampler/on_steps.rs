@@ -105,7 +105,7 @@ impl<'a, S: NoiseSchedule<Time: Clock> + ?Sized> OnSteps<'a, S> {
     }
 
     /// `n` nodes whose sigmas run along the curve, and a step to the data.
-    pub fn along(&self, n: usize, curve: &impl SigmaCurve) -> Result<Grid<S::Time>, Error> {
+    pub fn along(&self, n: usize, curve: &dyn SigmaCurve) -> Result<Grid<S::Time>, Error> {
         check_steps(n)?;
         let mut nodes = Vec::with_capacity(n);
         for sigma in curve.sigmas(n)? {

@@ -225,4 +225,8 @@ impl<S: ReverseStep> ReverseStep for Ancestral<S> {
     fn order(&self) -> u32 {
         self.inner.order()
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.inner.order_on_uneven_steps()
+    }
 }

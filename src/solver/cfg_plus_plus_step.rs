@@ -128,6 +128,10 @@ impl<S: ReverseStep> ReverseStep for CfgPlusPlusStep<S> {
     fn order(&self) -> u32 {
         self.inner.order()
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.inner.order_on_uneven_steps()
+    }
 }
 
 /// From `x + alpha_t x0_guided` at the first point, both updates take the newest unconditional data off.

@@ -148,6 +148,10 @@ impl<S: ReverseStep> ReverseStep for Churn<S> {
             false => self.inner.order(),
         }
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.inner.order_on_uneven_steps().min(self.order())
+    }
 }
 
 /// The only stage with the noise in its commit, and its prediction in the terms that are kept.

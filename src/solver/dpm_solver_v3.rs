@@ -277,7 +277,7 @@ impl ReverseStep for DpmSolverV3 {
     fn order(&self) -> u32 {
         let whole = [Some(self.predictor), self.corrector].map(|d| d != Some(Differences::Pseudo));
         match whole {
-            [true, true] => self.order as u32,
+            [true, true] => self.ending.order_of_runs(self.order),
             _ => self.order.min(2) as u32,
         }
     }

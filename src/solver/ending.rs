@@ -31,7 +31,15 @@ impl Ending {
         }
     }
 
-    /// The same where only short runs are lowered.
+    /// The order of whole runs: a last step of order 1 leaves an error of the second.
+    pub fn order_of_runs(self, order: usize) -> u32 {
+        match self.lowers {
+            true => order.min(2) as u32,
+            false => order as u32,
+        }
+    }
+
+    /// As [`order`](Self::order), where only short runs are lowered.
     pub fn order_if_short(self, path: &Path<'_>, most: usize) -> usize {
         // Where the code of DPM-Solver++ in diffusers draws the line.
         const SHORT: usize = 15;

@@ -62,4 +62,8 @@ impl<S: ReverseStep> ReverseStep for FinalMean<S> {
     fn order(&self) -> u32 {
         self.inner.order().min(1)
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.inner.order_on_uneven_steps().min(1)
+    }
 }

@@ -90,6 +90,10 @@ impl<S: ReverseStep> ReverseStep for InFlowTime<S> {
     fn order(&self) -> u32 {
         self.inner.order()
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.inner.order_on_uneven_steps()
+    }
 }
 
 fn unfit(what: &'static str) -> Error {

@@ -257,6 +257,13 @@ impl ReverseStep for LinearMultistep {
             Rule::Gradient(_) => 1,
         }
     }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        match self.rule {
+            Rule::Even => 1,
+            _ => self.order(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -117,7 +117,8 @@ pub use unipc::UniPc;
 /// Checked by `laws::reverse_step` (feature `laws`). With exact predictions for data that is one
 /// point, the mean and the standard deviation of the state are `alpha x_0` and `sigma` wherever the network is
 /// asked and at the end ([`Plan::defect`](crate::Plan::defect)); a step to the clean level is the
-/// x0-prediction and draws nothing; the measured order of convergence is [`order`](Self::order).
+/// x0-prediction and draws nothing; the measured orders of convergence are [`order`](Self::order) and
+/// [`order_on_uneven_steps`](Self::order_on_uneven_steps).
 ///
 /// # A solver of your own
 ///
@@ -162,9 +163,23 @@ pub trait ReverseStep: Send + Sync {
         1
     }
 
-    /// Order of convergence on the probability-flow equation; for a stochastic rule the weak order.
+    /// Order of convergence on the probability-flow equation, on steps whose lengths change smoothly; for a stochastic
+    /// rule the weak order.
     fn order(&self) -> u32 {
         1
+    }
+
+    /// The same on steps whose lengths jump: less for a rule with the weights of equal steps.
+    ///
+    /// ```
+    /// use gaussian_diffusion::solver::{LinearMultistep, ReverseStep};
+    /// let (lms, ipndm) = (LinearMultistep::lms(2)?, LinearMultistep::ipndm(2)?);
+    /// assert_eq!((lms.order(), lms.order_on_uneven_steps()), (2, 2));
+    /// assert_eq!((ipndm.order(), ipndm.order_on_uneven_steps()), (2, 1));
+    /// # Ok::<(), gaussian_diffusion::Error>(())
+    /// ```
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.order()
     }
 
     /// Whether data that is one point is followed exactly. A rule that is exact for other data follows a point
@@ -191,6 +206,10 @@ macro_rules! forward_solver {
 
             fn order(&self) -> u32 {
                 (**self).order()
+            }
+
+            fn order_on_uneven_steps(&self) -> u32 {
+                (**self).order_on_uneven_steps()
             }
 
             fn follows_points(&self) -> bool {

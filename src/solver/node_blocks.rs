@@ -12,7 +12,8 @@ use crate::{Error, NoiseLevel};
 ///
 /// The formulas are those of [`SingleStep`](super::SingleStep) with the fractions that the nodes have;
 /// each inner node is reached with the order of its place in the block, the block's end with the full
-/// one. One evaluation a node, as diffusers counts its steps.
+/// one. One evaluation a node, as diffusers counts its steps. Order 3 is that of steps whose lengths change smoothly:
+/// elsewhere the nodes are not at the thirds that the formula asks for, and it has order 2.
 ///
 /// [Sources](crate::docs::papers#arxiv-2206.00927): as [`SingleStep`](super::SingleStep).
 ///
@@ -214,8 +215,13 @@ impl ReverseStep for NodeBlocks {
 
     fn order(&self) -> u32 {
         match self.tau == 0.0 {
-            true => self.order as u32,
+            true => self.ending.order_of_runs(self.order),
             false => 1,
         }
+    }
+
+    /// At most 2: three nodes give the third order where they are a third of their block apart.
+    fn order_on_uneven_steps(&self) -> u32 {
+        self.order().min(2)
     }
 }

@@ -20,7 +20,7 @@ use crate::{Error, NoiseLevel};
 /// raises the order with what it has. [`runge_kutta`](Self::runge_kutta) makes its first three steps
 /// with the classical Runge-Kutta method, each over **two** intervals of the grid: the node between
 /// the two ends is where the middle slopes are taken. The coefficients are those of equal steps: the
-/// order is 2 where steps in `rho` change smoothly.
+/// order is 2 where steps in `rho` change smoothly, and 1 where they do not.
 ///
 /// [Source](crate::docs::papers#arxiv-2202.09778): Pseudo Numerical Methods for Diffusion Models on Manifolds, Liu, Ren, Lin,
 /// Zhao, 2022.
@@ -161,5 +161,9 @@ impl ReverseStep for Pndm {
 
     fn order(&self) -> u32 {
         2
+    }
+
+    fn order_on_uneven_steps(&self) -> u32 {
+        1
     }
 }

@@ -318,6 +318,7 @@ impl ReverseStep for SaSolver {
     /// With noise at most 2, on Gaussian data.
     fn order(&self) -> u32 {
         let most = if self.tau > 0.0 { 2 } else { 8 };
-        self.predictor.max(self.corrector).min(most) as u32
+        let order = self.predictor.max(self.corrector).min(most);
+        self.ending.order_of_runs(order)
     }
 }

@@ -207,6 +207,6 @@ impl ReverseStep for UniPc {
     }
 
     fn order(&self) -> u32 {
-        self.order as u32 + 1
+        self.ending.order_of_runs(self.order + 1)
     }
 }

@@ -80,13 +80,7 @@ impl<A: Real, D: Dimension> Elements for Array<A, D> {
 
     fn divide_within(&mut self, sizes: &[f64]) -> Result<(), Error> {
         let items = self.items();
-        if sizes.len() != items {
-            return Err(Error::BatchLength {
-                what: "sizes",
-                expected: items,
-                found: sizes.len(),
-            });
-        }
+        Error::check_length("sizes", items, sizes.len())?;
         for_each_item(self, |i, mut item| {
             let s = sizes.get(i).copied().unwrap_or(1.0);
             item.mapv_inplace(|x| {

@@ -15,16 +15,9 @@ pub(crate) fn check_lists<'a>(
     lists: impl IntoIterator<Item = &'a [f64]>,
     items: usize,
 ) -> Result<(), Error> {
-    for list in lists {
-        if list.len() != items {
-            return Err(Error::BatchLength {
-                what: "coefficients",
-                expected: items,
-                found: list.len(),
-            });
-        }
-    }
-    Ok(())
+    lists
+        .into_iter()
+        .try_for_each(|list| Error::check_length("coefficients", items, list.len()))
 }
 
 /// `y <- own * y + sum of c * t` with a coefficient for each item.

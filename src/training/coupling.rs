@@ -45,13 +45,7 @@ pub fn reordered<A: Real, D: Dimension>(
     places: &[usize],
 ) -> Result<Array<A, D>, Error> {
     let count = items.items();
-    if places.len() != count {
-        return Err(Error::BatchLength {
-            what: "places",
-            expected: count,
-            found: places.len(),
-        });
-    }
+    Error::check_length("places", count, places.len())?;
     if let Some((i, &place)) = places
         .iter()
         .enumerate()

@@ -6,14 +6,14 @@ mod distance;
 pub use distance::Distance;
 pub(crate) use distance::thresholds;
 
-use crate::{Error, per_item::PerItem as Thresholds, state::State};
+use crate::{Error, per_item::PerItem, state::State};
 
 /// A state that can be compared with what it should be, item by item.
 ///
 /// Arrays give numbers; tensors of candle and burn give tensors, which a gradient flows through.
 pub trait Losses: State {
     /// One number for each item.
-    type PerItem: PerItem;
+    type ItemLosses: ItemLosses;
 
     /// The mean over each item's elements of the distance from `target`; 0 for an item without elements.
     ///
@@ -21,7 +21,7 @@ pub trait Losses: State {
     ///
     /// If the target has another shape, or a threshold is not positive and finite, or there are not as many as items; so
     /// for all of these.
-    fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Self::PerItem, Error>;
+    fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Self::ItemLosses, Error>;
 
     /// The distance of every element from that of `target`.
     ///
@@ -41,18 +41,18 @@ pub trait Losses: State {
         target: &Self,
         weights: &Self,
         distance: Distance<'_>,
-    ) -> Result<Self::PerItem, Error>;
+    ) -> Result<Self::ItemLosses, Error>;
 
     /// `sqrt(sum of d^2 + c^2) - c` for each item, `d` being the differences from `target`.
     ///
     /// # Errors
     ///
     /// As [`losses`](Self::losses).
-    fn norm_losses(&self, target: &Self, c: Thresholds<'_, f64>) -> Result<Self::PerItem, Error>;
+    fn norm_losses(&self, target: &Self, c: PerItem<'_, f64>) -> Result<Self::ItemLosses, Error>;
 }
 
 /// A number for each item of a batch.
-pub trait PerItem {
+pub trait ItemLosses {
     /// A number for the batch.
     type Mean;
 
@@ -68,13 +68,7 @@ pub trait PerItem {
 pub(crate) fn check_weights(items: usize, weights: &[&[f64]]) -> Result<Vec<f64>, Error> {
     let mut product = vec![1.0; items];
     for list in weights {
-        if list.len() != items {
-            return Err(Error::BatchLength {
-                what: "weights",
-                expected: items,
-                found: list.len(),
-            });
-        }
+        Error::check_length("weights", items, list.len())?;
         product.iter_mut().zip(*list).for_each(|(w, v)| *w *= v);
     }
     Ok(product)
@@ -108,7 +102,7 @@ pub(crate) fn check_mask(weights: impl IntoIterator<Item = f64>) -> Result<(), E
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("mse", "training_losses", "p_losses"))]
-pub fn squared_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerItem, Error> {
+pub fn squared_error<V: Losses>(prediction: &V, target: &V) -> Result<V::ItemLosses, Error> {
     prediction.losses(target, Distance::Squared)
 }
 
@@ -128,7 +122,7 @@ pub fn squared_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerItem
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
 #[doc(alias("l1", "mae"))]
-pub fn absolute_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerItem, Error> {
+pub fn absolute_error<V: Losses>(prediction: &V, target: &V) -> Result<V::ItemLosses, Error> {
     prediction.losses(target, Distance::Absolute)
 }
 
@@ -156,8 +150,8 @@ pub fn absolute_error<V: Losses>(prediction: &V, target: &V) -> Result<V::PerIte
 pub fn huber_error<'a, V: Losses>(
     prediction: &V,
     target: &V,
-    delta: impl Into<Thresholds<'a, f64>>,
-) -> Result<V::PerItem, Error> {
+    delta: impl Into<PerItem<'a, f64>>,
+) -> Result<V::ItemLosses, Error> {
     prediction.losses(target, Distance::Huber(delta.into()))
 }
 
@@ -195,8 +189,8 @@ pub fn huber_error<'a, V: Losses>(
 pub fn pseudo_huber_error<'a, V: Losses>(
     prediction: &V,
     target: &V,
-    delta: impl Into<Thresholds<'a, f64>>,
-) -> Result<V::PerItem, Error> {
+    delta: impl Into<PerItem<'a, f64>>,
+) -> Result<V::ItemLosses, Error> {
     prediction.losses(target, Distance::PseudoHuber(delta.into()))
 }
 
@@ -222,8 +216,8 @@ pub fn pseudo_huber_error<'a, V: Losses>(
 pub fn pseudo_huber_norm<'a, V: Losses>(
     prediction: &V,
     target: &V,
-    c: impl Into<Thresholds<'a, f64>>,
-) -> Result<V::PerItem, Error> {
+    c: impl Into<PerItem<'a, f64>>,
+) -> Result<V::ItemLosses, Error> {
     prediction.norm_losses(target, c.into())
 }
 
@@ -284,7 +278,7 @@ pub fn masked_error<V: Losses>(
     target: &V,
     weights: &V,
     distance: Distance<'_>,
-) -> Result<V::PerItem, Error> {
+) -> Result<V::ItemLosses, Error> {
     prediction.masked_losses(target, weights, distance)
 }
 
@@ -337,6 +331,6 @@ pub fn mask_weights<V: State>(weights: &V) -> Result<Vec<f64>, Error> {
 /// assert_eq!(weighted_mean(&losses, &[&[3.0, 1.0], &[1.0, 2.0]])?, 3.5);
 /// # Ok::<(), gaussian_diffusion::Error>(())
 /// ```
-pub fn weighted_mean<L: PerItem>(losses: &L, weights: &[&[f64]]) -> Result<L::Mean, Error> {
+pub fn weighted_mean<L: ItemLosses>(losses: &L, weights: &[&[f64]]) -> Result<L::Mean, Error> {
     losses.weighted_mean(weights)
 }

@@ -40,7 +40,7 @@ pub use ema::{Ema, EmaRule};
 pub use input_perturbation::InputPerturbation;
 pub use learned_variance::{HybridLoss, HybridTerms};
 pub use loss::{
-    Distance, Losses, PerItem, absolute_error, element_error, huber_error, mask_weights,
+    Distance, ItemLosses, Losses, absolute_error, element_error, huber_error, mask_weights,
     masked_error, pseudo_huber_error, pseudo_huber_norm, squared_error, weighted_mean,
 };
 #[cfg(any(feature = "candle", feature = "burn"))]

@@ -87,3 +87,31 @@ impl PowerProfile {
         (a + 1.0) * (b + 1.0) / ((a + b + 1.0) * late) * (early / late).powf(gamma)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PowerProfile;
+
+    /// The integral of `(a + 1) x^a / t^(a + 1)` times the same of the other up to the earlier time, by the midpoint rule.
+    #[test]
+    fn overlaps_are_integrals() {
+        for (a, t, b, s) in [
+            (0.0, 3.0, 2.0, 5.0),
+            (6.0, 5.0, 1.5, 3.0),
+            (1.0, 4.0, 3.0, 4.0),
+        ] {
+            let [one, other] = [a, b].map(|gamma| PowerProfile::new(gamma).unwrap());
+            let (n, early) = (100_000, f64::min(t, s));
+            let integral: f64 = (0..n)
+                .map(|i| {
+                    let x = early * (f64::from(i) + 0.5) / f64::from(n);
+                    let of = |gamma: f64, t: f64| (gamma + 1.0) / t * (x / t).powf(gamma);
+                    of(a, t) * of(b, s) * early / f64::from(n)
+                })
+                .sum();
+            for found in [one.overlap(t, other, s), other.overlap(s, one, t)] {
+                assert!((found / integral - 1.0).abs() < 1e-8, "{found} {integral}");
+            }
+        }
+    }
+}

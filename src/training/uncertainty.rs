@@ -85,13 +85,7 @@ pub fn uncertainty_loss(
     losses: &Array1<f64>,
     log_variances: &Array1<f64>,
 ) -> Result<UncertaintyTerms, Error> {
-    if losses.len() != log_variances.len() {
-        return Err(Error::BatchLength {
-            what: "log-variances",
-            expected: losses.len(),
-            found: log_variances.len(),
-        });
-    }
+    Error::check_length("log-variances", losses.len(), log_variances.len())?;
     let within = |u: &f64| (-500.0..=500.0).contains(u);
     if let Some((i, &bad)) = log_variances.iter().enumerate().find(|(_, u)| !within(u)) {
         return Err(Error::element("log-variances", i, bad, "-500 to 500"));
@@ -192,13 +186,7 @@ impl Uncertainty {
         losses: &Array1<f64>,
         conditioning: &[f64],
     ) -> Result<UncertaintyTerms, Error> {
-        if conditioning.len() != losses.len() {
-            return Err(Error::BatchLength {
-                what: "conditioning",
-                expected: losses.len(),
-                found: conditioning.len(),
-            });
-        }
+        Error::check_length("conditioning", losses.len(), conditioning.len())?;
         let mut terms = uncertainty_loss(losses, &self.log_variances(conditioning))?;
         // u = w . f / (m root), m = epsilon + |w| / root: along w that is f / (m root), and along m the way m goes.
         let (magnitude, root) = (self.magnitude(), self.root());

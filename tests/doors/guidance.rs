@@ -514,4 +514,101 @@ fn bad_input_is_refused() {
     for bad in [&parts[..1], &[], &[parts[1].clone(), parts[0].clone()][..]] {
         assert!(pyramid.join(bad, &with(&[1, 1, 4, 4])).is_err());
     }
+    // Bands of a smaller image, and of one of fewer axes.
+    for other in [
+        vec![1, 1, 8, 4],
+        vec![1, 1, 4, 8],
+        vec![1, 1, 4, 4, 1],
+        vec![1, 1, 4],
+    ] {
+        assert_eq!(
+            message(pyramid.join(&parts, &with(&other)).unwrap_err()),
+            format!("band of a Laplacian pyramid has shape [1, 1, 4, 4], expected {other:?}")
+        );
+    }
+}
+
+/// One band is what it was made of, with no axes of space and any sides.
+#[test]
+fn one_band_is_the_image_as_it_is() {
+    let pyramid = LaplacianPyramid::new(1).unwrap();
+    for shape in [vec![3], vec![2, 3], vec![1, 2, 5], vec![2, 1, 1, 7]] {
+        let x = with(&shape);
+        let parts = pyramid.split(&x).unwrap();
+        assert_eq!(parts, std::slice::from_ref(&x));
+        assert_eq!(pyramid.join(&parts, &x).unwrap(), x);
+    }
+}
+
+/// An item of a batch is guided as it is alone.
+#[test]
+fn items_do_not_mix() {
+    let shape = [3, 2, 4, 6];
+    let given = [with(&shape), without(&shape)];
+    type Made = Box<dyn Fn() -> Box<dyn Rule<ArrayD<f64>>>>;
+    let rules: [Made; 3] = [
+        Box::new(|| Box::new(Mahiro::new(5.0).unwrap())),
+        Box::new(|| Box::new(InBands::frequency_decoupled([4.0, 2.0]).unwrap())),
+        Box::new(|| Box::new(PerpNeg::new(3.0, [1.5]).unwrap())),
+    ];
+    for (k, rule) in rules.iter().enumerate() {
+        let given = match k {
+            2 => vec![given[0].clone(), unwanted(&shape), given[1].clone()],
+            _ => given.to_vec(),
+        };
+        let together = combined(&mut rule(), &given);
+        for item in 0..3 {
+            let alone: Vec<_> = given.iter().map(|x| x.select(Axis(0), &[item])).collect();
+            assert_eq!(
+                combined(&mut rule(), &alone),
+                together.select(Axis(0), &[item]),
+                "{k}"
+            );
+        }
+        assert_ne!(together, given[0]);
+    }
+}
+
+/// The first prediction, which would not be asked what it needs beyond it.
+struct First;
+
+impl<V: State> Rule<V> for First {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn needs(&self, index: usize, _: Point<()>) -> Result<bool, Error> {
+        assert_eq!(index, 0);
+        Ok(true)
+    }
+
+    fn combine(&mut self, mut predictions: Predictions<V>, _: Point<()>) -> Result<V, Error> {
+        predictions.take(0)
+    }
+}
+
+#[test]
+fn rules_of_bands_are_asked_for_their_own_predictions() {
+    type Rules = Vec<Box<dyn Rule<Array4<f64>>>>;
+    let rules = |scale: f64| -> Rules { vec![Box::new(First), Box::new(cfg(scale))] };
+    let made = |scale: f64| InBands::new(LaplacianPyramid::new(2).unwrap(), rules(scale)).unwrap();
+    let [c, u, _] = images();
+    // A scale of 1 leaves the other network unasked.
+    assert_eq!(
+        asked(made(1.0), &[c.clone(), u.clone()]),
+        (c.clone(), vec![1, 0])
+    );
+    let (found, calls) = asked(made(3.0), &[c.clone(), u.clone()]);
+    assert_eq!(calls, [1, 1]);
+    // The coarse band alone is guided.
+    let pyramid = LaplacianPyramid::new(2).unwrap();
+    let (of_c, of_u) = (pyramid.split(&c).unwrap(), pyramid.split(&u).unwrap());
+    let coarse = &of_u[1] + &((&of_c[1] - &of_u[1]) * 3.0);
+    let expected = pyramid.join(&[of_c[0].clone(), coarse], &c).unwrap();
+    assert!(
+        found
+            .iter()
+            .zip(&expected)
+            .all(|(a, b)| (a - b).abs() < 1e-13)
+    );
 }

@@ -1,23 +1,30 @@
 //! A refusal names the range that is applied: what it says is taken is taken, and nothing beside it.
 
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, LogSnr, LogVariance, NoiseLevel, NonMarkovian, Plan, Posterior,
-    SeededNoise, Sigma, SigmaData, Step, Time, UpdateNoise, Variance,
+    Error, GaussianMixture, Grid, LogSnr, LogVariance, MixtureCovariance, MixtureFit, NoiseLevel,
+    NonMarkovian, Plan, Posterior, SeededNoise, Sigma, SigmaData, Step, Time, UpdateNoise,
+    Variance,
     denoiser::{
         AdjustedDdim, Clip, DynamicThreshold, LearnedNoise, NoiseOutput,
         preconditioning::VpPreconditioning,
     },
     editing::slerp,
+    fit::{Fit, Refinement},
     grid::{
         Beta, BongTangent, FlowCurve, Karras, KlOptimal, LaplaceCurve, LinearQuadratic,
         LogitNormalCurve, PolyExponential, VpCurve, steps_for_strength, steps_of_strength,
         steps_of_strength_up,
     },
-    guidance::{Combination, DiffPir, GuidanceInterval, Measurement, Projected, Rescaled},
+    guidance::{
+        Classifier, Combination, DiffPir, Dps, GaussianPosterior, GuidanceInterval,
+        LaplacianPyramid, MagnitudeAwareCfg, Measurement, Projected, Rescaled,
+    },
     likelihood::{
         BitsPerDim, Continuous, Discretized, LogDensity, LogProbability, Nats, ProbabilityFlow,
+        StepDensity,
     },
     noise::TorchCuda,
+    rand::{SeedableRng, rngs::StdRng},
     schedule::{
         ContinuousSchedule, Cosine, Discrete, Edm, Interpolant, LogSnrLinear, NoiseSchedule,
         RectifiedFlow, Respacing, Shifted, SubVp, VeGeometric, VpLinear,
@@ -29,7 +36,11 @@ use gaussian_diffusion::{
         StatisticsNode, UniPc, Update,
     },
     training::{
-        EmaRule, HybridLoss, InputPerturbation, OffsetNoise, PowerProfile, Weight, huber_error,
+        BrownianBridge, EmaRule, HybridLoss, InputPerturbation, OffsetNoise, PostHoc, PowerProfile,
+        Uncertainty, Weight,
+        consistency::{Curriculum, Tangent},
+        coupling::EntropicPlan,
+        flow_map, huber_error, magnitude,
         times::{self, LossSecondMoment, TimeSampler, UniformStep, UniformTime},
     },
 };
@@ -270,7 +281,47 @@ fn numbers_meet_the_range_that_is_named() {
         v => LossSecondMoment::new(9).unwrap().with_uniform_share(v);
         v => LogDensity::new(0.0).unwrap().scaled(v, 3);
         v => GaussianMixture::isotropic(&[(v, [0.0], 1.0)]);
+        v => Discretized::new(9, v, f64::INFINITY);
+        v => Discretized::new(9, 0.0, 1.0).unwrap().log_probability(0, 0.0, v);
+        v => LogDensity::new(0.0).unwrap().dequantized(v, 3);
+        v => StepDensity::default().with_least_std(v);
+        v => mixture_fit().with_tolerance(v);
+        v => mixture_fit().with_floor(v);
+        v => Fit::default().with_ridge(v);
+        v => Refinement::default().with_difference(v);
+        v => Combination::classifier_free(v);
+        v => Classifier::new((), (), v);
+        v => Dps::new((), Measurement::new((), x(), 0.1).unwrap(), v);
+        v => GaussianPosterior::pseudo_inverse((), Measurement::new((), x(), 0.1).unwrap(), v, 3);
+        v => MagnitudeAwareCfg::new(2.0, v);
+        v => Projected::<Array1<f64>>::new(2.0).unwrap().with_parallel(v);
+        v => EmaRule::warm_up(1.0, v, 0.9);
+        v => EmaRule::warm_up(1.0, 1.0, v);
+        v => Weight::soft_min_snr(v);
+        v => Weight::p2(v, 1.0);
+        v => Curriculum::improved(9).unwrap().decay(0, v);
+        v => Tangent::new(SigmaData::EDM).with_warm_up(v);
+        v => Tangent::new(SigmaData::EDM).with_constant(v);
+        v => flow_map::adaptive_weights(&[1.0], v, 1.0);
+        v => flow_map::adaptive_weights(&[1.0], 1.0, v);
+        v => magnitude::sum(v);
+        v => magnitude::concatenation([2, 3], v);
+        v => magnitude::normalized(&x(), v);
+        v => BrownianBridge::new(v);
+        v => EntropicPlan::new(&x(), &x(), v);
+        v => times::LogitNormalTime::new(v, 1.0);
+        v => times::LogitNormalTime::new(0.0, v);
+        v => times::Pairs::new(UniformTime::default(), v);
+        v => uncertainty().descend(&uncertainty().loss(&x(), &[0.1]).unwrap(), v);
     }
+}
+
+fn mixture_fit() -> MixtureFit {
+    MixtureFit::new(2, MixtureCovariance::Diagonal).unwrap()
+}
+
+fn uncertainty() -> Uncertainty {
+    Uncertainty::of(array![0.3, 1.0], array![0.1, 0.2], array![1.0, -0.5]).unwrap()
 }
 
 /// A sigma that may be any number but NaN, for which it is this one.
@@ -508,6 +559,20 @@ fn counts_meet_the_range_that_is_named() {
         n => plan().resampled_within(0..2, 1, n as usize);
         n => Nats::new(1.0).unwrap().per_dim(n as usize);
         n => BitsPerDim::new(1.0).unwrap().nats(n as usize);
+        n => Discretized::new(n as usize, 0.0, 1.0);
+        n => MixtureFit::new(n as usize, MixtureCovariance::Diagonal);
+        n => MixtureFit::new(2, MixtureCovariance::LowRank(n as usize));
+        n => Fit::default().with_memory(n as usize);
+        n => LaplacianPyramid::new(n as usize);
+        n => DiffPir::new(Measurement::new((), array![0.5], 0.1).unwrap(), 1.0, n as usize);
+        n => Curriculum::doubling(n as usize, 1_000_000, 9);
+        n => Curriculum::doubling(10, n as usize, 9);
+        n => Curriculum::improved(n as u64);
+        n => magnitude::weight_scale(n as usize);
+        n => magnitude::concatenation([n as usize, 2], 0.5);
+        n => magnitude::concatenation([2, n as usize], 0.5);
+        n => Uncertainty::new(n as usize, &mut StdRng::seed_from_u64(1));
+        n => PostHoc::new().add(PowerProfile::new(1.0).unwrap(), n as u64, ());
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use gaussian_diffusion::{
-    Error, GaussianMixture, Grid, NoiseLevel, Plan, Point, Prediction, Sampler, SeededNoise, Time,
+    Denoiser, Error, GaussianMixture, Grid, NoiseLevel, Plan, Point, Prediction, Sampler,
+    SeededNoise, Time,
     denoiser::SelfConditioned,
     fit::{Fit, Lesson, Refinement, StepErrors},
     guidance::{CfgPlusPlus, Combination},
@@ -201,7 +202,14 @@ fn numbers_out_of_range_are_refused() {
         error,
         "weights of the starts has 1 entries for a batch of 3"
     );
-    assert!(self::lesson(2).with_weights(&[1.0, -1.0]).is_err());
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = self::lesson(2).with_weights(&[1.0, bad]).unwrap_err();
+        let allowed = "a finite number from 0 on";
+        assert_eq!(
+            error.to_string(),
+            format!("weights of the starts[1] is {bad}, allowed: {allowed}")
+        );
+    }
 
     // A base that starts or ends outside.
     let schedule = Discrete::stable_diffusion().unwrap();
@@ -578,6 +586,49 @@ fn a_network_that_remembers_is_asked_in_order() {
         .sum_axis(Axis(1))
         .mapv(f64::sqrt);
     assert!((distances.mean().unwrap() - refined.after).abs() < 1e-12);
+}
+
+/// A network that adds a tenth of what it was asked about before, in this run.
+#[derive(Default)]
+struct Echo(Option<Array2<f64>>);
+
+impl Denoiser<Array2<f64>, Time> for Echo {
+    fn predict(
+        &mut self,
+        x: &Array2<f64>,
+        _: Point<Time>,
+    ) -> Result<Prediction<Array2<f64>>, Error> {
+        let own = x.mapv(|x| (0.5 * x).tanh());
+        let said = match self.0.replace(x.clone()) {
+            Some(before) => own + before * 0.1,
+            None => own,
+        };
+        Ok(Prediction::x0(said))
+    }
+
+    fn visit_memory(&mut self, visit: &mut dyn FnMut(&mut Option<Array2<f64>>)) {
+        visit(&mut self.0);
+    }
+}
+
+/// Every run of a fit and of a refinement begins anew: nothing is left of the one before.
+#[test]
+fn a_network_that_remembers_forgets_between_runs() {
+    let fine = fine(&Cosine, 40);
+    let lesson = Lesson::new(&fine, starts(&fine, (6, 2), 1), &mut Echo::default()).unwrap();
+    let fit = Fit::default();
+    let mut echo = Echo::default();
+    let fitted = fit.plan(&base(4), &lesson, &mut echo).unwrap();
+    assert_eq!(fit.plan(&base(4), &lesson, &mut echo).unwrap(), fitted);
+    let distance = |plan: &Plan<Time>| lesson.distance(plan, &mut Echo::default()).unwrap();
+    assert!((distance(&base(4)) - fitted.before).abs() < 1e-14);
+    assert!((distance(&fitted.plan) - fitted.after).abs() < 1e-12);
+    let refinement = Refinement::default().with_evaluations(100);
+    let refined = refinement.coefficients(&fit, &fitted.plan, &lesson, &mut echo);
+    let refined = refined.unwrap();
+    assert!((distance(&refined.plan) - refined.after).abs() < 1e-12);
+    let text = format!("{lesson:?}");
+    assert!(text.starts_with("Lesson { nodes: [Node"), "{text}");
 }
 
 #[test]

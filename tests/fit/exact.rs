@@ -1,7 +1,7 @@
 //! Data of which a table knows all there is to know.
 
 use gaussian_diffusion::{
-    Clock, GaussianMixture, Grid, NoiseSchedule, Plan, Point, SeededNoise, Sigma,
+    Clock, Denoiser, GaussianMixture, Grid, NoiseSchedule, Plan, Point, SeededNoise, Sigma,
     fit::{Fit, Gaussians, Lesson, StateCoefficient},
     rand::{SeedableRng, rngs::StdRng},
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
@@ -102,6 +102,24 @@ fn gaussian_data_of_few_variances_is_followed_exactly() {
     check(&Discrete::stable_diffusion().unwrap());
     check(&Edm::new(Sigma::new(0.002).unwrap(), Sigma::new(80.0).unwrap()).unwrap());
     check(&RectifiedFlow);
+}
+
+/// A difference of a hundred-millionth is no rounding, whatever the size of the data.
+#[test]
+fn a_small_difference_is_fitted() {
+    for size in [1.0, 1e-3] {
+        let mut network = Columns::of(&[1e-10 * size * size]);
+        network.mean = 0.7 * size;
+        let fine = fine(&Cosine, 100);
+        let lesson = Lesson::new(&fine, starts(&fine, (6, 1), 1), &mut network).unwrap();
+        let grid = Grid::uniform_time(&Cosine, 4).unwrap();
+        let base = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
+        let fit = Fit::default().with_ridge(0.0).unwrap();
+        let fitted = fit.plan(&base, &lesson, &mut network).unwrap();
+        let share = fitted.before / size;
+        assert!(share > 1e-12 && share < 1e-7, "{fitted}");
+        assert!(fitted.after < 0.1 * fitted.before, "{fitted}");
+    }
 }
 
 /// One stage, by normal equations in plain loops: the expected square over all starts.
@@ -237,6 +255,44 @@ fn turning_the_data_changes_no_coefficient() {
         assert!((a - b).abs() < 1e-9, "{a} {b}");
     }
     assert_eq!(StateCoefficient::default(), StateCoefficient::Free);
+}
+
+/// Each row is answered as the exact denoiser of its Gaussian does: the first with its mean, the second without.
+#[test]
+fn rows_are_denoised_by_their_gaussians() {
+    let parts = [
+        (0.25, [0.4, -1.0], [0.5, 0.02]),
+        (0.5, [-0.3, 0.2], [0.1, 0.3]),
+        (0.25, [1.4, 0.1], [0.2, 0.7]),
+    ];
+    let mut gaussians = Gaussians::of(&GaussianMixture::diagonal(&parts).unwrap());
+    let level = Cosine
+        .level(gaussian_diffusion::Time::new(0.6).unwrap())
+        .unwrap();
+    let at = Point::new((), level, level);
+    let x = array![
+        [0.3, -0.7],
+        [1.0, 1.0],
+        [-0.2, 0.5],
+        [2.0, -1.0],
+        [0.1, 0.4],
+        [-1.0, 0.6]
+    ];
+    let found = gaussians.predict(&x, at).unwrap().value;
+    for (i, (_, mean, variances)) in parts.into_iter().enumerate() {
+        for (row, mean) in [(2 * i, mean), (2 * i + 1, [0.0; 2])] {
+            let alone = GaussianMixture::diagonal(&[(1.0, mean, variances)]).unwrap();
+            let wanted = alone.posterior_mean(&x.row(row).to_vec(), level).unwrap();
+            for k in 0..2 {
+                assert!((found[[row, k]] - wanted[k]).abs() < 1e-15, "{row} {k}");
+            }
+        }
+    }
+    let error = gaussians.predict(&x.t().to_owned(), at).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "rows of the Gaussians has shape [2, 6], expected [6, 2]"
+    );
 }
 
 /// Rows of a run that starts from another deviation than 1 are the expectation there too.

@@ -2,8 +2,9 @@
 
 use gaussian_diffusion::{
     Denoiser, GaussianMixture, Grid, LogSnr, NoiseLevel, NoiseSchedule, Parameterization, Plan,
-    Point, ReverseStep, SeededNoise, Sigma,
-    fit::{Lesson, StepErrors},
+    Point, ReverseStep, SeededNoise, Sigma, Time,
+    fit::{self, Lesson, StepErrors},
+    predicts,
     schedule::{Cosine, Discrete, Edm, RectifiedFlow, VpLinear},
     solver::{Coordinates, Ddim, DpmSolver, ExponentialAdams, LinearMultistep},
 };
@@ -109,11 +110,19 @@ fn a_step_that_looks_back_has_the_lessons_predictions() {
     ];
     for solver in solvers {
         let errors = StepErrors::along(&lesson, solver).unwrap();
-        // Steps of one length in log-SNR: those before the last are as long as it, where there is room.
-        for (length, before) in [(1, 2), (5, 2), (9, 1), (18, 1), (12, 0)] {
-            let places: Vec<_> = (0..=before).map(|step| step * length).collect();
+        // Steps of one length in log-SNR: those before the last are as long as it, where there is room, and the first
+        // node stands for one that would be less than half a step before it.
+        for (places, to) in [
+            (vec![0, 1, 2], 3),
+            (vec![0, 5, 10], 15),
+            (vec![0, 9], 18),
+            (vec![0, 18], 36),
+            (vec![0], 12),
+            (vec![0, 8], 20),
+            (vec![5], 17),
+        ] {
             let nodes = places.iter().map(|&place| even.nodes()[place]).collect();
-            let end = even.nodes()[length * (before + 1)].level;
+            let end = even.nodes()[to].level;
             let run = Grid::new(nodes, end).unwrap();
             let plan = Plan::new(&schedule, &run, solver).unwrap();
             let last = plan.stages().last().unwrap();
@@ -131,14 +140,14 @@ fn a_step_that_looks_back_has_the_lessons_predictions() {
             let exact = lesson.state_at(end).unwrap();
             let expected = square(&(&found - &exact)) / square(&exact);
             // The grid of one step from the same node to the same level, after steps of any length.
-            let from = places[before];
+            let from = *places.last().unwrap();
             let mut nodes: Vec<_> = even.nodes()[..=from].to_vec();
-            nodes.extend(&even.nodes()[length * (before + 1)..]);
+            nodes.extend(&even.nodes()[to..]);
             let grid = Grid::new(nodes, even.end()).unwrap();
             let cost = errors.costs_of(&grid).unwrap()[from];
             assert!(
                 (cost - expected).abs() < 1e-11 * (1.0 + expected),
-                "{} of length {length}: {cost:e} {expected:e}",
+                "{} by {places:?} to {to}: {cost:e} {expected:e}",
                 solver.name()
             );
         }
@@ -174,6 +183,58 @@ fn an_even_grid_is_even() {
         evener += usize::from(even.1 < least.1);
     }
     assert!(evener > 3, "{evener}");
+}
+
+/// Answers of another size are costs of another size, also where no number holds their fourth powers: by powers of two,
+/// which round nothing.
+#[test]
+fn an_even_grid_does_not_depend_on_the_size_of_the_data() {
+    let schedule = VpLinear::new(0.1, 20.0).unwrap();
+    let from = |sigma| LogSnr::from_sigma(Sigma::new(sigma).unwrap());
+    let grid = Grid::uniform_log_snr_between(&schedule, 12, from(20.0), from(0.05)).unwrap();
+    let data = Array2::from_shape_fn((6, 2), |(i, k)| (1.7 * (2 * i + k) as f64).sin());
+    let errors = |size: f64| {
+        let mut network =
+            predicts::x0(move |x: &Array2<f64>, _: Point<Time>| x.mapv(f64::tanh) * size);
+        StepErrors::kl_bound(&grid, &data, &mut network, &mut SeededNoise::new(1)).unwrap()
+    };
+    let plain = errors(1.0);
+    for size in [-150.0_f64, 150.0] {
+        let other = errors(size.exp2());
+        for n in 1..=11 {
+            assert_eq!(other.even_grid(n).unwrap(), plain.even_grid(n).unwrap());
+            assert_eq!(other.grid(n).unwrap(), plain.grid(n).unwrap());
+        }
+    }
+    // Where no step costs anything, any grid of so many will do.
+    assert_eq!(errors(0.0).even_grid(3).unwrap().len(), 3);
+}
+
+/// A network that is measured is told where it is asked, and where the next level lies.
+#[test]
+fn measurements_say_where_they_ask() {
+    let schedule = VpLinear::new(0.1, 20.0).unwrap();
+    let snr = |value| LogSnr::new(value).unwrap();
+    let grid = Grid::uniform_log_snr_between(&schedule, 5, snr(-3.0), snr(4.0)).unwrap();
+    let data = Array2::from_shape_fn((4, 2), |(i, k)| (1.7 * (2 * i + k) as f64).sin());
+    type Asked<'a> = &'a mut dyn Denoiser<Array2<f64>, Time>;
+    let check = |ask: &dyn Fn(Asked<'_>)| {
+        let mut seen = Vec::new();
+        let mut network = predicts::x0(|x: &Array2<f64>, at: Point<Time>| {
+            seen.push((at.step, at.evaluation, at.time, at.level, at.to));
+            x * 0.5
+        });
+        ask(&mut network);
+        let ends = grid.levels().skip(1);
+        for (i, ((node, to), seen)) in grid.nodes().iter().zip(ends).zip(&seen).enumerate() {
+            assert_eq!(*seen, (i, i, node.time, node.level, to));
+        }
+        assert_eq!(seen.len(), grid.len());
+    };
+    let noise = || SeededNoise::new(1);
+    check(&|net| drop(StepErrors::kl_bound(&grid, &data, net, &mut noise()).unwrap()));
+    check(&|net| drop(fit::noise_moments(&grid, &data, net, &mut noise()).unwrap()));
+    check(&|net| drop(fit::denoising_errors(&grid, &data, net, &mut noise()).unwrap()));
 }
 
 /// For Gaussian data the expectations of the bound are closed forms.
@@ -290,6 +351,20 @@ fn a_lesson_has_a_state_at_every_level() {
     check(&Discrete::cosine(1000).unwrap(), 2e-3);
     check(&Edm::default(), 2e-3);
     check(&RectifiedFlow, 2e-3);
+
+    // A level computed another way may miss an end by a rounding, 1e-12 of 1 + |log-SNR|, and no more.
+    let at = |value: f64| NoiseLevel::variance_preserving(LogSnr::new(value).unwrap()).unwrap();
+    let snrs = Vec::from_iter((0..16).map(|i| LogSnr::new(f64::from(i) - 8.0).unwrap()));
+    let grid = Grid::at_log_snrs(&Cosine, &snrs).unwrap();
+    let plan = Plan::new(&Cosine, &grid.ending_at(at(8.0)).unwrap(), &Ddim::default()).unwrap();
+    let lesson = Lesson::new(&plan, starts(&plan, (2, 2), 1), &mut mixture()).unwrap();
+    for (end, outwards) in [(-8.0, -1.0), (8.0, 1.0)] {
+        let slack = outwards * 9e-12;
+        let state = |share: f64| lesson.state_at(at(end + share * slack));
+        assert_eq!(state(0.95).unwrap(), state(0.0).unwrap());
+        let error = state(1.05).unwrap_err().to_string();
+        assert!(error.ends_with("those of the lesson"), "{error}");
+    }
 
     // A point of data is followed exactly.
     let mut point = GaussianMixture::point(&[0.3, -0.8]).unwrap();

@@ -18,7 +18,7 @@ use gaussian_diffusion::{
     solver::{Ddpm, DpmSolver},
     state::{Elements, ErrorNorm, Keeping, State},
     training::{
-        InputPerturbation, Losses, OffsetNoise, PerItem, absolute_error, huber_error,
+        InputPerturbation, ItemLosses, Losses, OffsetNoise, absolute_error, huber_error,
         squared_error, weighted_mean,
     },
 };
@@ -31,8 +31,8 @@ trait Side:
     Elements + ErrorNorm + Losses + 'static + State<Keeping: Keeping<Self, Kept: Elements>>
 {
     fn of(numbers: &[f64]) -> Self;
-    fn listed(losses: &Self::PerItem) -> Vec<f64>;
-    fn mean(losses: &Self::PerItem, weights: &[&[f64]]) -> f64;
+    fn listed(losses: &Self::ItemLosses) -> Vec<f64>;
+    fn mean(losses: &Self::ItemLosses, weights: &[&[f64]]) -> f64;
 }
 
 impl Side for Array3<f64> {
@@ -40,11 +40,11 @@ impl Side for Array3<f64> {
         Self::from_shape_vec(SHAPE, numbers.to_vec()).unwrap()
     }
 
-    fn listed(losses: &Self::PerItem) -> Vec<f64> {
+    fn listed(losses: &Self::ItemLosses) -> Vec<f64> {
         losses.to_vec()
     }
 
-    fn mean(losses: &Self::PerItem, weights: &[&[f64]]) -> f64 {
+    fn mean(losses: &Self::ItemLosses, weights: &[&[f64]]) -> f64 {
         weighted_mean(losses, weights).unwrap()
     }
 }
@@ -54,11 +54,11 @@ impl Side for V {
         of(SHAPE, numbers, Kind::F64)
     }
 
-    fn listed(losses: &Self::PerItem) -> Vec<f64> {
+    fn listed(losses: &Self::ItemLosses) -> Vec<f64> {
         losses.numbers().unwrap()
     }
 
-    fn mean(losses: &Self::PerItem, weights: &[&[f64]]) -> f64 {
+    fn mean(losses: &Self::ItemLosses, weights: &[&[f64]]) -> f64 {
         let mean = losses.weighted_mean(weights).unwrap();
         mean.numbers().unwrap()[0]
     }

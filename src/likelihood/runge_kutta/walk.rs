@@ -155,4 +155,78 @@ mod tests {
         }
         assert!(ERROR.iter().sum::<f64>().abs() < 1e-16);
     }
+
+    /// A step of `z' = k z` is a polynomial of `x = k h`, and its error that less the one of order 4, whose last terms are
+    /// 1097 / 120000, 161 / 120000 and 1 / 24000; for numbers of several sizes, of which the worst relative to
+    /// `1 + |z|` counts.
+    #[test]
+    fn a_step_of_linear_growth_is_a_polynomial() {
+        let (k, tolerance) = ([-0.5, 0.3, 1.0], 1e-3);
+        let f = |_: f64, z: &[f64]| Ok(z.iter().zip(k).map(|(z, k)| k * z).collect());
+        let z = vec![2.0, -30.0, 0.25];
+        let mut walk = Walk {
+            slope: z.iter().zip(k).map(|(z, k)| k * z).collect(),
+            error: vec![0.0; 3],
+            evaluations: 1,
+            u: 1.0,
+            end: 3.0,
+            f,
+            tolerance,
+            z: z.clone(),
+        };
+        for h in [0.5, 2.0, 5.0] {
+            let step = walk.step(h).unwrap();
+            // No further than the end.
+            let h: f64 = h.min(2.0);
+            assert_eq!((step.length, step.to), (h, 1.0 + h));
+            let mut worst = 0.0_f64;
+            for i in 0..3 {
+                let x = k[i] * h;
+                let next = z[i]
+                    * (1.0
+                        + x
+                        + x.powi(2) / 2.0
+                        + x.powi(3) / 6.0
+                        + x.powi(4) / 24.0
+                        + x.powi(5) / 120.0
+                        + x.powi(6) / 600.0);
+                let error = z[i]
+                    * (x.powi(5) * (1.0 / 120.0 - 1097.0 / 120_000.0)
+                        + x.powi(6) * (1.0 / 600.0 - 161.0 / 120_000.0)
+                        - x.powi(7) / 24_000.0);
+                assert!((step.z[i] - next).abs() < 1e-14 * next.abs());
+                assert!((step.slope[i] - k[i] * next).abs() < 1e-14 * next.abs());
+                assert!((step.error[i] - error).abs() < 1e-14 * next.abs());
+                let size = z[i].abs().max(next.abs());
+                worst = worst.max(error.abs() / (tolerance * (1.0 + size)));
+            }
+            assert!(
+                (step.worst / worst - 1.0).abs() < 1e-9,
+                "{h}: {} {worst}",
+                step.worst
+            );
+        }
+        assert_eq!(walk.evaluations, 1 + 3 * COST);
+        // What is left after a step is none where it is less than a billionth of the step.
+        for (share, to) in [
+            (1.0, 3.0),
+            (1.0 + 0.9e-9, 3.0),
+            (1.0 + 1.1e-9, 1.0 + 2.0 / (1.0 + 1.1e-9)),
+        ] {
+            assert_eq!(walk.step(2.0 / share).unwrap().to, to);
+        }
+        assert_eq!((walk.left(0.25), walk.left(-0.5)), (8.0, 4.0));
+        // Errors add up by their sizes.
+        let first = walk.step(0.5).unwrap();
+        let errors = first.error.clone();
+        walk.take(first);
+        let second = walk.step(0.5).unwrap();
+        let both: Vec<f64> = errors
+            .iter()
+            .zip(&second.error)
+            .map(|(a, b)| a.abs() + b.abs())
+            .collect();
+        walk.take(second);
+        assert_eq!((walk.u, walk.error), (2.0, both));
+    }
 }

@@ -94,6 +94,27 @@ mod tests {
         }
     }
 
+    /// What begins with one variance has the mean of those of the coordinates.
+    #[test]
+    fn a_spherical_fit_begins_spherical() {
+        let rows = Array2::from_shape_fn((8, 2), |(i, k)| [1.0, 3.0][k] * (i % 2) as f64);
+        let of = |kind| {
+            let fit = MixtureFit::new(1, kind).unwrap();
+            let start = fit.start(&rows, &mut StdRng::seed_from_u64(1));
+            start.components[0].variances.to_vec()
+        };
+        let near = |found: Vec<f64>, wanted: [f64; 2]| {
+            assert!(
+                found
+                    .iter()
+                    .zip(wanted)
+                    .all(|(a, b)| (a - b - 1e-6).abs() < 1e-12)
+            );
+        };
+        near(of(MixtureCovariance::Spherical), [1.25, 1.25]);
+        near(of(MixtureCovariance::Diagonal), [0.25, 2.25]);
+    }
+
     /// Half of each variance is the factors', and half what they leave: to six deviations of a sum of 2000 squares.
     #[test]
     fn factors_begin_with_half_of_the_variance() {

@@ -2,14 +2,14 @@
 
 use ndarray::{Array, Array1, Dimension};
 
-use super::{Distance, Losses, PerItem, check_mask, check_weights, thresholds};
+use super::{Distance, ItemLosses, Losses, check_mask, check_weights, thresholds};
 use crate::{
     Error,
-    per_item::PerItem as Thresholds,
+    per_item::PerItem,
     state::{Real, State, item_len, items},
 };
 
-impl PerItem for Array1<f64> {
+impl ItemLosses for Array1<f64> {
     type Mean = f64;
 
     fn weighted_mean(&self, weights: &[&[f64]]) -> Result<f64, Error> {
@@ -26,7 +26,7 @@ impl PerItem for Array1<f64> {
 }
 
 impl<A: Real, D: Dimension> Losses for Array<A, D> {
-    type PerItem = Array1<f64>;
+    type ItemLosses = Array1<f64>;
 
     fn losses(&self, target: &Self, distance: Distance<'_>) -> Result<Array1<f64>, Error> {
         let length = item_len(self);
@@ -74,7 +74,7 @@ impl<A: Real, D: Dimension> Losses for Array<A, D> {
         Ok(losses)
     }
 
-    fn norm_losses(&self, target: &Self, c: Thresholds<'_, f64>) -> Result<Array1<f64>, Error> {
+    fn norm_losses(&self, target: &Self, c: PerItem<'_, f64>) -> Result<Array1<f64>, Error> {
         let c = thresholds("c", c, self.items())?;
         let mut losses = summed(self, target, Distance::Squared)?;
         for (loss, c) in losses.iter_mut().zip(c) {

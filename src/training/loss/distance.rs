@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    per_item::{Each, PerItem as Thresholds},
+    per_item::{Each, PerItem},
 };
 
 /// How the distance of one number from another is counted. A threshold is one for the batch or one per item.
@@ -14,9 +14,9 @@ pub enum Distance<'a> {
     /// `|d|`.
     Absolute,
     /// `d^2 / 2` where `|d| <= delta`, else `delta (|d| - delta / 2)`.
-    Huber(Thresholds<'a, f64>),
+    Huber(PerItem<'a, f64>),
     /// `delta (sqrt(d^2 + delta^2) - delta)`: Huber's without its corner.
-    PseudoHuber(Thresholds<'a, f64>),
+    PseudoHuber(PerItem<'a, f64>),
 }
 
 impl Distance<'_> {
@@ -32,9 +32,9 @@ impl Distance<'_> {
 
     /// That of numbers so far apart, in this item.
     pub(super) fn of(self, d: f64, item: usize) -> f64 {
-        let at = |delta: Thresholds<'_, f64>| match delta {
-            Thresholds::Same(delta) => delta,
-            Thresholds::Each(list) => list.get(item).copied().unwrap_or(f64::NAN),
+        let at = |delta: PerItem<'_, f64>| match delta {
+            PerItem::Same(delta) => delta,
+            PerItem::Each(list) => list.get(item).copied().unwrap_or(f64::NAN),
         };
         match self {
             Self::Squared => d * d,
@@ -58,7 +58,7 @@ impl Distance<'_> {
 /// One threshold for each item.
 pub(crate) fn thresholds(
     what: &'static str,
-    values: Thresholds<'_, f64>,
+    values: PerItem<'_, f64>,
     items: usize,
 ) -> Result<Vec<f64>, Error> {
     let allowed = "a finite number above 0";

@@ -71,7 +71,7 @@ impl<T: Clock> Intervals<T> {
     ///
     /// If there is no such interval.
     pub fn ends(&self, step: Step) -> Result<(T, T), Error> {
-        let place = step.index().filter(|index| index + 1 < self.times.len());
+        let place = step.index();
         match place.and_then(|i| Some((*self.times.get(i)?, *self.times.get(i + 1)?))) {
             Some(ends) => Ok(ends),
             None => {

@@ -113,13 +113,7 @@ impl LossSecondMoment {
     /// If there is not one loss per time, a time is not a whole step of the sampler, or a loss is not
     /// in -1e100 to 1e100; nothing is then noted.
     pub fn update(&mut self, times: &[Step], losses: &[f64]) -> Result<(), Error> {
-        if times.len() != losses.len() {
-            return Err(Error::BatchLength {
-                what: "losses",
-                expected: times.len(),
-                found: losses.len(),
-            });
-        }
+        Error::check_length("losses", times.len(), losses.len())?;
         check_losses(losses)?;
         let whole = |(i, t): (usize, &Step)| match t.index() {
             Some(index) if index < self.history.len() => Ok(index),

@@ -101,8 +101,8 @@ impl TimeSampler for UniformStep {
     type Time = Step;
 
     fn quantile(&self, u: f64) -> Result<Step, Error> {
-        let index = (check_share(u)? * self.count as f64) as usize;
-        Ok(Step::new(index.min(self.count - 1)))
+        // The greatest number below 1, times a count, is rounded to below the count.
+        Ok(Step::new((check_share(u)? * self.count as f64) as usize))
     }
 
     fn cdf(&self, t: Step) -> f64 {

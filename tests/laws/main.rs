@@ -16,6 +16,9 @@ use gaussian_diffusion::{
 use ndarray::{Array1, Array2, Array3};
 use proptest::{prelude::*, test_runner::Config};
 
+mod drawn;
+mod refused;
+
 fn config() -> Config {
     Config {
         cases: 256,
@@ -178,7 +181,7 @@ proptest! {
         (from, to) in strategies::step(),
         x_0 in -2.0..2.0, a in -3.0..3.0, b in -3.0..3.0,
     ) {
-        pass(laws::bayes(from, to, (x_0, a, b)))?;
+        pass(laws::bayes(&Markov, from, to, (x_0, a, b)))?;
     }
 
     #[test]
