@@ -648,3 +648,27 @@ fn a_fingerprint_sees_levels_and_how_numbers_are_grouped() {
     assert_ne!(of(one(), 0.1), of(other(), 0.1));
     assert_ne!(of(one(), 0.1), of(one(), 0.2));
 }
+
+/// Noise before a step takes a run back up to where the step begins; it takes none down.
+#[test]
+fn a_stored_plan_goes_back_up_alone() {
+    use gaussian_diffusion::{
+        Grid,
+        schedule::Discrete,
+        solver::{Churn, Ddim},
+    };
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let grid = Grid::trailing(&schedule, 4).unwrap();
+    let churn = Churn::new(Ddim::default(), 2.0).unwrap();
+    let plan = Plan::new(&schedule, &grid, &churn).unwrap();
+    assert!(plan.stages()[1].stage.renoise.is_some());
+    let ending = |first: usize| {
+        let mut stored = serde_json::to_value(&plan).unwrap();
+        stored["stages"][0]["point"]["to"] =
+            serde_json::to_value(schedule.levels()[first]).unwrap();
+        serde_json::from_value::<Plan<Step>>(stored).is_ok()
+    };
+    // The first step goes from step 999 to 749, where the second begins.
+    assert!(ending(749) && ending(600));
+    assert!(!ending(800) && !ending(999));
+}
