@@ -938,3 +938,43 @@ fn steps_before_a_trace_of_signal() {
         assert!(config.schedule().level(Timestep(999.5)).is_err());
     }
 }
+
+/// A step up has the clipped data in it, beside the noise as it was.
+#[test]
+fn clipping_upwards_keeps_the_noise() {
+    let file = json!({ "_class_name": "DDIMInverseScheduler", "clip_sample": true });
+    let config = read(file).unwrap();
+    let plan = config.plan(5).unwrap();
+    let at = plan.stages()[2].point;
+    let (from, to) = (at.level, at.to);
+    assert!(to.is_noisier_than(from) && !from.is_clean());
+    let mut net = config.denoiser(|x: &Array2<f64>, _| Ok(x.mapv(|_| 0.7)));
+    for x in [-9.0, 0.3, 5.0] {
+        let answer = net.predict(&Array2::from_elem((1, 1), x), at).unwrap();
+        assert_eq!(answer.parameterization, Parameterization::Noise);
+        let noise = answer.value[[0, 0]];
+        let data = ((x - from.sigma() * 0.7) / from.alpha()).clamp(-1.0, 1.0);
+        let ratio = to.alpha() / from.alpha();
+        let found = ratio * x + (to.sigma() - ratio * from.sigma()) * noise;
+        let expected = to.alpha() * data + to.sigma() * 0.7;
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{x}: {found} for {expected}"
+        );
+    }
+}
+
+/// A sequence is measured against one that has a length.
+#[test]
+fn sequences_have_a_length_to_be_compared_with() {
+    let mu = |base: f64| {
+        let file = json!({ "_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true,
+            "base_image_seq_len": base });
+        let config = read(file).unwrap();
+        let config = config.with_options(|o| o.sequence = Some(SequenceLength::CogView4(4096)));
+        config.plan(4).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(mu(64.0), Ok(()));
+    let refused = mu(0.0).unwrap_err();
+    assert!(refused.ends_with("allowed: above 0"), "{refused}");
+}
