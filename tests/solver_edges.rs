@@ -978,3 +978,44 @@ fn the_mean_of_two_steps_needs_both() {
     let noise = 1.0 / last.point.level.sigma();
     assert!((commit.state - noise).abs() < 1e-15 && commit.model.len() == 1);
 }
+
+/// Last orders fall in runs of fewer than 15 steps alone, as in the program that the option is from.
+#[test]
+fn last_orders_fall_in_short_runs() {
+    let end = NoiseLevel::variance_preserving(LogSnr::new(5.0).unwrap()).unwrap();
+    for (n, predictions) in [(2, 1), (14, 1), (15, 2), (16, 2)] {
+        let snr = |snr| LogSnr::new(snr).unwrap();
+        let grid = Grid::uniform_log_snr_between(&Cosine, n, snr(-4.0), snr(4.0)).unwrap();
+        let grid = grid.ending_at(end).unwrap();
+        let solver = DpmSolver::plus_plus(2).unwrap().with_lower_final_orders();
+        let plan = Plan::new(&Cosine, &grid, &solver).unwrap();
+        let last = plan.stages().last().unwrap().stage.commit.as_ref().unwrap();
+        assert_eq!(last.model.len(), predictions, "{n}");
+    }
+}
+
+/// A grid that goes up takes a descent of nothing, and no other.
+#[test]
+fn descents_of_nothing_go_up() {
+    let grid = grid(&Cosine, &[-3.0, -1.0, 1.0, 3.0], false, false).unwrap();
+    let plan = |descent| {
+        let solver = Ancestral::with_descent(Ddim::default(), descent).unwrap();
+        Plan::new(&Cosine, &grid.inverted(), &solver).map_err(|error| error.to_string())
+    };
+    let plain = Plan::new(&Cosine, &grid.inverted(), &Ddim::default()).unwrap();
+    for descent in [
+        Descent::Posterior(0.0),
+        Descent::Flow(0.0),
+        Descent::Redrawn(0.0),
+    ] {
+        assert_eq!(plan(descent).unwrap().stages(), plain.stages());
+    }
+    for descent in [
+        Descent::Posterior(0.5),
+        Descent::Flow(0.5),
+        Descent::Redrawn(0.5),
+    ] {
+        let refused = plan(descent).unwrap_err();
+        assert_eq!(refused, "eta is 0.5, allowed: 0 on an inverted grid");
+    }
+}
