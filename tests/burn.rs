@@ -575,6 +575,22 @@ fn a_wrapped_network_is_told_that_a_run_begins() {
     );
 }
 
+/// A bound between two numbers of the type does not become one of them.
+#[test]
+fn a_bound_stays_between_numbers() {
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+        let x: Tensor<1> = tensor(&Array1::from(vec![0.3]), dtype);
+        let number = values(&x)[0];
+        for bound in [number.next_down(), number, number.next_up(), f64::MAX] {
+            for or_at in [false, true] {
+                let expected = number > bound || or_at && number == bound;
+                let found = values(&x.above(bound, or_at).unwrap())[0];
+                assert_eq!(found == 1.0, expected, "{dtype:?}, {bound}, {or_at}");
+            }
+        }
+    }
+}
+
 #[test]
 fn numbers_that_do_not_fill_a_shape_are_refused() {
     let x: Tensor<2> = tensor(&Array2::<f64>::zeros((2, 3)), DType::F32);
@@ -648,4 +664,43 @@ fn errors_of_items_are_as_written_out() {
             assert_eq!((plain.len(), kept.len()), (3, 3));
         }
     }
+}
+
+/// A change of what is kept in f32 is made on what is shown, and what comes out as it was stays as it is kept.
+#[test]
+fn changes_are_made_on_what_is_shown() {
+    use gaussian_diffusion::state::{Keeping, Recasting};
+    let kept: Tensor<1> = tensor(&Array1::from(vec![1.000_1, 2.000_1]), DType::F32);
+    let numbers = values(&kept);
+    let mut kept = Wider::new(kept, DType::BF16);
+    <Recasting as Keeping<Tensor<1>>>::change(&mut kept, |shown| {
+        assert_eq!(
+            (shown.dtype(), values(shown)),
+            (DType::BF16, vec![1.0, 2.0])
+        );
+        *shown = tensor(&Array1::from(vec![1.0, 3.0]), DType::BF16);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(kept.tensor().dtype(), DType::F32);
+    assert_eq!(values(kept.tensor()), [numbers[0], 3.0]);
+}
+
+/// What a run keeps says its own type, and a few numbers of a generator are those of an array.
+#[test]
+fn what_is_kept_is_drawn_for_as_an_array_is() {
+    let plain = numbers((2, 3, 1), 1);
+    let own = |dtype| -> Tensor<3> { tensor(&plain, dtype) };
+    let kept = |dtype| Wider::new(own(dtype), DType::BF16);
+    assert!(own(DType::F64).is_double() && !own(DType::F32).is_double());
+    assert!(kept(DType::F64).is_double() && !kept(DType::F32).is_double());
+    let (mut x, mut array) = (kept(DType::F64), plain.clone());
+    StdRng::seed_from_u64(3)
+        .add(&mut x, Scale::Same(0.5), None)
+        .unwrap();
+    StdRng::seed_from_u64(3)
+        .add(&mut array, Scale::Same(0.5), None)
+        .unwrap();
+    assert_ne!(array, plain);
+    assert_eq!(values(x.tensor()), array.into_raw_vec_and_offset().0);
 }

@@ -756,6 +756,69 @@ fn errors_of_items_are_as_written_out() {
     }
 }
 
+/// What is around a network is told that a run begins.
+#[test]
+fn a_wrapped_network_is_told_that_a_run_begins() {
+    struct Counts(usize);
+    impl<T> Denoiser<Tensor, T> for Counts {
+        fn predict(&mut self, x: &Tensor, _: Point<T>) -> Result<Prediction<Tensor>, Error> {
+            let scaled = x.affine(self.0 as f64, 0.0).map_err(Error::network)?;
+            Ok(Prediction::x0(scaled))
+        }
+
+        fn begin(&mut self) {
+            self.0 += 1;
+        }
+    }
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let plan = Sampler::from_name("DDIM")
+        .unwrap()
+        .plan(&schedule, 2)
+        .unwrap();
+    let mut net = candle::network(Counts(0), &Device::Cpu, DType::F64);
+    let mut run = || {
+        let start = ndarray::Array2::<f64>::from_elem((1, 2), 0.5);
+        plan.sample(start, &mut net, &mut SeededNoise::new(0))
+            .unwrap()
+    };
+    // The prediction of the data is the state times how often a run began.
+    assert_ne!(run(), run());
+}
+
+#[test]
+fn batches_that_do_not_fit_are_named() {
+    let of = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let joined = |a: &[usize], b: &[usize]| {
+        let whole = Tensor::concatenated(&[&of(a), &of(b)]);
+        whole
+            .map(|whole| whole.dims().to_vec())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(joined(&[2, 3], &[4, 3]).unwrap(), [6, 3]);
+    for (a, b) in [(&[2, 3][..], &[2, 4][..]), (&[2, 3], &[2]), (&[], &[])] {
+        let refused = format!("batch has shape {b:?}, expected {a:?}");
+        assert_eq!(joined(a, b).unwrap_err(), refused);
+    }
+}
+
+/// What a run keeps says its own type, and a few numbers of a generator are those of an array.
+#[test]
+fn what_is_kept_is_drawn_for_as_an_array_is() {
+    use gaussian_diffusion::rand::{SeedableRng, rngs::StdRng};
+    let plain = numbers(&[2, 3], 1);
+    let kept = |dtype| Wider::new(tensor(&plain, dtype), DType::BF16);
+    assert!(kept(DType::F64).is_double() && !kept(DType::F32).is_double());
+    let (mut x, mut array) = (kept(DType::F64), plain.clone());
+    StdRng::seed_from_u64(3)
+        .add(&mut x, Scale::Same(0.5), None)
+        .unwrap();
+    StdRng::seed_from_u64(3)
+        .add(&mut array, Scale::Same(0.5), None)
+        .unwrap();
+    assert_ne!(array, plain);
+    assert_eq!(values(x.tensor()), array.into_raw_vec_and_offset().0);
+}
+
 /// An answer is not made less precise than it is.
 #[test]
 fn types_are_changed_to_wider_ones_alone() {

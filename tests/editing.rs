@@ -678,6 +678,42 @@ fn bad_masks_are_refused() {
     assert_eq!(plan.levels().last(), Some(&NoiseLevel::CLEAN));
 }
 
+/// The steps of a range are made as often as is said, stretch by stretch, and what is left of it too.
+#[test]
+fn jumps_repeat_the_steps_of_their_range() {
+    let grid = Grid::uniform_time(&Cosine, 5).unwrap();
+    let plan = Plan::new(&Cosine, &grid, &Ddim::default()).unwrap();
+    let place = |level: NoiseLevel| plan.levels().iter().position(|own| *own == level).unwrap();
+    let steps = |plan: Plan<gaussian_diffusion::Time>| -> Vec<usize> {
+        let step = |point: &Point<_>| {
+            assert_eq!(place(point.to), place(point.from) + 1);
+            place(point.from)
+        };
+        plan.stages()
+            .iter()
+            .map(|planned| step(&planned.point))
+            .collect()
+    };
+    for (range, length, times, expected) in [
+        (0..3, 2, 2, vec![0, 1, 0, 1, 2, 2, 3, 4]),
+        (1..4, 2, 3, vec![0, 1, 2, 1, 2, 1, 2, 3, 3, 3, 4]),
+        (3..5, 9, 2, vec![0, 1, 2, 3, 4, 3, 4]),
+        (2..2, 1, 2, vec![0, 1, 2, 3, 4]),
+    ] {
+        let again = plan.resampled_within(range.clone(), length, times);
+        assert_eq!(steps(again.unwrap()), expected, "{range:?}");
+    }
+}
+
+/// Where one end is nothing, the other has its weight.
+#[test]
+fn slerp_with_nothing_is_straight() {
+    let (a, none) = (array![[3.0, -4.0]], array![[0.0, 0.0]]);
+    assert_eq!(slerp(&a, &none, 0.25).unwrap(), array![[2.25, -3.0]]);
+    assert_eq!(slerp(&none, &a, 0.25).unwrap(), array![[0.75, -1.0]]);
+    assert_eq!(slerp(&none, &none, 0.25).unwrap(), none);
+}
+
 /// Where a run ends without noise the known data has the scale of that level; where noise is left it has its own, or the
 /// data itself where that is asked for; and a start may be left as it is.
 #[test]

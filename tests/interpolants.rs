@@ -317,3 +317,71 @@ fn slopes_are_finite_between_the_ends() {
         );
     }
 }
+
+/// The rates of a path are the slopes of its scales, also where part of the noise is latent; and how fast the signal
+/// fades is `-d ln alpha / d ln(sigma / alpha)`.
+#[test]
+fn rates_are_slopes() {
+    use gaussian_diffusion::schedule::{Edm, LogSnrLinear, Shifted, SubVp, VeGeometric};
+    fn slopes<S: ContinuousSchedule<Time = Time>>(schedule: &S, t: f64) -> [f64; 4] {
+        let at = |t: f64| {
+            let level = schedule.level(time(t)).unwrap();
+            (level.alpha(), level.sigma())
+        };
+        let h = 1e-5;
+        let ((a, s), (b, u), (alpha, sigma)) = (at(t - h), at(t + h), at(t));
+        [(b - a) / (2.0 * h), (u - s) / (2.0 * h), alpha, sigma]
+    }
+    fn check<S: ContinuousSchedule<Time = Time>>(schedule: &S, name: &str) {
+        for t in [0.2, 0.5, 0.83] {
+            let [alpha, sigma, a, s] = slopes(schedule, t);
+            let rates = schedule.path_rates(time(t)).unwrap();
+            let near = |x: f64, y: f64| (x - y).abs() < 1e-6 * (1.0 + y.abs());
+            assert!(
+                near(rates.alpha, alpha) && near(rates.sigma, sigma),
+                "{name} at {t}: {rates:?}"
+            );
+            let fading = schedule.fading(schedule.level(time(t)).unwrap()).unwrap();
+            let expected = -(alpha / a) / (sigma / s - alpha / a);
+            assert!(
+                near(fading, expected),
+                "{name} at {t}: {fading} for {expected}"
+            );
+        }
+    }
+    let latent = straight().with_latent_variance(|t| (0.3 * t * (1.0 - t), 0.3 - 0.6 * t));
+    check(&latent.unwrap(), "latent");
+    check(&straight(), "straight");
+    check(&trigonometric(), "trigonometric");
+    check(&Cosine, "cosine");
+    check(&RectifiedFlow, "flow");
+    check(&VpLinear::new(0.1, 20.0).unwrap(), "VP");
+    check(&SubVp::new(0.1, 20.0).unwrap(), "sub-VP");
+    check(&LogSnrLinear::new(snr(-5.0), snr(6.0)).unwrap(), "linear");
+    check(&Shifted::flow(3.0).unwrap(), "shifted flow");
+    check(
+        &Shifted::new(VpLinear::new(0.1, 20.0).unwrap(), 0.4).unwrap(),
+        "shifted VP",
+    );
+    let sigma = |x| gaussian_diffusion::Sigma::new(x).unwrap();
+    let ve = VeGeometric::new(sigma(0.1), sigma(9.0)).unwrap();
+    check(&ve, "VE");
+    check(&Shifted::new(ve, 2.0).unwrap(), "shifted VE");
+    assert_eq!(
+        Edm::default()
+            .fading(NoiseLevel::new(1.0, 3.0).unwrap())
+            .unwrap(),
+        0.0
+    );
+    // Where the variance has a slope and there is no noise, its root has none.
+    let rough = straight().with_latent_variance(|t| (0.3 * t * (1.0 - t), 0.3 - 0.6 * t));
+    let refused = rough
+        .unwrap()
+        .path_rates(time(0.0))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        refused,
+        "the velocity of a path has no value at alpha = 1, sigma = 0"
+    );
+}

@@ -480,6 +480,14 @@ fn arrays_and_another_tensor_keep_the_laws_of_elements() {
         data: vec![1.0, 2.0],
     };
     assert_eq!(one.spread(&[2, 2]).unwrap().data, [1.0, 2.0, 1.0, 2.0]);
+    let two = Tensor {
+        items: 2,
+        data: vec![1.0, 2.0],
+    };
+    assert_eq!(
+        two.spread(&[2, 3]).unwrap().data,
+        [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+    );
     for shape in [&[2][..], &[2, 2, 1], &[2, 3]] {
         let refused = one.spread(shape).unwrap_err().to_string();
         assert_eq!(

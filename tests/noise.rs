@@ -266,6 +266,91 @@ fn no_noise_refuses_every_draw() {
     assert_eq!(x, Array2::<f64>::ones((3, 2)));
 }
 
+/// Many numbers take of a generator as many bytes as two words for a pair: of 4 bytes for f32, of 8 for f64.
+#[test]
+fn many_numbers_take_whole_words_of_a_generator() {
+    use gaussian_diffusion::{
+        rand::{SeedableRng, rngs::StdRng},
+        state::Real,
+    };
+    fn left<A: Real>(n: usize, bytes: usize) {
+        let (mut used, mut expected) = (StdRng::seed_from_u64(8), StdRng::seed_from_u64(8));
+        let mut x = Array1::<A>::from_elem(n, A::of(0.0));
+        used.add(&mut x, Scale::Same(1.0), None).unwrap();
+        expected.fill_bytes(&mut vec![0; bytes]);
+        assert_eq!(
+            used.next_u64(),
+            expected.next_u64(),
+            "{n} numbers, {bytes} bytes"
+        );
+    }
+    for (n, pairs) in [(64, 32), (65, 33), (100, 50), (256, 128)] {
+        left::<f32>(n, 8 * pairs);
+        left::<f64>(n, 16 * pairs);
+    }
+}
+
+/// Noise of a subspace lies in it, is that of its source there, and is added; what is thrown away is thrown away.
+#[test]
+fn projected_noise_is_added_in_its_subspace() {
+    use gaussian_diffusion::{
+        noise::{ProjectedNoise, TorchCpu},
+        state::{Subspace, ZeroMean},
+    };
+    let space = ZeroMean::along(1);
+    let mut noise = ProjectedNoise::new(TorchCpu::new(3), space);
+    let mut x = Array2::<f64>::from_elem((2, 5), 0.25);
+    noise.add(&mut x, Scale::Same(0.7), None).unwrap();
+    let mut of_source = TorchCpu::new(3);
+    let drawn = |source: &mut TorchCpu| {
+        let mut z = Array2::<f64>::zeros((2, 5));
+        source.add(&mut z, Scale::Same(1.0), None).unwrap();
+        z
+    };
+    let z: Array2<f64> = drawn(&mut of_source);
+    let expected = space.project(&z).unwrap() * 0.7 + 0.25;
+    assert!(
+        x.iter().zip(&expected).all(|(x, y)| (x - y).abs() < 1e-14),
+        "{x}"
+    );
+    noise.discard(&x).unwrap();
+    let _: Array2<f64> = drawn(&mut of_source);
+    let (mut next, z) = (Array2::<f64>::zeros((2, 5)), drawn(&mut of_source));
+    noise.add(&mut next, Scale::Same(1.0), None).unwrap();
+    let expected: Array2<f64> = space.project(&z).unwrap();
+    assert!(
+        next.iter()
+            .zip(&expected)
+            .all(|(x, y)| (x - y).abs() < 1e-14),
+        "{next}"
+    );
+    let each = noise.add(&mut x, Scale::PerElement(&expected), None);
+    assert!(each.is_err());
+}
+
+/// A sample of a posterior is its mean and a draw, or the mean alone.
+#[test]
+fn posteriors_draw_what_they_have() {
+    use gaussian_diffusion::PosteriorCoefficients;
+    let (x, x0) = (
+        Array2::from_elem((1, 3), 2.0),
+        Array2::from_elem((1, 3), -1.0),
+    );
+    for (std, draws) in [(0.0, 0), (0.4, 1)] {
+        let q = PosteriorCoefficients {
+            state: 0.5,
+            clean: 0.25,
+            std,
+        };
+        let mut noise = SeededNoise::new(4);
+        let found: Array2<f64> = q.sample(&x, &x0, &mut noise).unwrap();
+        assert_eq!(noise.draws(), draws);
+        let z: Array2<f64> = filled((1, 3), &mut SeededNoise::new(4));
+        let off = found - (z * std + 0.75);
+        assert!(off.iter().all(|off| off.abs() < 1e-15), "{off}");
+    }
+}
+
 /// A generator that must not be touched.
 struct Untouchable;
 

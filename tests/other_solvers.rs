@@ -857,3 +857,43 @@ fn trigflow_is_the_same_in_every_scale() {
         }
     }
 }
+
+/// A consistency model where variance explodes, by its formula; without noise, or with nothing else, it has none.
+#[test]
+fn consistency_models_have_their_formula() {
+    let (min, data) = (Sigma::new(0.1).unwrap(), SigmaData::new(0.5).unwrap());
+    for sigma in [0.1_f64, 0.7, 30.0] {
+        let level = NoiseLevel::new(1.0, sigma).unwrap();
+        let c = consistency_model(level, min, data).unwrap();
+        let above = sigma - 0.1;
+        for (found, expected) in [
+            (c.skip, 0.25 / (above * above + 0.25)),
+            (c.out, 0.5 * above / (sigma * sigma + 0.25).sqrt()),
+            (c.input, 1.0 / (sigma * sigma + 0.25).sqrt()),
+            (c.conditioning, 1000.0 * 0.25 * sigma.ln()),
+        ] {
+            assert!(
+                (found - expected).abs() <= 1e-14 * expected.abs(),
+                "{sigma}: {found}"
+            );
+        }
+    }
+    for level in [NoiseLevel::CLEAN, NoiseLevel::NOISE] {
+        checked(
+            consistency_model(level, min, data).map(drop),
+            "a consistency model has no value",
+        );
+    }
+}
+
+/// A closure is a correction of the data that a network predicts.
+#[test]
+fn closures_correct() {
+    let net = predicts::x0(|x: &Array1<f64>, _: Point<()>| x * 2.0);
+    let mut net = net.corrected(|x0: &mut Array1<f64>, _: Point<()>| {
+        *x0 += 1.0;
+        Ok(())
+    });
+    let at = Point::new((), NoiseLevel::new(0.6, 0.8).unwrap(), NoiseLevel::CLEAN);
+    assert_eq!(net.predict(&array![0.5], at).unwrap().value, array![2.0]);
+}

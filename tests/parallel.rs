@@ -257,3 +257,23 @@ fn answers_that_stay_right_are_kept() {
     assert_eq!(asked, [vec![0, 1, 2], vec![1, 2, 3], vec![4, 5], vec![5]]);
     assert_eq!((run.batches(), run.evaluations()), (4, 9));
 }
+
+/// A guess is near where the root mean square of every item is within the tolerance times sigma, and at it.
+#[test]
+fn a_guess_is_near_by_its_root_mean_square() {
+    let schedule = RectifiedFlow;
+    let grid = Grid::uniform_time(&schedule, 2).unwrap();
+    let plan = Plan::new(&schedule, &grid, &Ddim::default()).unwrap();
+    let noise = SeededNoise::new(7);
+    // The first step goes half-way to the data: x / 2 + x0 / 2 at sigma = 1/2, where the guess has no data.
+    for (off, right) in [(0.0, 2), (0.099, 2), (0.101, 1), (1.0, 1)] {
+        let mut run = plan.start_parallel(start(&plan), noise.clone(), 2).unwrap();
+        run = run.with_tolerance(0.1).unwrap();
+        assert_eq!(run.pending().len(), 2);
+        let answers = run.pending().iter();
+        let answers = answers.map(|(x, _)| Prediction::x0(Array2::from_elem(x.dim(), off)));
+        let answers = answers.collect();
+        run.supply(answers).unwrap();
+        assert_eq!(run.run().evaluations_done(), right, "{off}");
+    }
+}

@@ -11,9 +11,10 @@ use gaussian_diffusion::{
     schedule::{Cosine, Discrete, Edm, RectifiedFlow},
     solver::{
         AnalyticDpm, Ancestral, At, CfgPlusPlusStep, Churn, Consistency, Coordinates, Ddim, Ddpm,
-        Descent, DpmSde, DpmSolver, DpmSolver2MV2, ErSde, EulerMaruyama, ExponentialAdams,
-        FinalMean, HeunPlusPlus, InFlowTime, Langevin, LeastNoise, LinearMultistep, NodeBlocks,
-        Path, Pndm, RungeKutta, SaSolver, SingleStep, Stage, UniPc, Update,
+        Descent, DpmSde, DpmSolver, DpmSolver2MV2, DpmSolverV3, ErSde, EulerMaruyama,
+        ExponentialAdams, FinalMean, HeunPlusPlus, InFlowTime, Langevin, LeastNoise,
+        LinearMultistep, ModelStatistics, NodeBlocks, Path, Pndm, RungeKutta, SaSolver, SingleStep,
+        Stage, UniPc, Update,
     },
 };
 use ndarray::Array2;
@@ -497,6 +498,12 @@ fn paths() {
         ) -> Result<Vec<gaussian_diffusion::solver::Stage>, Error> {
             let seen = (path.index(), path.visited().collect(), path.is_inverted());
             self.0.lock().unwrap().push(seen);
+            let form = format!("{path:?}");
+            let end = format!("index: {} }}", path.index());
+            assert!(
+                form.starts_with("Path { levels: [") && form.ends_with(&end),
+                "{form}"
+            );
             let above = path.leaving(NoiseLevel::NOISE);
             assert_eq!((above.from(), above.to()), (NoiseLevel::NOISE, path.to()));
             assert_eq!(above.visited().next(), Some(NoiseLevel::NOISE));
@@ -709,6 +716,15 @@ fn names() {
             false => solver,
         })
     };
+    let v3 = || {
+        let statistics = ModelStatistics::gaussian(Variance::new(0.3).unwrap());
+        named(DpmSolverV3::new(2, statistics.unwrap()).unwrap())
+    };
+    let analytic = |eta| {
+        let levels = [0.2, 0.8].map(|bar| NoiseLevel::from_alpha_bar(bar).unwrap());
+        let open = DenoisingVariance::new(&levels, &[0.4, 0.1]).unwrap();
+        named(AnalyticDpm::new(open).with_eta(eta).unwrap())
+    };
     let (data, noise) = (Coordinates::Data, Coordinates::Noise);
     for order in 1..=3 {
         assert_eq!(named(ErSde::new(order).unwrap()), format!("ER-SDE {order}"));
@@ -752,8 +768,12 @@ fn names() {
             ddpm(ModelVariance::LearnedRange),
             "DDPM, learned-range variance",
         ),
+        (analytic(1.0), "Analytic-DPM"),
+        (analytic(0.5), "Analytic-DDIM"),
         (named(DpmSde::new(1.0).unwrap()), "DPM++ SDE"),
         (named(DpmSolver2MV2), "DPM++ 2M v2"),
+        (named(DpmSolverV3::reab(2).unwrap()), "REAB"),
+        (v3(), "DPM-Solver-v3"),
         (named(HeunPlusPlus), "Heun++"),
         (named(Consistency::default()), "consistency"),
         (named(LinearMultistep::lms(2).unwrap()), "LMS"),
@@ -834,8 +854,13 @@ fn orders() {
         }
     }
     let gradient = LinearMultistep::gradient_estimation(2.0).unwrap();
+    let v3 = || DpmSolverV3::reab(3).unwrap();
     for (solver, order) in [
-        (Box::new(Ddim::default()) as Boxed, 1),
+        (Box::new(v3()) as Boxed, 3),
+        (Box::new(v3().with_corrector()), 3),
+        (Box::new(v3().with_pseudo_corrector()), 2),
+        (Box::new(v3().with_pseudo_slopes()), 2),
+        (Box::new(Ddim::default()), 1),
         (Box::<Ddpm>::default(), 1),
         (Box::new(gradient), 1),
         (Box::new(SingleStep::fast(7).unwrap()), 1),
@@ -952,4 +977,45 @@ fn the_mean_of_two_steps_needs_both() {
     // Only the noise in the state is left of it.
     let noise = 1.0 / last.point.level.sigma();
     assert!((commit.state - noise).abs() < 1e-15 && commit.model.len() == 1);
+}
+
+/// Last orders fall in runs of fewer than 15 steps alone, as in the program that the option is from.
+#[test]
+fn last_orders_fall_in_short_runs() {
+    let end = NoiseLevel::variance_preserving(LogSnr::new(5.0).unwrap()).unwrap();
+    for (n, predictions) in [(2, 1), (14, 1), (15, 2), (16, 2)] {
+        let snr = |snr| LogSnr::new(snr).unwrap();
+        let grid = Grid::uniform_log_snr_between(&Cosine, n, snr(-4.0), snr(4.0)).unwrap();
+        let grid = grid.ending_at(end).unwrap();
+        let solver = DpmSolver::plus_plus(2).unwrap().with_lower_final_orders();
+        let plan = Plan::new(&Cosine, &grid, &solver).unwrap();
+        let last = plan.stages().last().unwrap().stage.commit.as_ref().unwrap();
+        assert_eq!(last.model.len(), predictions, "{n}");
+    }
+}
+
+/// A grid that goes up takes a descent of nothing, and no other.
+#[test]
+fn descents_of_nothing_go_up() {
+    let grid = grid(&Cosine, &[-3.0, -1.0, 1.0, 3.0], false, false).unwrap();
+    let plan = |descent| {
+        let solver = Ancestral::with_descent(Ddim::default(), descent).unwrap();
+        Plan::new(&Cosine, &grid.inverted(), &solver).map_err(|error| error.to_string())
+    };
+    let plain = Plan::new(&Cosine, &grid.inverted(), &Ddim::default()).unwrap();
+    for descent in [
+        Descent::Posterior(0.0),
+        Descent::Flow(0.0),
+        Descent::Redrawn(0.0),
+    ] {
+        assert_eq!(plan(descent).unwrap().stages(), plain.stages());
+    }
+    for descent in [
+        Descent::Posterior(0.5),
+        Descent::Flow(0.5),
+        Descent::Redrawn(0.5),
+    ] {
+        let refused = plan(descent).unwrap_err();
+        assert_eq!(refused, "eta is 0.5, allowed: 0 on an inverted grid");
+    }
 }

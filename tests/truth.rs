@@ -133,6 +133,45 @@ fn gaussian_divergences_meet_60_digits() {
     }
 }
 
+/// The variance of the first step, which has none of its own, is that of the second.
+#[test]
+fn the_first_step_takes_the_variance_of_the_second() {
+    use gaussian_diffusion::{ModelVariance, UpdateNoise};
+    let table = Discrete::linear(10, 0.01, 0.3).unwrap();
+    for (t, of) in [(0, 1), (1, 1), (2, 2), (9, 9)] {
+        let found = table.model_variance(ModelVariance::FixedSmall, Step::new(t));
+        let UpdateNoise::Std(found) = found.unwrap() else {
+            panic!("learned");
+        };
+        // beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
+        let bar = |t: usize| 1.0 - table.levels()[t].sigma().powi(2);
+        let expected = table.betas()[of] * (1.0 - bar(of - 1)) / (1.0 - bar(of));
+        assert!(off(found * found, expected) < 1e-12, "{t}: {found}");
+    }
+}
+
+/// A shorter table has the levels that it keeps, and the betas between them.
+#[test]
+fn betas_of_kept_steps_are_those_between_them() {
+    let whole = Discrete::linear(10, 0.01, 0.3).unwrap();
+    let kept = [1, 4, 5, 9];
+    let short = whole
+        .respaced(&gaussian_diffusion::schedule::Respacing::of_steps(10, kept).unwrap())
+        .unwrap();
+    let mut before = 1.0;
+    for (i, step) in kept.into_iter().enumerate() {
+        assert_eq!(short.levels()[i], whole.levels()[step]);
+        let alpha_bar = whole.levels()[step].alpha().powi(2);
+        assert!(
+            off(short.betas()[i], 1.0 - alpha_bar / before) < 1e-13,
+            "{i}"
+        );
+        before = alpha_bar;
+    }
+    // The next step alone is that step, to the bit.
+    assert_eq!(short.betas()[2], whole.betas()[5]);
+}
+
 /// The tables that no peer's numbers are at hand for, from their definitions.
 #[test]
 fn tables_have_their_closed_forms() {

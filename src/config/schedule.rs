@@ -296,3 +296,65 @@ impl NoiseSchedule for Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::SchedulerConfig, schedule::Discrete};
+
+    /// What is rounded to the nearest number is given it from half before to half beyond, and what is truncated to
+    /// just below the next.
+    #[test]
+    fn levels_of_a_range_of_times() {
+        let table = Discrete::linear(1000, 1e-4, 0.02).unwrap();
+        let snr = |t: f64| {
+            table
+                .level(Step::fractional(t).unwrap())
+                .unwrap()
+                .log_snr()
+                .get()
+        };
+        for (keys, low, high) in [
+            ("", 199.999_999_999, 801.0 - 2e-9),
+            (", \"use_karras_sigmas\": true", 199.5, 800.5),
+        ] {
+            let text = format!("{{\"_class_name\": \"SASolverScheduler\"{keys}}}");
+            let config = SchedulerConfig::from_json(&text).unwrap();
+            let found = config
+                .schedule()
+                .levels_time(200.0, 800.0)
+                .unwrap()
+                .unwrap();
+            let off = |found: LogSnr, t: f64| (found.get() - snr(t)).abs();
+            assert!(
+                off(found.0, high) < 1e-7 && off(found.1, low) < 1e-7,
+                "{found:?}"
+            );
+            // Beyond the ends there is all or nothing.
+            let whole = config
+                .schedule()
+                .levels_time(-5.0, 2000.0)
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                (whole.0.get(), whole.1.get()),
+                (f64::NEG_INFINITY, f64::INFINITY)
+            );
+            assert!(
+                config
+                    .schedule()
+                    .levels_time(1001.0, 1002.0)
+                    .unwrap()
+                    .is_none()
+            );
+        }
+        let text = r#"{"_class_name": "DDPMScheduler"}"#;
+        let config = SchedulerConfig::from_json(text).unwrap();
+        let found = config
+            .schedule()
+            .levels_time(200.0, 800.0)
+            .unwrap()
+            .unwrap();
+        assert_eq!((found.0.get(), found.1.get()), (snr(800.0), snr(200.0)));
+    }
+}

@@ -61,7 +61,7 @@ impl SigmaCurve for BongTangent {
         let slope = 8.0 / points as f64;
         let middle = 0.5 * (self.max + self.min);
         let arc = |length: usize, pivot: f64, start: f64, end: f64| {
-            let g = move |x: usize| -(slope * (x as f64 - pivot)).atan();
+            let g = move |x: usize| (slope * (x as f64 - pivot)).atan();
             let (top, bottom) = (g(0), g(length - 1));
             (0..length - 1).map(move |x| end + (start - end) * (g(x) - bottom) / (top - bottom))
         };

@@ -152,15 +152,13 @@ impl Discretized {
         let std = std.max(1e-300 * self.width());
         let half = 0.5 * self.width() / std;
         let middle = (self.at(index) - mean) / std;
-        let ln = if index == 0 {
+        if index == 0 {
             ln_upper(-middle - half)
         } else if index == self.levels - 1 {
             ln_upper(middle - half)
         } else {
             ln_interval(middle, half)
-        };
-        // Rounding may leave a certain bin a last digit above 1; a NaN stays one.
-        if ln > 0.0 { 0.0 } else { ln }
+        }
     }
 
     fn at(self, index: usize) -> f64 {

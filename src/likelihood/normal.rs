@@ -100,6 +100,7 @@ mod tests {
                 for middle in [tilt / half, -tilt / half] {
                     let found = ln_interval(middle, half);
                     let expected = by_quadrature(middle, half);
+                    assert!(found <= 0.0);
                     let off = (found - expected).abs() / expected.abs().max(1.0);
                     assert!(off < 3e-12, "{middle} {half}: {found} for {expected}");
                 }

@@ -344,6 +344,33 @@ mod tests {
         assert!(smooth.kinks(-3.0, 3.0).is_empty());
     }
 
+    /// Those of Gaussian data: `l = 1 / (1 + v e^(2 lambda))`, summed up by midpoints.
+    #[test]
+    fn sums_of_gaussian_data_are_integrals() {
+        let (v, from, to) = (0.3_f64, -1.5, 2.0);
+        let variance = || Variance::new(v).unwrap();
+        let gaussian = ModelStatistics::gaussian(variance()).unwrap();
+        let centred = gaussian.clone().without_bias();
+        let rosenbrock = ModelStatistics::rosenbrock(variance()).unwrap();
+        let l = |lambda: f64| 1.0 / (1.0 + v * (2.0 * lambda).exp());
+        let parts = 20_000;
+        let width = (to - from) / f64::from(parts);
+        let whole: f64 = (0..parts)
+            .map(|i| width * l(from + width * (f64::from(i) + 0.5)))
+            .sum();
+        for (statistics, s, b) in [
+            (&gaussian, 0.0, l(from) - l(to)),
+            (&centred, 0.0, 0.0),
+            (&rosenbrock, whole - (to - from), 0.0),
+        ] {
+            let (first, last) = (statistics.sums(from), statistics.sums(to));
+            assert!((last.l - first.l - whole).abs() < 1e-8, "{statistics:?}");
+            assert!((last.s - first.s - s).abs() < 1e-8, "{statistics:?}");
+            assert!((last.b - first.b - b).abs() < 1e-8, "{statistics:?}");
+        }
+        assert!(gaussian.has_bias() && !centred.has_bias() && !rosenbrock.has_bias());
+    }
+
     /// Differences of sums are integrals: by a rule of midpoints, which meets kinks at its ends alone.
     #[test]
     fn sums_are_integrals() {

@@ -765,6 +765,23 @@ fn edges_of_step_counts_and_lists() {
     };
     assert_eq!(given([1.0, 0.5, 0.2]).unwrap(), 3);
     assert!(given([1.0, 0.5, 0.5]).is_err() && given([1.0, 0.2, 0.5]).is_err());
+    let ends = |class: &str| {
+        let (noisy, clean) = read(json!({ "_class_name": class }))
+            .unwrap()
+            .schedule()
+            .ends();
+        (noisy.0, clean.0)
+    };
+    let arc = |sigma: f64| sigma.atan() / std::f64::consts::FRAC_PI_2;
+    let (noisy, clean) = ends("CosineDPMSolverMultistepScheduler");
+    assert!((noisy - arc(500.0)).abs() < 1e-15 && (clean - arc(0.3)).abs() < 1e-15);
+    assert_eq!(ends("ScoreSdeVeScheduler"), (1348.0, 0.01));
+    assert_eq!(ends("IPNDMScheduler"), (1.0, 0.0));
+    assert_eq!(ends("DDPMWuerstchenScheduler"), (1.0, 0.0));
+    assert_eq!(ends("SCMScheduler"), (std::f64::consts::FRAC_PI_2, 0.0));
+    assert_eq!(ends("MiniMaxH3Scheduler"), (0.0, 1.0));
+    assert_eq!(ends("FlowMatchEulerDiscreteScheduler"), (1000.0, 0.0));
+    assert_eq!(ends("DDPMScheduler"), (999.0, 0.0));
     // The clock of EDM spans the sigmas of its grids, and that of classes told to be continuous up to 700.
     let edm = json!({ "_class_name": "EDMEulerScheduler" });
     let video = json!({ "_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous",
@@ -778,18 +795,22 @@ fn edges_of_step_counts_and_lists() {
     }
 }
 
-/// The last step falls to the first order below 15 steps: `len(self.timesteps) < 15`.
+/// The last step falls to the first order below 15 steps of the whole list: `len(self.timesteps) < 15`.
 #[test]
 fn the_last_of_fifteen_steps_keeps_its_order() {
-    let config = read(
-        json!({ "_class_name": "DPMSolverMultistepScheduler", "final_sigmas_type": "sigma_min" }),
-    );
-    let config = config.unwrap();
-    for (n, predictions) in [(14, 1), (15, 2), (16, 2)] {
-        let plan = config.plan(n).unwrap();
-        let last = plan.stages().last().unwrap().stage.commit.as_ref().unwrap();
-        let used = last.model.iter().filter(|c| **c != 0.0).count();
-        assert_eq!(used, predictions, "{n}");
+    for class in ["DPMSolverMultistepScheduler", "DEISMultistepScheduler"] {
+        let file = json!({ "_class_name": class, "final_sigmas_type": "sigma_min" });
+        let config = read(file).unwrap();
+        let used = |plan: Plan<Timestep>| {
+            let last = plan.stages().last().unwrap().stage.commit.clone().unwrap();
+            last.model.iter().filter(|c| **c != 0.0).count()
+        };
+        for (n, predictions) in [(14, 1), (15, 2), (16, 2)] {
+            assert_eq!(used(config.plan(n).unwrap()), predictions, "{class}, {n}");
+            // Of a part, the whole list counts.
+            let part = config.plan_tail(n, 8).unwrap();
+            assert_eq!(used(part), predictions, "{class}, 8 of {n}");
+        }
     }
 }
 
@@ -916,4 +937,44 @@ fn steps_before_a_trace_of_signal() {
         assert!(off.abs() < 1e-9);
         assert!(config.schedule().level(Timestep(999.5)).is_err());
     }
+}
+
+/// A step up has the clipped data in it, beside the noise as it was.
+#[test]
+fn clipping_upwards_keeps_the_noise() {
+    let file = json!({ "_class_name": "DDIMInverseScheduler", "clip_sample": true });
+    let config = read(file).unwrap();
+    let plan = config.plan(5).unwrap();
+    let at = plan.stages()[2].point;
+    let (from, to) = (at.level, at.to);
+    assert!(to.is_noisier_than(from) && !from.is_clean());
+    let mut net = config.denoiser(|x: &Array2<f64>, _| Ok(x.mapv(|_| 0.7)));
+    for x in [-9.0, 0.3, 5.0] {
+        let answer = net.predict(&Array2::from_elem((1, 1), x), at).unwrap();
+        assert_eq!(answer.parameterization, Parameterization::Noise);
+        let noise = answer.value[[0, 0]];
+        let data = ((x - from.sigma() * 0.7) / from.alpha()).clamp(-1.0, 1.0);
+        let ratio = to.alpha() / from.alpha();
+        let found = ratio * x + (to.sigma() - ratio * from.sigma()) * noise;
+        let expected = to.alpha() * data + to.sigma() * 0.7;
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{x}: {found} for {expected}"
+        );
+    }
+}
+
+/// A sequence is measured against one that has a length.
+#[test]
+fn sequences_have_a_length_to_be_compared_with() {
+    let mu = |base: f64| {
+        let file = json!({ "_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true,
+            "base_image_seq_len": base });
+        let config = read(file).unwrap();
+        let config = config.with_options(|o| o.sequence = Some(SequenceLength::CogView4(4096)));
+        config.plan(4).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(mu(64.0), Ok(()));
+    let refused = mu(0.0).unwrap_err();
+    assert!(refused.ends_with("allowed: above 0"), "{refused}");
 }

@@ -671,6 +671,36 @@ fn numbers_meet_their_bounds() {
             json!({ "shift_terminal": 1.0 }),
             refused(flow, "shift_terminal", "1.0", "null, or 0 to below 1"),
         ),
+        (
+            flow,
+            json!({ "use_karras_sigmas": true, "sigma_min": 0.1, "sigma_max": 1.0 }),
+            Ok(()),
+        ),
+        (
+            flow,
+            json!({ "use_karras_sigmas": true, "sigma_min": 0.1, "sigma_max": 1.5 }),
+            refused(
+                flow,
+                "sigma_max",
+                "1.5",
+                "above 0 and up to 1, the sigmas of a flow",
+            ),
+        ),
+        (
+            "CogVideoXDDIMScheduler",
+            json!({ "snr_shift_scale": 0.0 }),
+            refused(
+                "CogVideoXDDIMScheduler",
+                "snr_shift_scale",
+                "0.0",
+                "above 0",
+            ),
+        ),
+        (
+            "LTXEulerAncestralRFScheduler",
+            json!({ "s_noise": 0.0 }),
+            refused("LTXEulerAncestralRFScheduler", "s_noise", "0.0", "above 0"),
+        ),
         // An empty list is none.
         ("SASolverScheduler", json!({ "tau_func": [] }), Ok(())),
         (
@@ -753,4 +783,109 @@ fn betas_are_blamed_on_one_end() {
         let found = of(start, end, steps);
         assert!(found.starts_with(key), "{found} for {key}");
     }
+}
+
+/// The class is a key as any other, and two classes are two, whatever else they have in common.
+#[test]
+fn a_class_is_a_key_too() {
+    let of = |class: &str| read(&json!({ "_class_name": class })).unwrap();
+    let ddim = of("DDIMScheduler");
+    let keys = json!({ "_class_name": "DDIMParallelScheduler", "steps_offset": 1 });
+    let changed = ddim.clone().with_keys(keys).unwrap();
+    assert_eq!(changed.class(), "DDIMParallelScheduler");
+    let refused = ddim.clone().with_keys(json!({ "_class_name": 3 }));
+    let refused = refused.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "keys \"3\" cannot be read, allowed: what JSON has as an object"
+    );
+    assert_ne!(ddim, of("DDIMParallelScheduler"));
+    assert_eq!(ddim, of("DDIMScheduler"));
+    assert!(format!("{ddim:?}").starts_with("SchedulerConfig { class: DDIMScheduler, "));
+}
+
+/// PNDM's start takes the first steps, so that a part of a run has none.
+#[test]
+fn a_part_of_pndm_has_no_start() {
+    let part = |skips: bool| {
+        let file = json!({ "_class_name": "PNDMScheduler", "skip_prk_steps": skips });
+        read(&file)
+            .unwrap()
+            .plan_tail(10, 4)
+            .map(|plan| plan.steps())
+    };
+    // One of the list is empty.
+    assert_eq!(part(true).unwrap(), 3);
+    assert_eq!(
+        part(false).unwrap_err().to_string(),
+        "skip_prk_steps of PNDMScheduler is false, allowed: true for a part of the steps"
+    );
+}
+
+/// As many steps as a class can make, and one more.
+#[test]
+fn numbers_of_steps_meet_their_bounds() {
+    let of = |class: &str, trained: usize, n: usize| {
+        let file = json!({ "_class_name": class, "num_train_timesteps": trained });
+        let plan = read(&file).and_then(|config| config.plan(n));
+        plan.map(|plan| plan.steps()).map_err(|error| {
+            let text = error.to_string();
+            text.split_once(", allowed: ").unwrap().1.to_owned()
+        })
+    };
+    let multistep = "DPMSolverMultistepScheduler";
+    for (class, trained, n, allowed) in [
+        (
+            multistep,
+            1,
+            1,
+            Some("fewer: there is but one training step"),
+        ),
+        (multistep, 20, 19, None),
+        (multistep, 20, 20, Some("1 to 19, for these training steps")),
+        ("DPMSolverMultistepInverseScheduler", 20, 19, None),
+        (
+            "DPMSolverMultistepInverseScheduler",
+            20,
+            20,
+            Some("1 to 19, for these training steps"),
+        ),
+        ("EulerDiscreteScheduler", 20, 20, None),
+        (
+            "EulerDiscreteScheduler",
+            20,
+            21,
+            Some("1 to 20, for these training steps"),
+        ),
+        ("FlowMatchEulerDiscreteScheduler", 1, 1, None),
+        (
+            "FlowMatchEulerDiscreteScheduler",
+            1,
+            2,
+            Some("1, as there is but one training step"),
+        ),
+        ("CMStochasticIterativeScheduler", 7, 7, None),
+        (
+            "CMStochasticIterativeScheduler",
+            7,
+            8,
+            Some("1 to 7, the steps of the training"),
+        ),
+    ] {
+        let expected = allowed.map_or(Ok(n), |allowed| Err(allowed.to_owned()));
+        assert_eq!(of(class, trained, n), expected, "{class}, {n} of {trained}");
+    }
+    // PNDM's start asks about the middles of three steps, where there are three and they have middles.
+    let start = |n: usize| {
+        let file = json!({ "_class_name": "PNDMScheduler", "num_train_timesteps": 20,
+            "skip_prk_steps": false, "beta_start": 0.01, "beta_end": 0.1 });
+        read(&file).unwrap().plan(n).unwrap().evaluations()
+    };
+    let counts = [2, 5, 12].map(|n| (n, start(n)));
+    let without = [2, 5, 12].map(|n| {
+        let file = json!({ "_class_name": "PNDMScheduler", "num_train_timesteps": 20,
+            "skip_prk_steps": true, "beta_start": 0.01, "beta_end": 0.1 });
+        read(&file).unwrap().plan(n).unwrap().evaluations()
+    });
+    assert!(counts[1].1 > without[1], "{counts:?}, {without:?}");
 }

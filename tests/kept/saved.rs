@@ -605,3 +605,70 @@ fn stored_numbers_of_any_size() {
     let run = changed(&cut(&plan, 3), "evaluations_done", u64::MAX.into());
     assert!(plan.resume(run).is_err());
 }
+
+/// Levels, and which number is of which update, are seen too.
+#[test]
+fn a_fingerprint_sees_levels_and_how_numbers_are_grouped() {
+    use gaussian_diffusion::{
+        Parameterization, ReverseStep, UpdateNoise,
+        schedule::Cosine,
+        solver::{At, Path, Stage, Update},
+    };
+    #[derive(Debug)]
+    struct Fixed([Update; 2]);
+    impl ReverseStep for Fixed {
+        fn stages(&self, _: &Path<'_>) -> Result<Vec<Stage>, Error> {
+            let [commit, trial] = self.0.clone();
+            let stage = Stage::new(At::From, Parameterization::X0).with_trial(trial);
+            Ok(vec![stage.with_commit(commit)])
+        }
+
+        fn name(&self) -> &str {
+            "fixed"
+        }
+    }
+    let grid = |end: f64| {
+        let time = gaussian_diffusion::Time::new(0.5).unwrap();
+        let grid = gaussian_diffusion::Grid::at(&Cosine, &[time]).unwrap();
+        grid.ending_at(gaussian_diffusion::NoiseLevel::new(1.0, end).unwrap())
+            .unwrap()
+    };
+    let update = |state, model: &[f64], std| {
+        Update::new(state)
+            .with_model(model)
+            .with_noise(UpdateNoise::Std(std))
+    };
+    let of = |updates, end| {
+        let plan = Plan::new(&Cosine, &grid(end), &Fixed(updates)).unwrap();
+        plan.fingerprint()
+    };
+    let one = || [update(1.0, &[2.0], 3.0), update(4.0, &[], 5.0)];
+    let other = || [update(1.0, &[], 2.0), update(3.0, &[4.0], 5.0)];
+    assert_eq!(of(one(), 0.1), of(one(), 0.1));
+    assert_ne!(of(one(), 0.1), of(other(), 0.1));
+    assert_ne!(of(one(), 0.1), of(one(), 0.2));
+}
+
+/// Noise before a step takes a run back up to where the step begins; it takes none down.
+#[test]
+fn a_stored_plan_goes_back_up_alone() {
+    use gaussian_diffusion::{
+        Grid,
+        schedule::Discrete,
+        solver::{Churn, Ddim},
+    };
+    let schedule = Discrete::stable_diffusion().unwrap();
+    let grid = Grid::trailing(&schedule, 4).unwrap();
+    let churn = Churn::new(Ddim::default(), 2.0).unwrap();
+    let plan = Plan::new(&schedule, &grid, &churn).unwrap();
+    assert!(plan.stages()[1].stage.renoise.is_some());
+    let ending = |first: usize| {
+        let mut stored = serde_json::to_value(&plan).unwrap();
+        stored["stages"][0]["point"]["to"] =
+            serde_json::to_value(schedule.levels()[first]).unwrap();
+        serde_json::from_value::<Plan<Step>>(stored).is_ok()
+    };
+    // The first step goes from step 999 to 749, where the second begins.
+    assert!(ending(749) && ending(600));
+    assert!(!ending(800) && !ending(999));
+}

@@ -68,12 +68,4 @@ impl ReverseStep for Drawing {
     fn memory(&self) -> usize {
         self.solver.memory()
     }
-
-    fn order(&self) -> u32 {
-        self.solver.order()
-    }
-
-    fn order_on_uneven_steps(&self) -> u32 {
-        self.solver.order_on_uneven_steps()
-    }
 }
