@@ -18,7 +18,7 @@ use ndarray::{Array2, ShapeBuilder};
 
 fn values<A: Real>(shape: (usize, usize), k: usize) -> Array2<A> {
     Array2::from_shape_fn(shape, |(i, j)| {
-        A::of((((i * shape.1 + j + 31 * k) * 2_654_435_761) % 1_000_003) as f64 / 5e5 - 1.0)
+        A::of((((i * shape.1 + j + 31 * k) as u64 * 2_654_435_761) % 1_000_003) as f64 / 5e5 - 1.0)
     })
 }
 

@@ -197,7 +197,7 @@ fn discrete_schedules_off_their_steps() {
         schedule.one_minus_alpha_bar(between) => whole("2.5");
         schedule.posterior_variance(Step::new(10)) => whole("10");
         schedule.model_variance(ModelVariance::Learned, between) => whole("2.5");
-        schedule.beta(Step::new(usize::MAX)) => whole("18446744073709552000");
+        schedule.beta(Step::new(usize::MAX)) => whole(&(usize::MAX as f64).to_string());
         schedule.time_at(snr(99.0)) => format!("log-SNR is 99, allowed: {low} to {high}");
         schedule.time_at(snr(-INF)) => format!("log-SNR is -inf, allowed: {low} to {high}");
         Discrete::constant(1, 0.1).unwrap().zero_terminal_snr() => "number of steps is 1, allowed: 2 or more";
@@ -308,7 +308,7 @@ fn grids() {
         Grid::leading(&table, 0, 0) => "number of steps is 0, allowed: 1 to 10, the steps of the schedule";
         Grid::leading(&table, 11, 0) => "number of steps is 11, allowed: 1 to 10, the steps of the schedule";
         Grid::leading(&table, 10, 1) => "step is 10, allowed: 0 to 9";
-        Grid::leading(&table, 2, usize::MAX) => "step is 18446744073709552000, allowed: 0 to 9";
+        Grid::leading(&table, 2, usize::MAX) => format!("step is {}, allowed: 0 to 9", usize::MAX as f64);
         Grid::trailing(&table, 0) => "number of steps is 0, allowed: 1 to 10, the steps of the schedule";
         Grid::trailing(&table, 11) => "number of steps is 11, allowed: 1 to 10, the steps of the schedule";
         Grid::linspace(&table, 0) => "number of steps is 0, allowed: 1 to 10, the steps of the schedule";

@@ -586,7 +586,7 @@ fn the_forward_process() {
         schedule.step(&x, t, &wide) => shape;
         schedule.step(&x, Step::new(10), &x) => "step is 10, allowed: 0 to 9";
         schedule.step(&x, Step::fractional(2.5).unwrap(), &x) => "step is 2.5, allowed: a whole step below 2^53";
-        schedule.step(&x, Step::new(usize::MAX), &x) => "step is 18446744073709552000, allowed: a whole step below 2^53";
+        schedule.step(&x, Step::fractional(2.0_f64.powi(64)).unwrap(), &x) => "step is 18446744073709552000, allowed: a whole step below 2^53";
         schedule.draw_step(&x, t, &mut noise) => seeds;
         schedule.target(Parameterization::Velocity, &x, &three, &x) => lengths;
         schedule.target(Parameterization::X0, &x, t, &wide) => shape;

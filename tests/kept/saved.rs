@@ -591,7 +591,7 @@ fn edits_that_remember_are_stored() {
 fn stored_numbers_of_any_size() {
     let plan = plan("DPM++ 2M SDE");
     let mut stored = serde_json::to_value(&plan).unwrap();
-    stored["memory"] = u64::MAX.into();
+    stored["memory"] = usize::MAX.into();
     let long: Plan<Step> = serde_json::from_value(stored.clone()).unwrap();
     let run = changed(&cut(&long, 3), "draws", u64::MAX.into());
     let mut noise = SeededNoise::new(0).with_first_draw(u64::MAX);
@@ -602,7 +602,7 @@ fn stored_numbers_of_any_size() {
         .unwrap_err()
         .to_string();
     assert_eq!(error, "evaluations[2] is 7, allowed: 2, its place");
-    let run = changed(&cut(&plan, 3), "evaluations_done", u64::MAX.into());
+    let run = changed(&cut(&plan, 3), "evaluations_done", usize::MAX.into());
     assert!(plan.resume(run).is_err());
 }
 
