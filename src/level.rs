@@ -323,3 +323,22 @@ impl LogSnr {
         Ok((-0.5 * self.0).exp())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::split_sqrt;
+
+    /// Where the root is a number: `root^2 (1 + 2^-60)` has the root `root (1 + 2^-61)`; and the root of 2, to 30 digits.
+    #[test]
+    fn the_rest_of_a_root_is_relative_to_it() {
+        let hair = 2.0_f64.powi(-60);
+        for root in [2.0_f64.powi(-20), 0.75, 3.0, 1024.0] {
+            let high = root * root;
+            assert_eq!(split_sqrt(high, high * hair), (root, 0.5 * hair), "{root}");
+        }
+        let (root, rest) = split_sqrt(2.0, 0.0);
+        assert_eq!(root, std::f64::consts::SQRT_2);
+        assert!((rest + 6.835_808_657_661_922e-17).abs() < 1e-30, "{rest:e}");
+        assert_eq!(split_sqrt(0.0, 0.0), (0.0, 0.0));
+    }
+}
