@@ -9,7 +9,7 @@ use gaussian_diffusion::{
 };
 use ndarray::{Array2, Axis};
 
-use super::{Columns, EVERY_STATE, coefficients, fine, starts};
+use super::{Columns, EVERY_STATE, fine, starts};
 
 fn mixture() -> GaussianMixture {
     GaussianMixture::isotropic(&[(0.6, [-1.0, 0.2], 0.04), (0.4, [0.8, -0.5], 0.09)]).unwrap()
@@ -60,7 +60,7 @@ fn no_coefficient_is_left_to_be_moved() {
             continue;
         }
         #[cfg(feature = "serde")]
-        for (stage, row) in coefficients(&refined.plan).iter().enumerate() {
+        for (stage, row) in super::coefficients(&refined.plan).iter().enumerate() {
             for slot in 0..row.len() {
                 for by in [-3e-3, 3e-3] {
                     let mut stored = serde_json::to_value(&refined.plan).unwrap();
